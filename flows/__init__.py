@@ -1,0 +1,1 @@
+"""The diagrams: one file a deployment, wiring only."""

@@ -1,0 +1,1 @@
+"""The outside world: adapters below the tasks, apps above the flows."""

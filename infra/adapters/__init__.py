@@ -1,0 +1,1 @@
+"""Adapters to the outside world: settings, object store, weights, embedded servers."""

@@ -1,0 +1,1 @@
+"""Programs that people and machines start: the command line for now."""

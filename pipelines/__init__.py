@@ -1,0 +1,1 @@
+"""The work itself, stage by stage, without Prefect and without infrastructure."""

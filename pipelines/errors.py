@@ -1,0 +1,61 @@
+"""Every error that a user can meet, each with the exit code of the command line.
+
+A message is one or two sentences: what was found, the rule, the remedy, and what state
+is left behind. The cause stays attached (`raise … from error`).
+"""
+
+
+class ReelwrightError(Exception):
+    """Base of all errors with a sentence fit for an editor or an operator."""
+
+    exit_code = 1
+
+
+class BriefError(ReelwrightError):
+    """The brief breaks a rule; nothing was started and nothing was written."""
+
+    exit_code = 2
+
+
+class SettingsError(ReelwrightError):
+    """A setting of the surroundings is missing or makes no sense."""
+
+
+class WeightsError(ReelwrightError):
+    """Model files are missing, truncated, altered, or cannot be fetched."""
+
+
+class EnhancerError(ReelwrightError):
+    """The language model's process crashed, hung, or answered nonsense."""
+
+
+class GenerationError(ReelwrightError):
+    """Wan could not make a chunk."""
+
+
+class BadFramesError(GenerationError):
+    """A chunk came out non-finite or black and was thrown away."""
+
+
+class MediaError(ReelwrightError):
+    """ffmpeg failed, or its output is not what was asked for."""
+
+
+class UpscaleError(ReelwrightError):
+    """Real-ESRGAN could not upscale a segment."""
+
+
+class StoreError(ReelwrightError):
+    """The object store is unreachable, refuses us, or is full."""
+
+
+class CorruptObjectError(StoreError):
+    """An object's bytes do not match its recorded sha256."""
+
+
+class ServerError(ReelwrightError):
+    """An embedded server (object store, Prefect) could not be started."""
+
+
+class DiskFullError(ReelwrightError):
+    """A local disk has no room for what is about to be written."""

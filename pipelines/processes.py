@@ -1,0 +1,48 @@
+"""Child processes that never outlive us, and that a Ctrl-C at the terminal does not hit.
+
+Every child starts in a session of its own (the terminal's SIGINT goes to us alone) through
+`_guard.py`, which asks the kernel to kill it when we die: also by SIGKILL. The kernel ties
+that to the *thread* that started the child, so start long-lived children from the main thread.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+_GUARD = Path(__file__).with_name("_guard.py")
+
+
+def start_guarded(
+    argv: Sequence[str],
+    *,
+    stdin: int | IO[Any] = subprocess.DEVNULL,
+    stdout: int | IO[Any] = subprocess.DEVNULL,
+    stderr: int | IO[Any] = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `argv` as a guarded child. A program that is not there exits with code 127."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *argv],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen[bytes], grace: float) -> int:
+    """SIGTERM, then SIGKILL to the child's whole group after `grace` seconds. Returns its code."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()

@@ -1,0 +1,70 @@
+"""Names of objects in the bucket, as a type that refuses nonsense.
+
+The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
+`poster.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
+`shots/<digest>.json` (a written shot) and `segments/<digest>.mp4` (an upscaled chunk).
+"""
+
+import re
+from typing import Any, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_KEY = re.compile(
+    r"(?:chunks/[0-9a-f]{64}\.mp4"
+    r"|segments/[0-9a-f]{64}\.mp4"
+    r"|shots/[0-9a-f]{64}\.json"
+    r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|manifest\.json))\Z"
+)
+
+
+class Digest(str):
+    """A lower-case hexadecimal SHA-256. Raises ValueError for anything else."""
+
+    def __new__(cls, value: str) -> Self:
+        if not _DIGEST.match(value):
+            raise ValueError(f"{value!r} is not a SHA-256 in lower-case hexadecimal")
+        return super().__new__(cls, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, handler(str))
+
+
+class ObjectKey(str):
+    """A key inside our bucket. Raises ValueError for a key outside the layout."""
+
+    def __new__(cls, value: str) -> Self:
+        if not _KEY.match(value):
+            raise ValueError(f"{value!r} is not a key of the bucket's layout")
+        return super().__new__(cls, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, handler(str))
+
+    @classmethod
+    def chunk(cls, digest: Digest) -> Self:
+        return cls(f"chunks/{digest}.mp4")
+
+    @classmethod
+    def segment(cls, digest: Digest) -> Self:
+        return cls(f"segments/{digest}.mp4")
+
+    @classmethod
+    def shot(cls, digest: Digest) -> Self:
+        return cls(f"shots/{digest}.json")
+
+    @classmethod
+    def video(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/video.mp4")
+
+    @classmethod
+    def poster(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/poster.jpg")
+
+    @classmethod
+    def manifest(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/manifest.json")

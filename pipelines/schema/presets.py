@@ -1,0 +1,104 @@
+"""Presets: size, frames, steps and guidance under a name, and the limits around them."""
+
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+FPS = 16
+"""Frames a second that Wan 2.1 was trained at (model card of Wan2.1-T2V-1.3B)."""
+
+MAX_FRAMES = 80
+"""Longest chunk in frames; Wan's own limit is 81 (5 s)."""
+
+
+class Size(NamedTuple):
+    """Width and height in pixels; both multiples of 16 (VAE 8x, patch 2x)."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Size":
+        """`"832*480"` → Size(832, 480). Raises ValueError on anything else."""
+        width, height = text.split("*")
+        return cls(int(width), int(height))
+
+    def __str__(self) -> str:
+        return f"{self.width}*{self.height}"
+
+    def scaled(self, factor: int) -> "Size":
+        return Size(self.width * factor, self.height * factor)
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+
+SIZES = (
+    "64*64",
+    "128*128",
+    "416*240",
+    "240*416",
+    "832*480",
+    "480*832",
+    "1280*720",
+    "720*1280",
+    "1024*1024",
+)
+"""Sizes a brief may ask for instead of its preset's. The first four suit the demo models."""
+
+
+class Preset(BaseModel):
+    """What an editor picks by name. `frames` is the chunk: its length in frames (4k+1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    model_set: str
+    size: Size
+    frames: int
+    steps: int
+    guidance: float
+    flow_shift: float
+    """Timestep shift of the scheduler: 3.0 at 480p, 5.0 at 720p (diffusers' Wan guide)."""
+
+    @property
+    def is_still(self) -> bool:
+        return self.frames == 1
+
+
+def _preset(
+    name: str,
+    size: str,
+    frames: int,
+    steps: int,
+    guidance: float,
+    flow_shift: float,
+    model_set: str = "studio",
+) -> Preset:
+    return Preset(
+        name=name,
+        model_set=model_set,
+        size=Size.parse(size),
+        frames=frames,
+        steps=steps,
+        guidance=guidance,
+        flow_shift=flow_shift,
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _preset("demo", "64*64", 33, 8, 4.0, 3.0, model_set="demo"),
+        _preset("image_fast", "832*480", 1, 8, 6.0, 3.0),
+        _preset("image_high", "1280*720", 1, 20, 7.5, 5.0),
+        _preset("video_fast", "832*480", 17, 12, 6.0, 3.0),
+        _preset("video_high", "1280*720", 33, 25, 7.5, 5.0),
+    )
+}
+
+
+def is_chunk_length(frames: int) -> bool:
+    """Wan's VAE packs 4 frames into one latent after the first: lengths are 4k+1."""
+    return 1 <= frames <= MAX_FRAMES and frames % 4 == 1

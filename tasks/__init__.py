@@ -1,0 +1,1 @@
+"""Prefect knobs around one stage each: retries, timeouts, progress."""
