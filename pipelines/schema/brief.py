@@ -1,13 +1,13 @@
 """The brief: what an editor asks for, checked in sentences an editor understands."""
 
 import math
-import unicodedata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import BriefError
 from pipelines.schema.presets import MAX_FRAMES, PRESETS, SIZES, Preset, Size, is_chunk_length
+from pipelines.schema.text import clean_text, without_control_tokens
 
 MAX_PROMPT = 2_000
 """Characters. Wan reads 512 tokens; a longer brief would be cut silently."""
@@ -17,22 +17,6 @@ MAX_STEPS = 100
 MAX_GUIDANCE = 20.0
 PICK = -1
 """Sentinel for "choose for me": Prefect's form renders `int | None` as confusing tabs."""
-
-
-def clean_text(text: str, field: str, limit: int) -> str:
-    """NFC, newlines and tabs as spaces. Raises ValueError on what no text contains."""
-    if len(text) > limit:
-        raise ValueError(
-            f"the {field} is {len(text):,} characters long; at most {limit:,} are read: shorten it"
-        )
-    for position, character in enumerate(text):
-        category = unicodedata.category(character)
-        if category == "Cs" or (category == "Cc" and character not in "\n\r\t"):
-            raise ValueError(
-                f"the {field} has the control character U+{ord(character):04X} at position "
-                f"{position + 1}; plain text is allowed: remove it"
-            )
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 class ShotOverride(BaseModel):
@@ -125,7 +109,7 @@ class Brief(BaseModel):
     @classmethod
     def _prompt(cls, value: str) -> str:
         text = clean_text(value, "brief", MAX_PROMPT)
-        if not text:
+        if not without_control_tokens(text):
             raise ValueError("the brief is empty; say in a sentence what the video shows")
         return text
 

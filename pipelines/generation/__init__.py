@@ -1,0 +1,1 @@
+"""Wan chunks with diffusers: encode text, free the encoder, denoise, decode, check."""

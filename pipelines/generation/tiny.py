@@ -1,0 +1,97 @@
+"""A small checkpoint of Wan's own classes with random weights: its videos are noise.
+
+It has the layout of Wan2.1-T2V-1.3B-Diffusers and goes through the same code, so that the
+whole chain runs, and is tested, on a CPU. 2.3 million parameters, under 10 MB.
+"""
+
+from pathlib import Path
+
+import torch
+
+_VOCABULARY = 256 + 3
+_LATENT_CHANNELS = 16
+
+
+def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
+    """Write the checkpoint to `folder`; the same seed gives the same weights."""
+    from diffusers import (
+        AutoencoderKLWan,
+        UniPCMultistepScheduler,
+        WanPipeline,
+        WanTransformer3DModel,
+    )
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    from pipelines.generation.quiet import quiet_libraries
+
+    quiet_libraries()
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = UMT5EncoderModel(
+            UMT5Config(
+                vocab_size=_VOCABULARY,
+                d_model=64,
+                d_kv=16,
+                d_ff=128,
+                num_layers=2,
+                num_heads=4,
+                dropout_rate=0.0,
+            )
+        )
+        vae = AutoencoderKLWan(
+            base_dim=32,
+            decoder_base_dim=32,
+            z_dim=_LATENT_CHANNELS,
+            dim_mult=[1, 1, 1],
+            num_res_blocks=0,
+            temperal_downsample=[True, True],
+            patch_size=2,
+            in_channels=12,
+            out_channels=12,
+            latents_mean=[0.0] * _LATENT_CHANNELS,
+            latents_std=[1.0] * _LATENT_CHANNELS,
+        )
+        transformer = WanTransformer3DModel(
+            patch_size=(1, 2, 2),
+            num_attention_heads=4,
+            attention_head_dim=32,
+            in_channels=_LATENT_CHANNELS,
+            out_channels=_LATENT_CHANNELS,
+            text_dim=64,
+            freq_dim=64,
+            ffn_dim=384,
+            num_layers=6,
+            rope_max_seq_len=1024,
+        )
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=3.0,
+        num_train_timesteps=1000,
+    )
+    WanPipeline(
+        tokenizer=_byte_tokenizer(),
+        text_encoder=encoder.half(),
+        transformer=transformer.half(),
+        vae=vae.half(),
+        scheduler=scheduler,
+    ).save_pretrained(folder, safe_serialization=True)
+
+
+def _byte_tokenizer() -> object:
+    """One token a byte, ended by `</s>` as UMT5 does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "</s>", "<unk>", *letters])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", vocabulary["</s>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )

@@ -1,0 +1,46 @@
+"""What a written sentence must pass before Wan may read it.
+
+The limits are those that told good from bad shots of a 270M model on ten briefs; a sentence
+that fails is asked for again with another seed.
+"""
+
+import re
+from collections.abc import Sequence
+
+MIN_WORDS, MAX_WORDS = 4, 60
+MIN_ASCII_SHARE = 0.95
+MAX_REPEATED_TRIGRAMS = 0.15
+MAX_OVERLAP = 0.6
+"""Jaccard overlap of the words with those of an earlier shot."""
+
+_META = re.compile(
+    r"\b(here is|here's|sure[,!]|as an ai|shot \d|in this (video|shot|scene)|prompt:|idea:"
+    r"|camera:|sentence|instruction)",
+    re.IGNORECASE,
+)
+_EXAMPLE_WORDS = frozenset({"lighthouse", "violin", "musician", "neon", "strings"})
+"""Words of our own few-shot examples: seen in an answer, they leaked."""
+
+
+def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
+    """Why `words` (the model's continuation) may not stand; empty if they may."""
+    tokens = re.findall(r"[^\W_]+", words.lower())
+    if not MIN_WORDS <= len(tokens) <= MAX_WORDS:
+        return f"{len(tokens)} words instead of {MIN_WORDS} to {MAX_WORDS}"
+    if sum(character.isascii() for character in words) < MIN_ASCII_SHARE * len(words):
+        return "not written in English letters"
+    if _META.search(words):
+        return "talks about the task instead of the shot"
+    if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", idea.lower())):
+        return f"copied {sorted(leaked)[0]!r} from the examples"
+    trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    if trigrams and 1 - len(set(trigrams)) / len(trigrams) > MAX_REPEATED_TRIGRAMS:
+        return "repeats itself"
+    if any(_overlap(tokens, other) > MAX_OVERLAP for other in earlier):
+        return "repeats an earlier shot"
+    return ""
+
+
+def _overlap(tokens: Sequence[str], other: str) -> float:
+    mine, theirs = set(tokens), set(re.findall(r"[^\W_]+", other.lower()))
+    return len(mine & theirs) / len(mine | theirs)

@@ -1,0 +1,200 @@
+"""The writer: asks the language model in the child process, and survives whatever it does."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol, Self
+
+from pipelines import processes
+from pipelines.errors import EnhancerError
+
+MAX_TOKENS = 96
+
+
+@dataclass(frozen=True)
+class ShotRequest:
+    """What the writer is asked for: words that continue `opening`."""
+
+    idea: str
+    camera: str
+    opening: str
+    seed: int
+
+
+class Writer(Protocol):
+    """Whoever can continue a shot's opening with a few words."""
+
+    @property
+    def name(self) -> str: ...
+
+    def words(self, request: ShotRequest) -> str:
+        """The continuation, unchecked. Raises EnhancerError if there is no answer."""
+
+
+@dataclass(frozen=True)
+class LlamaOptions:
+    """How the model is loaded and how long its answers may take (seconds)."""
+
+    context: int = 2048
+    threads: int = 1
+    gpu_layers: int = 0
+    load_timeout: float = 300.0
+    answer_timeout: float = 120.0
+
+
+class LlamaWriter:
+    """A GGUF model in a child process, started at the first request and restarted once.
+
+    Use it as a context manager: leaving it ends the child and with it every byte it held.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        name: str,
+        prompt: Literal["completion", "instruct"],
+        options: LlamaOptions,
+    ) -> None:
+        self._model = model
+        self._name = name
+        template = resources.files("pipelines.prompting.prompts") / f"{prompt}.txt"
+        self._template = template.read_text(encoding="utf-8")
+        self._options = options
+        self._child: _Child | None = None
+        self._starts_left = 2
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+    def words(self, request: ShotRequest) -> str:
+        message = {
+            "pieces": self._pieces(request),
+            "seed": request.seed % 2**31,
+            "max_tokens": MAX_TOKENS,
+        }
+        while True:
+            try:
+                if self._child is None:
+                    self._start()
+                assert self._child is not None
+                answer = self._child.ask(message, self._options.answer_timeout)
+            except EnhancerError:
+                self._drop()
+                if self._starts_left == 0:
+                    raise
+                continue
+            if "text" not in answer:
+                raise EnhancerError(f"the writer could not answer: {answer.get('error', answer)}")
+            return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
+
+    def _pieces(self, request: ShotRequest) -> list[tuple[str, bool]]:
+        """The prompt as (text, may hold control tokens): only our own template may."""
+        pieces: list[tuple[str, bool]] = []
+        rest = self._template.removeprefix("<s>")  # the child adds it as a token
+        while "{" in rest:
+            before, _, rest = rest.partition("{")
+            field, _, rest = rest.partition("}")
+            pieces += [(before, True), (getattr(request, field), False)]
+        return [*pieces, (rest, True)]
+
+    def _start(self) -> None:
+        if self._starts_left == 0:
+            raise EnhancerError("the writer's process was given up after two starts")
+        self._starts_left -= 1
+        self._child = _Child(self._model, self._options)
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def _whole_sentence(text: str, *, cut: bool) -> str:
+    """Up to the last full stop; a text cut by the token limit keeps only whole sentences."""
+    text = " ".join(text.split())
+    end = max(text.rfind(mark) for mark in ".!?")
+    if end >= 0:
+        return text[: end + 1]
+    return "" if cut else text
+
+
+class _Child:
+    def __init__(self, model: Path, options: LlamaOptions) -> None:
+        numbers = (options.context, options.threads, options.gpu_layers)
+        argv = [sys.executable, "-m", "pipelines.prompting.llama_child", str(model)]
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._process = processes.start_guarded(
+            [*argv, *map(str, numbers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        self._buffer = b""
+        try:
+            answer = self._read(options.load_timeout)
+            if not answer.get("ready"):
+                raise EnhancerError(f"the writer's model does not load: {answer.get('error')}")
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise EnhancerError(self._epitaph()) from error
+        return self._read(timeout)
+
+    def _read(self, timeout: float) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise EnhancerError(f"the writer gave no answer within {timeout:g} s")
+                data = os.read(self._process.stdout.fileno(), 65536)
+                if not data:
+                    raise EnhancerError(self._epitaph())
+                self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            answer = json.loads(line)
+        except ValueError as error:
+            raise EnhancerError(f"the writer answered nonsense: {line[:80]!r}") from error
+        if not isinstance(answer, dict):
+            raise EnhancerError(f"the writer answered nonsense: {line[:80]!r}")
+        return answer
+
+    def _epitaph(self) -> str:
+        code = processes.stop(self._process, 1.0)
+        self._errors.seek(0)
+        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        return f"the writer's process died (code {code}) {' '.join(last)}".strip()
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue  # it died with our question unread
+        processes.stop(self._process, 2.0)
+        self._errors.close()

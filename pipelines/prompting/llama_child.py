@@ -1,0 +1,69 @@
+"""Run as a module: the language model in a process of its own, JSON lines on stdin and stdout.
+
+llama.cpp can take its process down (bad grammar, use after close, out of memory), and only
+the end of the process surely gives its VRAM back. Pieces of text that come from people are
+tokenised without control tokens.
+
+Request:  {"pieces": [[text, control], …], "seed": n, "max_tokens": n}
+Answer:   {"text": …, "finish": "stop" | "length"} or {"error": …}; first of all {"ready": true}
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+TEMPERATURE, TOP_P, MIN_P, REPEAT_PENALTY = 0.7, 0.95, 0.05, 1.08
+"""Community values for Mistral 7B Instruct; a repeat penalty of 1.0 loops on the small model."""
+
+
+def _answer(model: Any, request: dict[str, Any]) -> dict[str, Any]:
+    tokens: list[int] = []
+    for index, (text, control) in enumerate(request["pieces"]):
+        tokens += model.tokenize(text.encode(), add_bos=index == 0, special=bool(control))
+    room = model.n_ctx() - len(tokens)
+    if room < request["max_tokens"]:
+        return {"error": f"{len(tokens)} tokens leave no room in a context of {model.n_ctx()}"}
+    model.reset()  # without it the same seed gives other words after another prompt
+    result = model.create_completion(
+        tokens,
+        max_tokens=request["max_tokens"],
+        seed=request["seed"],
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
+        min_p=MIN_P,
+        repeat_penalty=REPEAT_PENALTY,
+        stop=["\n"],
+    )
+    choice = result["choices"][0]
+    return {"text": choice["text"], "finish": choice["finish_reason"]}
+
+
+def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
+    # Whatever llama.cpp prints must not get between the lines of the protocol.
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(message: dict[str, Any]) -> None:
+        protocol.write(json.dumps(message) + "\n")
+        protocol.flush()
+
+    from llama_cpp import Llama
+
+    try:
+        model = Llama(
+            path, n_ctx=context, n_threads=threads, n_gpu_layers=gpu_layers, verbose=False
+        )
+    except ValueError as error:
+        say({"error": str(error)})
+        return
+    say({"ready": True})
+    for line in sys.stdin:
+        try:
+            say(_answer(model, json.loads(line)))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            say({"error": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *(int(number) for number in sys.argv[2:5]))

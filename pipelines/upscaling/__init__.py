@@ -1,0 +1,1 @@
+"""Real-ESRGAN, streamed: decode, network, encode, one frame in memory at a time."""
