@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from pipelines.errors import UpscaleError, WeightsError
 from pipelines.generation.embeddings import free_memory
 from pipelines.generation.memory import is_out_of_memory
 from pipelines.media.codec import Frame
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
 
 APPROXIMATE_PAD = 48
 """Pixels around a tile of RRDBNet, whose reach (about 348) no tile can hold: within 2/255."""
@@ -56,7 +59,7 @@ class RealEsrgan:
         self._device = device
         self._options = options
         self._tile = options.tile
-        self.tile_pad = _reach(self._net) or APPROXIMATE_PAD
+        self.tile_pad = _reach(model) or APPROXIMATE_PAD
 
     def __enter__(self) -> Self:
         return self
@@ -131,13 +134,11 @@ class RealEsrgan:
         return result
 
 
-def _reach(net: torch.nn.Module) -> int:
+def _reach(model: "ImageModelDescriptor[torch.nn.Module]") -> int:
     """Pixels that a compact network looks around itself: one for each 3x3 convolution.
 
-    0 for networks with skip connections across upsampling, whose tiles cannot be exact.
+    0 for RRDBNet, whose tiles cannot be exact.
     """
-    from spandrel.architectures.Compact import SRVGGNetCompact
-
-    if not isinstance(net, SRVGGNetCompact):
+    if model.architecture.id != "Compact":
         return 0
-    return sum(isinstance(layer, torch.nn.Conv2d) for layer in net.body)
+    return sum(isinstance(layer, torch.nn.Conv2d) for layer in model.model.modules())

@@ -1,0 +1,74 @@
+"""The local disk: room before we start, and one owner of a data directory at a time."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import DiskFullError, SettingsError
+
+
+def make_directory(path: Path, *, private: bool = False) -> Path:
+    """`path` as a directory. Raises SettingsError or DiskFullError if it cannot be one."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"the disk of {path} is full; free some room") from error
+        raise SettingsError(
+            f"the directory {path} cannot be made ({error.strerror}); "
+            "set REELWRIGHT_DATA_DIR to a place you may write to"
+        ) from error
+    return path
+
+
+def check_room(path: Path, needed: int) -> None:
+    """Raises DiskFullError if fewer than `needed` bytes are free where `path` lies."""
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise DiskFullError(
+            f"about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free in {path}: "
+            "free some room or set REELWRIGHT_DATA_DIR to a larger disk; nothing was started"
+        )
+
+
+@contextmanager
+def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`; `on_wait` is called once if somebody else holds it."""
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A folder for one run, deleted afterwards; folders that a killed run left are deleted too.
+
+    The owner of a folder holds a lock inside it, which the kernel drops when it dies.
+    """
+    make_directory(parent)
+    for folder in parent.iterdir():
+        _sweep(folder)
+    folder = parent / f"run-{os.getpid()}-{os.urandom(4).hex()}"
+    make_directory(folder)
+    try:
+        with exclusive(folder / "lock", lambda: None):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    try:
+        with (folder / "lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # its owner lives, or it is gone already

@@ -1,0 +1,58 @@
+"""Servers that belong to one command: found a port, started, proven ready, stopped."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines import processes
+from pipelines.errors import ServerError
+
+_POLL = 0.05
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports that are free on the loopback interface at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [int(item.getsockname()[1]) for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+class EmbeddedServer:
+    """A guarded server process whose output goes to a log file."""
+
+    def __init__(
+        self, name: str, argv: list[str], env: dict[str, str], log: Path, cwd: Path
+    ) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as output:
+            self._process = processes.start_guarded(
+                argv, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=cwd
+            )
+
+    def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:
+        """Raises ServerError with the last lines of the log if it exits or takes too long."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            if self._process.poll() is not None:
+                raise ServerError(f"{self.name} ended while starting: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"{self.name} was not ready after {timeout:g} s: {self._last_words()}"
+                )
+            time.sleep(_POLL)
+
+    def stop(self, grace: float) -> None:
+        """End the process, by force after `grace` seconds."""
+        processes.stop(self._process, grace)
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return f"{' / '.join(lines[-2:]) or 'no output'} (log: {self.log})"

@@ -1,0 +1,235 @@
+"""The object store through the minio SDK, with checksums, own timeouts and plain errors.
+
+An object of up to PART bytes is sent in one request with its sha256, which the server checks;
+a larger one goes up in parts and is read back. The SDK waits minutes by default and raises
+urllib3's errors for a dead server: both are dealt with here and nowhere else.
+"""
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from infra.adapters.settings import StoreSettings
+from pipelines.errors import CorruptObjectError, SettingsError, StoreError
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.manifest import StoredObject
+
+PART = 64 * 2**20
+_BLOCK = 2**20
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
+_RETRIES = urllib3.Retry(
+    total=4, connect=4, backoff_factor=0.3, status_forcelist=[500, 502, 503, 504]
+)
+_ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
+_REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
+_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
+
+
+class ObjectStore:
+    """One bucket. All methods raise StoreError if the store is down, full or refuses us."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        if not settings.endpoint:
+            raise SettingsError("REELWRIGHT_S3_ENDPOINT is not set: no object store to talk to")
+        self.bucket = settings.bucket
+        self.endpoint = settings.endpoint
+        try:
+            self._client = Minio(
+                settings.endpoint,
+                access_key=settings.access_key,
+                secret_key=settings.secret_key.get_secret_value(),
+                secure=settings.secure,
+                region=settings.region,
+                http_client=urllib3.PoolManager(timeout=_TIMEOUT, retries=_RETRIES),
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"REELWRIGHT_S3_ENDPOINT={settings.endpoint}: {error}; write host:port"
+            ) from error
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is missing; proves that the store is there and knows us."""
+        with self._errors("the bucket"):
+            if not self._client.bucket_exists(self.bucket):
+                self._client.make_bucket(self.bucket)
+
+    def put_file(self, key: ObjectKey, path: Path, content_type: str) -> StoredObject:
+        """Store the file and have its bytes confirmed. Replaces an older object."""
+        digest, size = _hash_file(path)
+        metadata: dict[str, str | list[str] | tuple[str]] = {"sha256": digest}
+        if size <= PART:
+            metadata["x-amz-checksum-sha256"] = _base64(digest)
+        with self._errors(key), path.open("rb") as stream:
+            self._client.put_object(
+                self.bucket,
+                key,
+                stream,
+                size,
+                content_type=content_type,
+                metadata=metadata,
+                part_size=PART,
+                num_parallel_uploads=1,
+            )
+        if size > PART:
+            self._read_back(key, digest)
+        return StoredObject(key=key, size=size, sha256=digest, content_type=content_type)
+
+    def put_bytes(self, key: ObjectKey, data: bytes, content_type: str) -> StoredObject:
+        """Store a small object whose bytes the server confirms."""
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        with self._errors(key):
+            self._client.put_object(
+                self.bucket,
+                key,
+                io.BytesIO(data),
+                len(data),
+                content_type=content_type,
+                metadata={"sha256": digest, "x-amz-checksum-sha256": _base64(digest)},
+            )
+        return StoredObject(key=key, size=len(data), sha256=digest, content_type=content_type)
+
+    def head(self, key: ObjectKey) -> StoredObject | None:
+        """What lies under `key`; None if nothing does, or nothing that we stored."""
+        with self._errors(key):
+            try:
+                found = self._client.stat_object(self.bucket, key)
+            except S3Error as error:
+                if error.code in _ABSENT:
+                    return None
+                raise
+        sha256 = (found.metadata or {}).get("x-amz-meta-sha256")
+        if sha256 is None or found.size is None:
+            return None
+        return StoredObject(
+            key=key,
+            size=found.size,
+            sha256=Digest(sha256),
+            content_type=found.content_type or "application/octet-stream",
+        )
+
+    def get_bytes(self, key: ObjectKey) -> bytes | None:
+        """A small object, checked; None if it is absent. Raises CorruptObjectError."""
+        found = self.head(key)
+        if found is None:
+            return None
+        data = b"".join(self._stream(key))
+        if hashlib.sha256(data).hexdigest() != found.sha256:
+            raise CorruptObjectError(f"{key} does not match its sha256 {found.sha256}")
+        return data
+
+    def get_file(self, found: StoredObject, path: Path) -> None:
+        """Download to `path`, which appears only when every byte is confirmed.
+
+        Raises CorruptObjectError if the bytes differ from what was stored.
+        """
+        part = path.with_suffix(".part")
+        sha256 = hashlib.sha256()
+        try:
+            with part.open("wb") as handle:
+                for block in self._stream(found.key):
+                    sha256.update(block)
+                    handle.write(block)
+            if sha256.hexdigest() != found.sha256:
+                raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def delete(self, key: ObjectKey) -> None:
+        """Remove the object; removing an absent one is no error."""
+        with self._errors(key):
+            self._client.remove_object(self.bucket, key)
+
+    def keys(self, prefix: str = "") -> list[ObjectKey]:
+        """All keys of our layout under `prefix`, in order."""
+        with self._errors("the listing"):
+            objects = self._client.list_objects(self.bucket, prefix, recursive=True)
+            return [ObjectKey(str(item.object_name)) for item in objects]
+
+    def abort_stale_uploads(self, older_than: timedelta) -> int:
+        """Abort multipart uploads that nobody finished. Returns how many.
+
+        minio 7.2.20 has no public call for it; a test holds these two to their contract.
+        """
+        aborted = 0
+        with self._errors("unfinished uploads"):
+            listed = self._client._list_multipart_uploads(self.bucket)
+            for upload in listed.uploads:
+                started = upload.initiated_time or datetime.min.replace(tzinfo=UTC)
+                if datetime.now(UTC) - started >= older_than:
+                    self._client._abort_multipart_upload(
+                        self.bucket, str(upload.object_name), str(upload.upload_id)
+                    )
+                    aborted += 1
+        return aborted
+
+    def _stream(self, key: ObjectKey) -> Iterator[bytes]:
+        with self._errors(key):
+            response = self._client.get_object(self.bucket, key)
+            try:
+                yield from response.stream(_BLOCK)
+            finally:
+                response.close()
+                response.release_conn()
+
+    def _read_back(self, key: ObjectKey, digest: Digest) -> None:
+        sha256 = hashlib.sha256()
+        for block in self._stream(key):
+            sha256.update(block)
+        if sha256.hexdigest() != digest:
+            self.delete(key)
+            raise CorruptObjectError(f"{key} arrived altered and was deleted; run again")
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        where = f"object store {self.endpoint}, bucket {self.bucket}, {what}"
+        try:
+            yield
+        except S3Error as error:
+            raise StoreError(f"{where}: {_reason(error)}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise StoreError(
+                f"{where}: the store cannot be reached ({_root(error)}); "
+                "what was stored before is safe: run again when it is back"
+            ) from error
+        except (InvalidResponseError, ServerError, MinioException) as error:
+            raise StoreError(f"{where}: the answer is not S3's ({error})") from error
+
+
+def _reason(error: S3Error) -> str:
+    code = str(error.code)
+    if code in _REFUSED:
+        return (
+            f"the store refuses our keys ({code}); check REELWRIGHT_S3_ACCESS_KEY and "
+            "REELWRIGHT_S3_SECRET_KEY"
+        )
+    if code in _FULL:
+        return f"the store is full ({code}); what was stored before is safe: free some room"
+    return f"{code}: {error.message}"
+
+
+def _root(error: BaseException) -> str:
+    while (inner := getattr(error, "reason", None)) and isinstance(inner, BaseException):
+        error = inner
+    return str(error).rpartition(": ")[2] or type(error).__name__
+
+
+def _hash_file(path: Path) -> tuple[Digest, int]:
+    with path.open("rb") as handle:
+        return Digest(hashlib.file_digest(handle, "sha256").hexdigest()), path.stat().st_size
+
+
+def _base64(digest: Digest) -> str:
+    return base64.b64encode(bytes.fromhex(digest)).decode()
+
+

@@ -1,0 +1,116 @@
+"""Settings in small sections, read once at the edge from `REELWRIGHT_…` variables."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.errors import SettingsError
+
+PREFIX = "REELWRIGHT_"
+
+
+class _Section(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+
+class PathSettings(_Section):
+    """Where things lie on this machine."""
+
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("reelwright"),
+        description="Object store of the one-machine mode, run history, caches, scratch files.",
+    )
+    models_dir: Path | None = Field(
+        None, description="Model sets, one folder each. Default: `models` in the data directory."
+    )
+    ffmpeg: str = Field("", description="An ffmpeg to use instead of the packaged one.")
+
+    @cached_property
+    def models(self) -> Path:
+        return self.models_dir or self.data_dir / "models"
+
+
+class StoreSettings(_Section):
+    """The S3 store; without an endpoint, SeaweedFS is started for the command's duration."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}S3_", frozen=True, extra="ignore")
+
+    endpoint: str = Field("", description="`host:port` of an S3 or MinIO server.")
+    access_key: str = Field("", description="Access key of that server.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Secret key of that server.")
+    bucket: str = Field("reelwright", description="Bucket; made if it does not exist.")
+    secure: bool = Field(False, description="Speak HTTPS to the endpoint.")
+    region: str = Field("us-east-1", description="Region to sign requests for.")
+
+
+class ComputeSettings(_Section):
+    """How the models run."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto` takes CUDA if there is a GPU."
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Numbers of Wan: `auto` is bfloat16 on CUDA, float32 on a CPU."
+    )
+    llm_threads: int = Field(
+        1, ge=1, description="Threads of the language model; more are slower on a busy machine."
+    )
+    llm_timeout: float = Field(120.0, gt=0, description="Seconds one sentence may take.")
+
+
+class UpscalerSettings(_Section):
+    """Speed and memory of Real-ESRGAN."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=f"{PREFIX}UPSCALER_", frozen=True, extra="ignore"
+    )
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="`auto` is float16 on CUDA, float32 on a CPU; bfloat16 is the fast mode there.",
+    )
+    channels_last: bool = Field(True, description="Memory format of the network.")
+    batch: int = Field(0, ge=0, description="Frames at once; 0 is 4 on CUDA, 1 on a CPU.")
+    tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
+
+
+class Settings:
+    """All sections. Read with `Settings.load()`."""
+
+    def __init__(self) -> None:
+        self.paths = PathSettings()
+        self.store = StoreSettings()
+        self.compute = ComputeSettings()
+        self.upscaler = UpscalerSettings()
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment. Raises SettingsError naming the variable and the rule."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_sentence(error.title, item) for item in error.errors()))
+
+
+SECTIONS: tuple[type[_Section], ...] = (
+    PathSettings,
+    StoreSettings,
+    ComputeSettings,
+    UpscalerSettings,
+)
+
+
+def variable_of(section: type[BaseSettings], field: str) -> str:
+    """The environment variable that sets `field`."""
+    return f"{section.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def _sentence(title: str, item: object) -> str:
+    assert isinstance(item, dict)
+    section = next(section for section in SECTIONS if section.__name__ == title)
+    variable = variable_of(section, str(item["loc"][0]))
+    return f"{variable}={item['input']}: {str(item['msg']).lower()}"

@@ -1,0 +1,76 @@
+"""What makes a video official: the manifest, written last."""
+
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+
+from pipelines.schema.brief import Brief
+from pipelines.schema.manifest import Film, Manifest, RunSummary
+from pipelines.schema.plan import Estimate
+
+_SOFTWARE = (
+    "reelwright",
+    "torch",
+    "diffusers",
+    "transformers",
+    "llama-cpp-python",
+    "spandrel",
+    "imageio-ffmpeg",
+    "prefect",
+)
+
+
+def summary_of(film: Film) -> RunSummary:
+    """How much of `film` this run had to make."""
+    chunks = sum(record.made for record in film.chunks)
+    segments = sum(record.made for record in film.segments)
+    return RunSummary(
+        chunks_made=chunks,
+        chunks_reused=len(film.chunks) - chunks,
+        segments_made=segments,
+        segments_reused=len(film.segments) - segments,
+        seconds=round(sum(stage.seconds for stage in film.stages), 3),
+    )
+
+
+def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> Manifest:
+    """The manifest of `film`, created now."""
+    objects = [film.video, film.poster]
+    objects += [record.object for record in (*film.chunks, *film.segments)]
+    return Manifest(
+        content_id=film.plan.content_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        address=f"s3://{bucket}/{film.video.key}",
+        brief=brief,
+        storyboard=film.storyboard,
+        plan=film.plan,
+        estimate=estimate,
+        clip=film.clip,
+        objects=tuple({item.key: item for item in objects}.values()),
+        chunks=film.chunks,
+        segments=film.segments,
+        models=film.models,
+        stages=film.stages,
+        software=_software(),
+        warnings=tuple(_warnings(film)),
+        run=summary_of(film),
+    )
+
+
+def _software() -> dict[str, str]:
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in _SOFTWARE
+    }
+
+
+def _warnings(film: Film) -> Iterable[str]:
+    for shot in film.storyboard.shots:
+        if shot.note:
+            yield f"shot {shot.number}: {shot.note}"
+    for number, record in enumerate(film.chunks, start=1):
+        if record.memory != "resident":
+            yield f"chunk {number}: memory ran short, made with {record.memory}"
+    for number, part in enumerate(film.segments, start=1):
+        if part.memory != "whole":
+            yield f"segment {number}: memory ran short, upscaled in tiles"
