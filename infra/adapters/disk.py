@@ -72,3 +72,13 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
         return  # its owner lives, or it is gone already
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace `path` in one step: a reader sees the old bytes or the new, never half."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

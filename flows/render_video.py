@@ -1,0 +1,37 @@
+"""render-video: every GPU stage of one brief in one run, as direct task calls."""
+
+from prefect import flow
+
+from pipelines.schema.brief import Brief
+from pipelines.schema.manifest import Film
+from tasks.chunks import encode_texts, make_chunk
+from tasks.enhance import enhance, plan_video
+from tasks.models import free_models
+from tasks.publish import find_published, upload_film
+from tasks.room import open_room
+from tasks.stitch import stitch_film
+from tasks.upscale import make_segment
+
+
+@flow(name="render-video", persist_result=False)
+def render_video(brief: Brief) -> Film:
+    """Enhance, generate, stitch, upscale and upload one video.
+
+    Args:
+        brief: What the video shows and how it is made.
+    """
+    with open_room(brief) as room:
+        storyboard = enhance(brief, room)
+        plan = plan_video(brief, storyboard, room)
+        published = find_published(plan, storyboard, room)
+        if published:
+            return published
+        encode_texts(plan, room)
+        chunks = [make_chunk(chunk, len(plan.chunks), room) for chunk in plan.chunks]
+        film = stitch_film(plan, chunks, "film", room)
+        segments = []
+        if plan.upscale:
+            segments = [make_segment(plan, chunk, film, room) for chunk in plan.chunks]
+            film = stitch_film(plan, segments, "upscaled", room)
+        free_models()
+        return upload_film(plan, storyboard, film, chunks, segments, room)

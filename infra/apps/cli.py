@@ -1,0 +1,210 @@
+"""The command `reelwright`. Heavy libraries load only in the command that needs them."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.console import plain, say
+from pipelines.errors import BriefError, DiskFullError, ReelwrightError
+from pipelines.schema.brief import PICK, parse_brief
+from pipelines.schema.presets import PRESETS, SIZES
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
+
+app = typer.Typer(
+    help="Turns a brief into a finished short video on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="The model sets: demo and studio.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+
+@app.command()
+def make(
+    prompt: Annotated[str, typer.Argument(help="The brief: what the video shows.")],
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "demo",
+    seconds: Annotated[float | None, typer.Option(help="Length of the video.")] = None,
+    seed: Annotated[int, typer.Option(help="A take to repeat; -1: from the brief.")] = PICK,
+    upscale: Annotated[int, typer.Option(help="1, 2 or 4.")] = 1,
+    size: Annotated[str, typer.Option(help=f"One of {', '.join(SIZES)}.")] = "preset",
+    frames: Annotated[int, typer.Option(help="Frames a chunk, 4k+1; -1: the preset's.")] = PICK,
+    steps: Annotated[int, typer.Option(help="Denoising steps; -1: the preset's.")] = PICK,
+    guidance: Annotated[float, typer.Option(help="Guidance; -1: the preset's.")] = float(PICK),
+    style: Annotated[str, typer.Option(help="Added to every shot.")] = "",
+    negative: Annotated[str, typer.Option(help="What must not be seen.")] = "",
+    enhance: Annotated[bool, typer.Option(help="Let the writer expand the brief.")] = True,
+    shot_seed: Annotated[
+        list[str] | None, typer.Option(help="SHOT=SEED: another take of one shot.")
+    ] = None,
+    shot_prompt: Annotated[
+        list[str] | None, typer.Option(help="SHOT=WORDS: other words for one shot.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the finished video here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+) -> None:
+    """Make one video from start to published, and print where it lies."""
+    values: dict[str, Any] = {
+        "prompt": prompt,
+        "preset": preset,
+        "seed": seed,
+        "upscale": upscale,
+        "size": size,
+        "frames": frames,
+        "steps": steps,
+        "guidance": guidance,
+        "style": style,
+        "negative": negative,
+        "enhance": enhance,
+        "shots": _overrides(shot_seed or [], shot_prompt or []),
+    }
+    if seconds is not None:
+        values["seconds"] = seconds
+    brief = parse_brief(values)
+
+    from infra.apps import make as maker
+
+    manifest = maker.make(brief, out)
+    if as_json:
+        sys.stdout.write(manifest.model_dump_json(indent=1) + "\n")
+        say(maker.summary(manifest, out))
+    else:
+        sys.stdout.write(plain(maker.summary(manifest, out)) + "\n")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Show the model sets and which of their models are installed."""
+    from infra.adapters.weights.index import read_index
+    from infra.adapters.weights.library import folder_of
+
+    folder = Settings.load().paths.models
+    for model_set in MODEL_SETS.values():
+        sys.stdout.write(f"{model_set.name}: {model_set.title}\n")
+        for model in model_set.models:
+            index = read_index(folder_of(folder, model_set.name, model.role))
+            state = f"{index.size_of() / 1e6:,.0f} MB" if index else "not installed"
+            line = f"  {model.role:<9} {model.name} ({model.licence}): {state}\n"
+            sys.stdout.write(line)
+
+
+@models_app.command("download")
+def models_download(name: Annotated[str, typer.Argument(help="demo or studio")]) -> None:
+    """Install a model set; what is there and intact is left alone."""
+    from infra.apps.install import install
+
+    install(Settings.load().paths.models, _model_set(name), say)
+
+
+@models_app.command("verify")
+def models_verify(
+    name: Annotated[str | None, typer.Argument(help="demo or studio; all if left out")] = None,
+) -> None:
+    """Hash every file of the installed models against their index."""
+    from infra.adapters.weights.index import faults, read_index
+    from infra.adapters.weights.library import folder_of
+
+    folder, wrong, seen = Settings.load().paths.models, 0, 0
+    for model_set in [_model_set(name)] if name else list(MODEL_SETS):
+        for model in MODEL_SETS[model_set].models:
+            place = folder_of(folder, model_set, model.role)
+            index = read_index(place)
+            if index is None:
+                say(f"{model_set} {model.role}: not installed")
+                wrong += name is not None
+                continue
+            seen += len(index.files)
+            for file, fault in faults(place, index, everything=True):
+                wrong += 1
+                say(f"{place / file} {fault}; run: reelwright models download {model_set}")
+    if wrong:
+        raise typer.Exit(1)
+    sys.stdout.write(f"{seen} files are what they were when installed\n")
+
+
+@app.command()
+def doctor() -> None:
+    """Check what a run needs and say what to do about what is missing."""
+    from infra.apps.doctor import examine
+
+    failed = False
+    for finding in examine(Settings.load()):
+        mark = "ok  " if finding.good else ("FAIL" if finding.needed else "--  ")
+        sys.stdout.write(plain(f"{mark} {finding.name:<14} {finding.text}") + "\n")
+        failed |= finding.needed and not finding.good
+    if failed:
+        raise typer.Exit(1)
+
+
+def _model_set(name: str) -> str:
+    if name not in MODEL_SETS:
+        raise BriefError(f"model set {name!r} is unknown; choose one of {', '.join(MODEL_SETS)}")
+    return name
+
+
+def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
+    shots: dict[int, dict[str, Any]] = {}
+    for option, field, items in (("seed", "seed", seeds), ("prompt", "prompt", prompts)):
+        for item in items:
+            number, separator, value = item.partition("=")
+            if not (separator and number.isdecimal()):
+                raise BriefError(f"--shot-{option} {item!r}: write SHOT={option.upper()}, as in 2=…")
+            shots.setdefault(int(number), {"shot": int(number)})[field] = value
+    return list(shots.values())
+
+
+def main() -> None:
+    """Entry point: every error leaves as one line and an exit code, never as a traceback."""
+    code = _guarded(app)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: background threads of libraries could hold the process for seconds.
+    os._exit(code)
+
+
+def _guarded(command: Callable[..., Any]) -> int:
+    try:
+        command(standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except ReelwrightError as error:
+        say(f"reelwright: {error}")
+        return error.exit_code
+    except typer.TyperException as error:
+        text = getattr(error, "format_message", error.__str__)()
+        say(f"reelwright: {text} Run with --help to see what is offered.")
+        return BriefError.exit_code
+    except Exception as error:
+        return _unexpected(error)
+    return 0
+
+
+def _interrupted() -> int:
+    say("reelwright: stopped; finished chunks are kept, give the same brief again to go on")
+    return INTERRUPTED
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = f"reelwright: the disk is full ({error}); finished chunks are kept: free some room"
+        say(full)
+        return DiskFullError.exit_code
+    import logging
+
+    logging.getLogger("reelwright").exception("unexpected error")
+    say(f"reelwright: unexpected {type(error).__name__}: {error}; the log has the details")
+    return 1

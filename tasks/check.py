@@ -1,0 +1,61 @@
+"""Accepting a brief: what it will cost, and whether there is room for it."""
+
+from prefect import task
+from pydantic import ValidationError
+
+from infra.adapters import disk
+from infra.adapters.settings import Settings
+from infra.adapters.weights.library import InstalledSet
+from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
+from pipelines.schema.brief import Brief
+from pipelines.schema.manifest import Manifest
+from pipelines.schema.plan import Estimate
+from tasks.knobs import STAGE
+from tasks.room import Room, open_room
+
+
+@task(name="check", **STAGE)
+def check(brief: Brief) -> Estimate:
+    """Check the brief against its surroundings and say what it will cost.
+
+    Raises BriefError, WeightsError, SettingsError, StoreError or DiskFullError; nothing has
+    been written then.
+    """
+    with open_room(brief) as room:
+        expected = estimate(brief, _rates(room), _footprint(room.models))
+        disk.check_room(room.folder, expected.disk_bytes)
+        return expected
+
+
+@task(name="learn", **STAGE)
+def learn_rates(manifest: Manifest) -> None:
+    """Remember how fast this machine was, for the next estimate."""
+    if manifest.run.already_published:
+        return
+    with open_room(manifest.brief) as room:
+        rates = learn(_rates(room), manifest)
+        disk.write_atomic(_path(room), rates.model_dump_json().encode())
+
+
+def _path(room: Room) -> "disk.Path":
+    folder = Settings.load().paths.data_dir / "rates"
+    disk.make_directory(folder)
+    return folder / f"{room.models.model_set.name}-{room.device_name}.json"
+
+
+def _rates(room: Room) -> Rates:
+    try:
+        return Rates.model_validate_json(_path(room).read_bytes())
+    except (OSError, ValidationError):
+        return DEFAULT_RATES[room.device_name]
+
+
+def _footprint(models: InstalledSet) -> Footprint:
+    encoder = models.video.index.size_of("text_encoder/")
+    return Footprint(
+        writer=models.writer.index.size_of(),
+        encoder=encoder,
+        denoiser=models.video.index.size_of() - encoder,
+        upscaler=models.upscaler.index.size_of(),
+        decode_bytes_a_pixel=models.model_set.decode_bytes_a_pixel,
+    )

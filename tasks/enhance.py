@@ -1,0 +1,62 @@
+"""The storyboard as a stage: shots found in the bucket, or written by the language model."""
+
+from prefect import task
+
+from pipelines.errors import CorruptObjectError
+from pipelines.planning.plan import make_plan, seed_of, shots_of
+from pipelines.progress import Progress
+from pipelines.prompting.llama import LlamaOptions, LlamaWriter
+from pipelines.prompting.storyboard import write_storyboard
+from pipelines.schema.brief import Brief
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.plan import Plan
+from pipelines.schema.storyboard import Shot, Storyboard
+from tasks.knobs import STAGE
+from tasks.progress import report
+from tasks.room import Room
+
+_ALL_LAYERS = -1
+
+
+@task(name="enhance", **STAGE)
+def enhance(brief: Brief, room: Room) -> Storyboard:
+    """Write the shots that the bucket does not hold yet; the writer cannot fail the run."""
+    count = shots_of(brief)
+    compute = room.settings.compute
+    model_set, writer = room.models.model_set, room.models.writer
+    options = LlamaOptions(
+        context=model_set.context,
+        threads=compute.llm_threads,
+        gpu_layers=_ALL_LAYERS if room.device_name == "cuda" else 0,
+        answer_timeout=compute.llm_timeout,
+    )
+    done = 0
+
+    def find(digest: Digest) -> Shot | None:
+        nonlocal done
+        report(Progress("enhance", done, count, "writing the shots"))
+        done += 1
+        try:
+            data = room.store.get_bytes(ObjectKey.shot(digest))
+        except CorruptObjectError:
+            return None
+        return Shot.model_validate_json(data) if data else None
+
+    def keep(digest: Digest, shot: Shot) -> None:
+        data = shot.model_dump_json().encode()
+        room.store.put_bytes(ObjectKey.shot(digest), data, "application/json")
+
+    name = f"{writer.model.name}@{writer.index.content[:12]}"
+    with (
+        room.ledger.measure("enhance"),
+        LlamaWriter(writer.path, name, model_set.prompt, options) as llama,
+    ):
+        storyboard = write_storyboard(brief, count, seed_of(brief), llama, find, keep)
+    report(Progress("enhance", count, count, "shots written"))
+    return storyboard
+
+
+@task(name="plan", **STAGE)
+def plan_video(brief: Brief, storyboard: Storyboard, room: Room) -> Plan:
+    """Fix every chunk before the first frame is made."""
+    return make_plan(brief, storyboard, room.weights)

@@ -1,0 +1,11 @@
+"""Prefect knobs that all stages share.
+
+Results are not cached by Prefect: every stage finds its own finished work in the bucket by
+digest and verifies it, which also holds after the server's database is gone.
+"""
+
+from typing import Any
+
+from prefect.cache_policies import NO_CACHE
+
+STAGE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

@@ -1,0 +1,144 @@
+"""Uploading the film, and publishing it: the manifest comes last and means complete."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from pydantic import ValidationError
+
+from infra.adapters.settings import Settings
+from pipelines.errors import CorruptObjectError, StoreError
+from pipelines.media.codec import clip_of, write_still
+from pipelines.progress import Progress
+from pipelines.publishing import make_manifest
+from pipelines.schema.brief import Brief
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import (
+    ChunkRecord,
+    Film,
+    Manifest,
+    ModelRecord,
+    RunSummary,
+    SegmentRecord,
+    StoredObject,
+)
+from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.storyboard import Storyboard
+from tasks.knobs import STAGE
+from tasks.progress import report
+from tasks.room import LocalClip, ObjectStore, Room
+
+
+@task(name="find-published", **STAGE)
+def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | None:
+    """The film if exactly this plan was published before and its files still lie there."""
+    manifest = _read_manifest(room.store, ObjectKey.manifest(plan.content_id))
+    if manifest is None:
+        return None
+    film = Film(
+        plan=plan,
+        storyboard=storyboard,
+        clip=manifest.clip,
+        video=_object(manifest, ObjectKey.video(plan.content_id)),
+        poster=_object(manifest, ObjectKey.poster(plan.content_id)),
+        chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
+        segments=tuple(item.model_copy(update={"made": False}) for item in manifest.segments),
+        models=manifest.models,
+        stages=room.ledger.costs,
+    )
+    if any(room.store.head(item.key) != item for item in (film.video, film.poster)):
+        return None
+    return film
+
+
+@task(name="upload", **STAGE)
+def upload_film(
+    plan: Plan,
+    storyboard: Storyboard,
+    film: Path,
+    chunks: Sequence[LocalClip],
+    segments: Sequence[LocalClip],
+    room: Room,
+) -> Film:
+    """Put video and poster beside the place of the manifest, each confirmed by its sha256."""
+    with room.ledger.measure("upload"):
+        report(Progress("upload", 0, 2, "uploading the video"))
+        clip = clip_of(film, frames=plan.frames, size=plan.final_size)
+        video = room.store.put_file(ObjectKey.video(plan.content_id), film, "video/mp4")
+        report(Progress("upload", 1, 2, "uploading the poster"))
+        still = room.folder / "poster.jpg"
+        write_still(room.tool, film, plan.chunks[0].keep // 2, still)
+        poster = room.store.put_file(ObjectKey.poster(plan.content_id), still, "image/jpeg")
+        report(Progress("upload", 2, 2, "uploaded"))
+    return Film(
+        plan=plan,
+        storyboard=storyboard,
+        clip=clip,
+        video=video,
+        poster=poster,
+        chunks=tuple(c.record for c in chunks if isinstance(c.record, ChunkRecord)),
+        segments=tuple(s.record for s in segments if isinstance(s.record, SegmentRecord)),
+        models=_models(room, storyboard, plan),
+        stages=room.ledger.costs,
+    )
+
+
+@task(name="publish", **STAGE)
+def publish(brief: Brief, film: Film, expected: Estimate) -> Manifest:
+    """Write the manifest after checking that what it names is there.
+
+    Raises StoreError if video or poster are not what the GPU host uploaded.
+    """
+    store = ObjectStore(Settings.load().store)
+    for item in (film.video, film.poster):
+        if store.head(item.key) != item:
+            raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
+    key = ObjectKey.manifest(film.plan.content_id)
+    before = _read_manifest(store, key)
+    if before is not None and _object(before, film.video.key) == film.video:
+        if not any(record.made for record in (*film.chunks, *film.segments)):
+            return before.model_copy(update={"run": _again(film)})
+    manifest = make_manifest(brief, film, expected, store.bucket)
+    store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
+    return manifest
+
+
+def _again(film: Film) -> RunSummary:
+    return RunSummary(
+        chunks_made=0,
+        chunks_reused=len(film.chunks),
+        segments_made=0,
+        segments_reused=len(film.segments),
+        seconds=round(sum(stage.seconds for stage in film.stages), 3),
+        already_published=True,
+    )
+
+
+def _read_manifest(store: ObjectStore, key: ObjectKey) -> Manifest | None:
+    """The manifest under `key`; None if absent, damaged, or of an older shape."""
+    try:
+        data = store.get_bytes(key)
+        return Manifest.model_validate_json(data) if data else None
+    except (CorruptObjectError, ValidationError):
+        return None
+
+
+def _object(manifest: Manifest, key: ObjectKey) -> StoredObject:
+    return next(item for item in manifest.objects if item.key == key)
+
+
+def _models(room: Room, storyboard: Storyboard, plan: Plan) -> tuple[ModelRecord, ...]:
+    used = [room.models.video]
+    if storyboard.writer != "none":
+        used.insert(0, room.models.writer)
+    if plan.upscale:
+        used.append(room.models.upscaler)
+    return tuple(
+        ModelRecord(
+            role=item.model.role,
+            name=item.model.name,
+            revision=f"{item.index.source}@{item.index.revision}",
+            licence=item.model.licence,
+        )
+        for item in used
+    )
