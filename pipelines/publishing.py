@@ -37,7 +37,8 @@ def summary_of(film: Film) -> RunSummary:
 def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> Manifest:
     """The manifest of `film`, created now."""
     objects = [film.video, film.poster]
-    objects += [record.object for record in (*film.chunks, *film.segments)]
+    objects += [chunk.object for chunk in film.chunks]
+    objects += [segment.object for segment in film.segments]
     return Manifest(
         content_id=film.plan.content_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

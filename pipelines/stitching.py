@@ -36,17 +36,15 @@ def stitch(tool: Ffmpeg, clips: Sequence[Path], path: Path, *, frames: int) -> C
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             playlist = _playlist(Path(folder), clips, [found.frames for found in probes])
-            source = ffmpeg.input(
-                str(playlist), f="concat", safe=1, protocol_whitelist="file,pipe"
-            )
+            source = ffmpeg.input(str(playlist), f="concat", safe=1, protocol_whitelist="file,pipe")
             copied = {"c": "copy", "map": "0:v:0", "frames:v": frames}
             tool.run(source.output(str(part.resolve()), **copied, **MUX))
         size = Size(signature.width, signature.height)
-        clip = verify_clip(part, frames=frames, size=size, fps=FPS, decode=False)
-        os.replace(part, path)
+        joined = verify_clip(part, frames=frames, size=size, fps=FPS, decode=False)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return clip
+    return joined
 
 
 def _playlist(folder: Path, clips: Sequence[Path], lengths: Sequence[int]) -> Path:

@@ -1,5 +1,7 @@
 """Accepting a brief: what it will cost, and whether there is room for it."""
 
+from pathlib import Path
+
 from prefect import task
 from pydantic import ValidationError
 
@@ -37,7 +39,7 @@ def learn_rates(manifest: Manifest) -> None:
         disk.write_atomic(_path(room), rates.model_dump_json().encode())
 
 
-def _path(room: Room) -> "disk.Path":
+def _path(room: Room) -> Path:
     folder = Settings.load().paths.data_dir / "rates"
     disk.make_directory(folder)
     return folder / f"{room.models.model_set.name}-{room.device_name}.json"

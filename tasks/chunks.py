@@ -90,7 +90,8 @@ def _render(chunk: PlannedChunk, count: int, path: Path, room: Room) -> str:
     spec = chunk.spec
     cache = models.embeddings(room, [spec.prompt, spec.negative])
     positive, negative = cache.get(spec.prompt), cache.get(spec.negative)
-    assert positive is not None and negative is not None
+    assert positive is not None
+    assert negative is not None
 
     def after_step(done: int, total: int) -> None:
         detail = f"chunk {chunk.number} of {count}, step {done} of {total}"

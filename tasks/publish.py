@@ -6,11 +6,12 @@ from pathlib import Path
 from prefect import task
 from pydantic import ValidationError
 
+from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.media.codec import clip_of, write_still
 from pipelines.progress import Progress
-from pipelines.publishing import make_manifest
+from pipelines.publishing import make_manifest, summary_of
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import (
@@ -18,7 +19,6 @@ from pipelines.schema.manifest import (
     Film,
     Manifest,
     ModelRecord,
-    RunSummary,
     SegmentRecord,
     StoredObject,
 )
@@ -26,7 +26,7 @@ from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.storyboard import Storyboard
 from tasks.knobs import STAGE
 from tasks.progress import report
-from tasks.room import LocalClip, ObjectStore, Room
+from tasks.room import LocalClip, Room
 
 
 @task(name="find-published", **STAGE)
@@ -95,23 +95,12 @@ def publish(brief: Brief, film: Film, expected: Estimate) -> Manifest:
             raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
     key = ObjectKey.manifest(film.plan.content_id)
     before = _read_manifest(store, key)
-    if before is not None and _object(before, film.video.key) == film.video:
-        if not any(record.made for record in (*film.chunks, *film.segments)):
-            return before.model_copy(update={"run": _again(film)})
+    run = summary_of(film)
+    if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
+        return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     manifest = make_manifest(brief, film, expected, store.bucket)
     store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
     return manifest
-
-
-def _again(film: Film) -> RunSummary:
-    return RunSummary(
-        chunks_made=0,
-        chunks_reused=len(film.chunks),
-        segments_made=0,
-        segments_reused=len(film.segments),
-        seconds=round(sum(stage.seconds for stage in film.stages), 3),
-        already_published=True,
-    )
 
 
 def _read_manifest(store: ObjectStore, key: ObjectKey) -> Manifest | None:

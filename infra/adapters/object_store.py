@@ -8,12 +8,10 @@ urllib3's errors for a dead server: both are dealt with here and nowhere else.
 import base64
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import urllib3
 from minio import Minio
@@ -141,7 +139,7 @@ class ObjectStore:
                     handle.write(block)
             if sha256.hexdigest() != found.sha256:
                 raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
-            os.replace(part, path)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
@@ -231,5 +229,3 @@ def _hash_file(path: Path) -> tuple[Digest, int]:
 
 def _base64(digest: Digest) -> str:
     return base64.b64encode(bytes.fromhex(digest)).decode()
-
-

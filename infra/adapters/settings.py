@@ -65,9 +65,7 @@ class ComputeSettings(_Section):
 class UpscalerSettings(_Section):
     """Speed and memory of Real-ESRGAN."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=f"{PREFIX}UPSCALER_", frozen=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}UPSCALER_", frozen=True, extra="ignore")
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -93,7 +91,8 @@ class Settings:
         try:
             return cls()
         except ValidationError as error:
-            raise SettingsError("; ".join(_sentence(error.title, item) for item in error.errors()))
+            sentences = (_sentence(error.title, item) for item in error.errors())
+            raise SettingsError("; ".join(sentences)) from error
 
 
 SECTIONS: tuple[type[_Section], ...] = (

@@ -12,7 +12,7 @@ import typer
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.console import plain, say
-from pipelines.errors import BriefError, DiskFullError, ReelwrightError
+from pipelines.errors import BriefError, DiskFullError, ReelwrightError, WeightsError
 from pipelines.schema.brief import PICK, parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
 
@@ -50,7 +50,10 @@ def make(
     shot_prompt: Annotated[
         list[str] | None, typer.Option(help="SHOT=WORDS: other words for one shot.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Copy the finished video here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Copy the video here, poster (.jpg) and manifest (.json) beside it."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Make one video from start to published, and print where it lies."""
@@ -127,6 +130,8 @@ def models_verify(
             for file, fault in faults(place, index, everything=True):
                 wrong += 1
                 say(f"{place / file} {fault}; run: reelwright models download {model_set}")
+    if not seen and not wrong:
+        raise WeightsError("no model is installed; run: reelwright models download demo")
     if wrong:
         raise typer.Exit(1)
     sys.stdout.write(f"{seen} files are what they were when installed\n")
@@ -158,7 +163,9 @@ def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
         for item in items:
             number, separator, value = item.partition("=")
             if not (separator and number.isdecimal()):
-                raise BriefError(f"--shot-{option} {item!r}: write SHOT={option.upper()}, as in 2=…")
+                raise BriefError(
+                    f"--shot-{option} {item!r}: write SHOT={option.upper()}, as in 2=…"
+                )
             shots.setdefault(int(number), {"shot": int(number)})[field] = value
     return list(shots.values())
 
@@ -174,12 +181,9 @@ def main() -> None:
 
 def _guarded(command: Callable[..., Any]) -> int:
     try:
-        command(standalone_mode=False)
-    except typer.Exit as stop:
-        return stop.exit_code
-    except typer.Abort:
-        return _interrupted()
-    except KeyboardInterrupt:
+        # Outside its standalone mode, Typer returns the code of an Exit instead of raising it.
+        code = command(standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
     except ReelwrightError as error:
         say(f"reelwright: {error}")
@@ -190,7 +194,9 @@ def _guarded(command: Callable[..., Any]) -> int:
         return BriefError.exit_code
     except Exception as error:
         return _unexpected(error)
-    return 0
+    if code == INTERRUPTED:
+        return _interrupted()
+    return code if isinstance(code, int) else 0
 
 
 def _interrupted() -> int:

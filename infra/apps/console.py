@@ -1,5 +1,6 @@
 """What a person sees while a command works: bars on a terminal, silence elsewhere."""
 
+import logging
 import sys
 from types import TracebackType
 from typing import Self
@@ -78,3 +79,18 @@ class ProgressBars:
             task = self._bars.add_task("", title=title, detail="", total=progress.total)
             self._tasks[progress.stage] = task
         self._bars.update(task, completed=progress.done, detail=progress.detail)
+
+
+class ProgressLog:
+    """The same reports in the log, one line for each whole unit of a stage."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("reelwright.progress")
+        self._last: tuple[str, int] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        unit = (progress.stage, int(progress.done))
+        if unit != self._last:
+            self._last = unit
+            where = f"{progress.done:g}/{progress.total:g}"
+            self._log.info("%s %s %s", progress.stage, where, progress.detail)

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("object store", lambda: _store(settings))
     found = []
     for name in MODEL_SETS:
-        finding = _check(f"models {name}", lambda name=name: _models(settings, name), needed=False)
+        finding = _check(f"models {name}", partial(_models, settings, name), needed=False)
         found.append(finding.good)
         yield finding
     if not any(found):
@@ -67,7 +68,9 @@ def _packages() -> str:
     for name, limit in _UPPER.items():
         found = metadata.version(name)
         if tuple(int(part) for part in found.split(".")[:2]) >= limit:
-            raise SettingsError(f"{name} {found} breaks Prefect 3.8.8; install with constraints.txt")
+            raise SettingsError(
+                f"{name} {found} breaks Prefect 3.8.8; install with constraints.txt"
+            )
     return "as pinned"
 
 

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from infra.adapters.disk import write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.console import ProgressBars
+from infra.apps.console import ProgressBars, ProgressLog
 from infra.apps.session import session
 from pipelines.errors import BriefError, ReelwrightError
 from pipelines.planning.plan import shots_of
@@ -23,6 +24,8 @@ def check_target(out: Path | None) -> None:
         raise BriefError(f"--out {out} is a directory; name a file in it")
     if not out.absolute().parent.is_dir():
         raise BriefError(f"--out {out}: the directory {out.parent} does not exist; make it first")
+    if out.suffix.lower() in (".jpg", ".json"):
+        raise BriefError(f"--out {out}: poster and manifest take .jpg and .json; name it .mp4")
     if not os.access(out.absolute().parent, os.W_OK):
         raise BriefError(f"--out {out}: the directory {out.parent} cannot be written to")
 
@@ -40,7 +43,7 @@ def make(brief: Brief, out: Path | None) -> Manifest:
         from flows.produce_content import produce_content
         from tasks.progress import listening
 
-        with listening(bars):
+        with listening(bars), listening(ProgressLog()):
             manifest = produce_content(brief)
         if out is not None:
             _copy_out(manifest, out)
@@ -48,11 +51,14 @@ def make(brief: Brief, out: Path | None) -> Manifest:
 
 
 def _copy_out(manifest: Manifest, out: Path) -> None:
+    """The video as `out`, poster (.jpg) and manifest (.json) beside it."""
     store = ObjectStore(Settings.load().store)
-    key = ObjectKey.video(manifest.content_id)
-    found = next(item for item in manifest.objects if item.key == key)
+    objects = {item.key: item for item in manifest.objects}
+    cid = manifest.content_id
     try:
-        store.get_file(found, out.absolute())
+        store.get_file(objects[ObjectKey.poster(cid)], out.absolute().with_suffix(".jpg"))
+        write_atomic(out.with_suffix(".json"), manifest.model_dump_json(indent=1).encode())
+        store.get_file(objects[ObjectKey.video(cid)], out.absolute())
     except OSError as error:
         raise ReelwrightError(
             f"{out} cannot be written ({error.strerror}); the video is safe at {manifest.address}"
@@ -67,15 +73,16 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         made += f"; {run.segments_made} segments upscaled, {run.segments_reused} reused"
     if run.already_published:
         made += " (published before, nothing to do)"
+    folder = manifest.address.rpartition("/")[0]
     lines = [
         f"video     {manifest.address}",
-        f"manifest  {manifest.address.rpartition('/')[0]}/manifest.json",
+        f"poster    {folder}/poster.jpg",
+        f"manifest  {folder}/manifest.json",
         f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
         f"{clip.fps} fps",
         f"run       {made}, {run.seconds:.1f} s",
     ]
     lines += [f"note      {warning}" for warning in manifest.warnings]
     if out is not None:
-        lines.append(f"file      {out}")
+        lines.append(f"files     {out}, {out.with_suffix('.jpg')}, {out.with_suffix('.json')}")
     return "\n".join(lines)
-

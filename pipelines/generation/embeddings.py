@@ -47,7 +47,7 @@ class EmbeddingCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         save_file({"tokens": embedding[:length].cpu().contiguous()}, part)
-        os.replace(part, path)
+        part.replace(path)
 
     def _path(self, text: str) -> Path:
         key = digest_of(["umt5/1", text, self._revision, str(self._dtype), MAX_TOKENS])

@@ -5,7 +5,6 @@ All clips are encoded alike (no B-frames, one closed group of pictures a clip, t
 x264's output depends on it: the same frames give the same bytes on every machine.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +70,7 @@ def clip_writer(
         if written != frames:
             raise MediaError(f"{written} frames were made for {path.name}, planned were {frames}")
         verify_clip(part, frames=frames, size=size, fps=FPS, decode=True)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

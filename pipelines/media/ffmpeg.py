@@ -21,7 +21,8 @@ from pipelines.errors import DiskFullError, MediaError, SettingsError
 
 _GLOBAL = ("-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y")
 _PIPE_GLOBAL = _GLOBAL[1:]
-_STOP_GRACE = 2.0
+_STOP_GRACE = 0.0
+"""Whatever an interrupted ffmpeg has written is thrown away."""
 
 
 def find_ffmpeg(override: str = "") -> "Ffmpeg":
@@ -97,10 +98,16 @@ class Ffmpeg:
             _check(code, errors)
 
     def _start(
-        self, node: Any, options: tuple[str, ...], errors: IO[bytes], **pipes: int
+        self,
+        node: Any,
+        options: tuple[str, ...],
+        errors: IO[bytes],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         argv = ffmpeg.compile(node.global_args(*options), cmd=self.executable)
-        return processes.start_guarded(argv, stderr=errors, **pipes)
+        return processes.start_guarded(argv, stdin=stdin, stdout=stdout, stderr=errors)
 
 
 @contextmanager

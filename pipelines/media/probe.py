@@ -73,7 +73,8 @@ def probe(path: Path) -> Probe:
 
 def _signature(stream: av.VideoStream) -> Signature:
     context = stream.codec_context
-    assert stream.time_base is not None and stream.average_rate is not None
+    assert stream.time_base is not None
+    assert stream.average_rate is not None
     return Signature(
         codec=context.name,
         profile=str(context.profile),

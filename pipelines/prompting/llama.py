@@ -136,7 +136,7 @@ class _Child:
     def __init__(self, model: Path, options: LlamaOptions) -> None:
         numbers = (options.context, options.threads, options.gpu_layers)
         argv = [sys.executable, "-m", "pipelines.prompting.llama_child", str(model)]
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._process = processes.start_guarded(
             [*argv, *map(str, numbers)],
             stdin=subprocess.PIPE,

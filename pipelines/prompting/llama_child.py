@@ -40,6 +40,7 @@ def _answer(model: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
+    """Load the model at `path`, then answer requests until standard input ends."""
     # Whatever llama.cpp prints must not get between the lines of the protocol.
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -82,9 +82,7 @@ class Brief(BaseModel):
         title="Frames a chunk",
         description=f"4k+1 up to {MAX_FRAMES}, such as 17 or 33; -1 takes the preset's.",
     )
-    steps: int = Field(
-        PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's."
-    )
+    steps: int = Field(PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's.")
     guidance: float = Field(
         -1.0, title="Guidance", description=f"0 to {MAX_GUIDANCE:g}; -1 takes the preset's."
     )

@@ -61,9 +61,7 @@ def _layers(param: Path) -> list[_Layer]:
     return layers
 
 
-def _tensors(
-    layers: list[_Layer], data: bytes, name: str
-) -> Iterator[dict[str, torch.Tensor]]:
+def _tensors(layers: list[_Layer], data: bytes, name: str) -> Iterator[dict[str, torch.Tensor]]:
     offset = 0
 
     def take(count: int, kind: str) -> torch.Tensor:

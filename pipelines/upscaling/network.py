@@ -128,9 +128,9 @@ class RealEsrgan:
                 large = self._net(crop.contiguous(memory_format=self._format))
                 y, x = (top - above) * scale, (left - before) * scale
                 high, wide = (bottom - top) * scale, (right - left) * scale
-                result[
-                    :, :, top * scale : bottom * scale, left * scale : right * scale
-                ] = large[:, :, y : y + high, x : x + wide]
+                result[:, :, top * scale : bottom * scale, left * scale : right * scale] = large[
+                    :, :, y : y + high, x : x + wide
+                ]
         return result
 
 

@@ -37,13 +37,9 @@ def upscale_segment(
 
     `report` is told the frames done. Raises MediaError or UpscaleError; then there is no file.
     """
-    frames = read_frames(
-        tool, source.film, source.size, start=source.start, frames=source.frames
-    )
+    frames = read_frames(tool, source.film, source.size, start=source.start, frames=source.frames)
     large = source.size.scaled(factor)
-    with clip_writer(
-        tool, path, large, source.frames, crf=FINAL_CRF, speed=FINAL_SPEED
-    ) as write:
+    with clip_writer(tool, path, large, source.frames, crf=FINAL_CRF, speed=FINAL_SPEED) as write:
         for done, frame in enumerate(network.upscale(frames, factor), start=1):
             write(frame)
             report(done)

@@ -2,7 +2,6 @@
 
 import fnmatch
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +92,7 @@ def fetch_url(source: UrlSource, folder: Path, file: str, say: Say) -> None:
             f"{source.url} is not the file whose sha256 was recorded at its first download; it was "
             "deleted. Delete the index beside it to accept a new file"
         )
-    os.replace(part, path)
+    part.replace(path)
     write_index(folder, source.url, source.url)
 
 

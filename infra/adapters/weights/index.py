@@ -55,7 +55,7 @@ def write_index(folder: Path, source: str, revision: str) -> Index:
     index = Index(source=source, revision=revision, files=files)
     part = folder / f"{INDEX}.part"
     part.write_text(index.model_dump_json(indent=1), encoding="utf-8")
-    os.replace(part, folder / INDEX)
+    part.replace(folder / INDEX)
     return index
 
 
@@ -110,7 +110,7 @@ def _write_stamps(folder: Path, stamps: dict[str, list[int]]) -> None:
     part = folder / f"{_STAMPS}.{os.getpid()}.part"
     try:
         part.write_text(json.dumps(stamps), encoding="utf-8")
-        os.replace(part, folder / _STAMPS)
+        part.replace(folder / _STAMPS)
     except OSError:
         part.unlink(missing_ok=True)
 
