@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 MIN_WORDS, MAX_WORDS = 4, 60
 MIN_ASCII_SHARE = 0.95
+MIN_PLAIN_SHARE = 0.9
+"""Of letters and common marks in the text, and of words with a vowel among the words."""
+MAX_LETTERS = 24
 MAX_REPEATED_TRIGRAMS = 0.15
 MAX_OVERLAP = 0.6
 """Jaccard overlap of the words with those of an earlier shot."""
@@ -29,6 +32,8 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
         return f"{len(tokens)} words instead of {MIN_WORDS} to {MAX_WORDS}"
     if sum(character.isascii() for character in words) < MIN_ASCII_SHARE * len(words):
         return "not written in English letters"
+    if not _looks_like_words(words, tokens):
+        return "not made of words"
     if _META.search(words):
         return "talks about the task instead of the shot"
     if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", idea.lower())):
@@ -39,6 +44,17 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
     if any(_overlap(tokens, other) > MAX_OVERLAP for other in earlier):
         return "repeats an earlier shot"
     return ""
+
+
+def _looks_like_words(text: str, tokens: Sequence[str]) -> bool:
+    plain = sum(character.isalpha() or character in " ,.;:'’-" for character in text)
+    pronounceable = sum(bool(re.search("[aeiouy]", token)) or len(token) == 1 for token in tokens)
+    longest = max(map(len, tokens))
+    return (
+        plain >= MIN_PLAIN_SHARE * len(text)
+        and pronounceable >= MIN_PLAIN_SHARE * len(tokens)
+        and longest <= MAX_LETTERS
+    )
 
 
 def _overlap(tokens: Sequence[str], other: str) -> float:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -42,7 +41,7 @@ class ChunkSpec(_Frozen):
     flow_shift: float
     seed: int
 
-    @cached_property
+    @property
     def digest(self) -> Digest:
         return digest_of(self.model_dump(mode="json"))
 
@@ -95,7 +94,7 @@ class Plan(_Frozen):
     def final_size(self) -> Size:
         return self.size.scaled(self.upscale.factor if self.upscale else 1)
 
-    @cached_property
+    @property
     def content_id(self) -> Digest:
         """What the finished film is: its chunks, how they are joined, how it is enlarged."""
         return digest_of(

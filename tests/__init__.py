@@ -1,0 +1,1 @@
+"""The suite: real parts, any order, in parallel."""

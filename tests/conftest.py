@@ -1,0 +1,186 @@
+"""Real servers and real models for the whole suite, started once for each worker."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+REPOSITORY = Path(__file__).parents[1]
+for name in [name for name in os.environ if name.startswith(("REELWRIGHT_", "PREFECT_"))]:
+    del os.environ[name]  # what the developer has set must not decide a test
+os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+
+from infra.adapters.object_store import ObjectStore  # noqa: E402
+from infra.adapters.prefect_server import PrefectServer  # noqa: E402
+from infra.adapters.seaweed import SeaweedServer  # noqa: E402
+from infra.adapters.settings import StoreSettings  # noqa: E402
+from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Ffmpeg:
+    return find_ffmpeg()
+
+
+@pytest.fixture(scope="session")
+def demo_models() -> Path:
+    """The real demo set, installed once for all workers and runs of the suite."""
+    from infra.apps.install import install
+
+    folder = REPOSITORY / "build" / "test-models"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "install.lock"):
+        install(folder, "demo", lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))
+    server.wait()
+    yield server
+    server.stop()
+
+
+_buckets = iter(range(10_000))
+
+
+@pytest.fixture
+def store_settings(seaweed: SeaweedServer) -> StoreSettings:
+    """A bucket of the test's own on the shared server."""
+    return StoreSettings(
+        endpoint=seaweed.endpoint,
+        access_key=seaweed.credentials.access_key,
+        secret_key=seaweed.credentials.secret_key,
+        bucket=f"test-{next(_buckets)}",
+    )
+
+
+@pytest.fixture
+def store(store_settings: StoreSettings) -> ObjectStore:
+    store = ObjectStore(store_settings)
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    server.wait()
+    yield server
+    server.stop()
+
+
+@dataclass
+class Result:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Cli:
+    """The installed command, run as a user would, in surroundings of the test's own."""
+
+    env: dict[str, str] = field(default_factory=dict)
+
+    def argv(self, *args: str) -> list[str]:
+        return [str(Path(sys.executable).with_name("reelwright")), *args]
+
+    def __call__(self, *args: str | bytes, **env: str) -> Result:
+        done = subprocess.run(
+            [self.argv()[0], *args],
+            env=self.env | env,
+            capture_output=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+        return Result(
+            done.returncode,
+            done.stdout.decode("utf-8", "backslashreplace"),
+            done.stderr.decode("utf-8", "backslashreplace"),
+        )
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.argv(*args),
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def data(self) -> Path:
+        return Path(self.env["REELWRIGHT_DATA_DIR"])
+
+    @property
+    def log(self) -> str:
+        path = self.data / "logs" / "reelwright.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+@pytest.fixture
+def bare_cli(tmp_path: Path) -> Cli:
+    """The command with nothing but an empty data directory: it must start its own servers."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return Cli(
+        env
+        | {
+            "REELWRIGHT_DATA_DIR": str(tmp_path / "data"),
+            "REELWRIGHT_DEVICE": "cpu",
+            "PYTHONUTF8": "1",
+        }
+    )
+
+
+@pytest.fixture
+def embedded_cli(bare_cli: Cli, demo_models: Path) -> Cli:
+    """The command with the demo models, and servers of its own."""
+    bare_cli.env["REELWRIGHT_MODELS_DIR"] = str(demo_models)
+    return bare_cli
+
+
+@pytest.fixture
+def cli(
+    embedded_cli: Cli, store: ObjectStore, store_settings: StoreSettings, prefect_server: PrefectServer
+) -> Cli:
+    """The command with the demo models and the suite's servers."""
+    embedded_cli.env |= {
+        "REELWRIGHT_S3_ENDPOINT": store_settings.endpoint,
+        "REELWRIGHT_S3_ACCESS_KEY": store_settings.access_key,
+        "REELWRIGHT_S3_SECRET_KEY": store_settings.secret_key.get_secret_value(),
+        "REELWRIGHT_S3_BUCKET": store_settings.bucket,
+        **prefect_server.client_env,
+    }
+    return embedded_cli
+
+
+@pytest.fixture
+def in_process(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Flows called in this process, in the surroundings of `cli`."""
+    for name, value in cli.env.items():
+        if name.startswith(("REELWRIGHT_", "PREFECT_")):
+            monkeypatch.setenv(name, value)
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    from flows.produce_content import produce_content
+    from pipelines.schema.brief import Brief
+
+    def run(**values: object) -> object:
+        url = cli.env["PREFECT_API_URL"]
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            return produce_content(Brief.model_validate(values))
+
+    return run

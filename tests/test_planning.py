@@ -1,0 +1,132 @@
+"""The arithmetic of seconds, shots, chunks, seeds and digests."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import BriefError
+from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
+from pipelines.planning.plan import Weights, frames_of, make_plan, shots_of
+from pipelines.schema.brief import Brief
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.plan import Plan, digest_of
+from pipelines.schema.storyboard import Shot, Storyboard
+
+WEIGHTS = Weights(digest_of("wan"), "float32", "net", digest_of("net"), "float32")
+
+
+def plan_of(**values: object) -> Plan:
+    brief = Brief.model_validate({"prompt": "a red fox", **values})
+    shots = tuple(
+        Shot(number=n, camera="Wide shot", prompt=f"shot {n} {brief.prompt}", source="brief")
+        for n in range(1, shots_of(brief) + 1)
+    )
+    return make_plan(brief, Storyboard(shots=shots, writer="none", written=0), WEIGHTS)
+
+
+def digests(plan: Plan) -> list[str]:
+    return [chunk.spec.digest for chunk in plan.chunks]
+
+
+@given(st.floats(0.5, 600), st.sampled_from([1 + 4 * k for k in range(1, 20)]))
+def test_the_video_has_exactly_the_asked_frames(seconds: float, frames: int) -> None:
+    plan = plan_of(seconds=seconds, frames=frames)
+    assert plan.frames == round(16 * seconds)
+    assert all(chunk.keep == frames for chunk in plan.chunks[:-1])
+    assert 1 <= plan.chunks[-1].keep <= frames
+    assert len(plan.chunks) == math.ceil(plan.frames / frames)
+
+
+@pytest.mark.parametrize("preset", ["image_fast", "image_high"])
+def test_a_still_is_one_frame_whatever_the_seconds(preset: str) -> None:
+    assert frames_of(Brief(prompt="x", preset=preset, seconds=30)) == 1
+
+
+@given(st.floats(1, 60), st.floats(0.1, 60))
+def test_a_longer_version_starts_with_the_same_chunks(seconds: float, more: float) -> None:
+    short, long = digests(plan_of(seconds=seconds)), digests(plan_of(seconds=seconds + more))
+    assert long[: len(short)] == short
+
+
+def test_another_seed_for_one_shot_changes_that_chunk_only() -> None:
+    before = digests(plan_of(seconds=8))
+    after = digests(plan_of(seconds=8, shots=[{"shot": 2, "seed": 99}]))
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
+
+
+def test_the_same_brief_has_the_same_seeds_and_other_words_have_others() -> None:
+    assert digests(plan_of()) == digests(plan_of())
+    seeds = {chunk.spec.seed for chunk in plan_of(seconds=60).chunks}
+    assert len(seeds) == len(plan_of(seconds=60).chunks)
+    assert plan_of().chunks[0].spec.seed != plan_of(prompt="a blue fox").chunks[0].spec.seed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 3},
+        {"guidance": 2.0},
+        {"size": "128*128"},
+        {"frames": 17},
+        {"seed": 5},
+        {"negative": "rain"},
+        {"prompt": "a blue fox"},
+    ],
+    ids=str,
+)
+def test_whatever_decides_pixels_changes_the_digest(change: dict[str, object]) -> None:
+    assert digests(plan_of(**change))[0] != digests(plan_of())[0]
+
+
+def test_other_weights_or_numbers_change_the_digest() -> None:
+    spec = plan_of().chunks[0].spec
+    assert spec.model_copy(update={"revision": digest_of("other")}).digest != spec.digest
+    assert spec.model_copy(update={"dtype": "bfloat16"}).digest != spec.digest
+
+
+def test_upscaling_leaves_chunks_alone_but_is_another_film() -> None:
+    plain, large = plan_of(), plan_of(upscale=4)
+    assert digests(plain) == digests(large)
+    assert plain.content_id != large.content_id
+    assert large.final_size == large.size.scaled(4)
+
+
+def test_a_trimmed_chunk_has_a_segment_of_its_own() -> None:
+    short, long = plan_of(seconds=3, upscale=2), plan_of(seconds=4.125, upscale=2)
+    first = [plan.segment_digest(plan.chunks[0]) for plan in (short, long)]
+    last = [plan.segment_digest(plan.chunks[1]) for plan in (short, long)]
+    assert first[0] == first[1]
+    assert last[0] != last[1]
+
+
+def test_changing_a_shot_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(BriefError, match=r"shot 9 is changed, but the brief has 2 shots"):
+        shots_of(Brief(prompt="x", seconds=4, shots=[{"shot": 9}]))
+
+
+def test_estimates_grow_with_the_work_and_say_where_they_come_from() -> None:
+    footprint = Footprint(10**8, 10**7, 10**7, 10**6, 4_500)
+    rates = DEFAULT_RATES["cpu"]
+    short = estimate(Brief(prompt="x", seconds=4), rates, footprint)
+    long = estimate(Brief(prompt="x", seconds=8, upscale=4), rates, footprint)
+    assert long.seconds > short.seconds
+    assert long.disk_bytes > short.disk_bytes
+    assert long.peak_memory_bytes >= short.peak_memory_bytes
+    assert "not yet measured here" in short.basis
+
+
+@pytest.mark.parametrize("text", ["", "A" * 64, "g" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_a_digest_refuses_nonsense(text: str) -> None:
+    with pytest.raises(ValueError, match="SHA-256"):
+        Digest(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/chunks/x", "chunks/../x", f"chunks/{'a' * 64}.avi", f"videos/{'a' * 64}/x.mp4"],
+)
+def test_a_key_refuses_what_is_outside_the_layout(text: str) -> None:
+    with pytest.raises(ValueError, match="layout"):
+        ObjectKey(text)
