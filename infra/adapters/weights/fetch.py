@@ -30,7 +30,6 @@ def fetch_hub(source: HubSource, folder: Path, say: Say) -> None:
     WeightsError if the hub cannot be reached or a file does not match the hub's sha256.
     """
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     known = read_index(folder)
     revision = known.revision if known else source.revision
@@ -61,7 +60,9 @@ def fetch_hub(source: HubSource, folder: Path, say: Say) -> None:
                     f"{file.name} of {source.repository} arrived altered (its sha256 is not the "
                     "hub's) and was deleted; download again"
                 )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, RuntimeError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # the hub's client lets the errors of its HTTP library through
         raise WeightsError(
             f"{source.repository} cannot be fetched from the hub ({_root(error)}); what arrived "
             "is kept: check the network (or HF_ENDPOINT) and run the same command again"

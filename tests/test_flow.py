@@ -1,0 +1,248 @@
+"""The whole chain on real parts, called in this process: what is made, kept and reused."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import tasks.publish
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
+from infra.adapters.weights.index import write_index
+from pipelines.errors import BadFramesError, StoreError, WeightsError
+from pipelines.generation.wan import WanModel
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import Manifest
+from pipelines.upscaling.ncnn import convert
+from tasks.models import free_models
+from tests.conftest import Cli
+from tests.pictures import decode, timestamps
+from tests.test_upscaling import shipped
+from tests.tiny_gguf import write_tiny_mistral
+
+Run = Callable[..., Manifest]
+BRIEF = {"prompt": "a red fox in the snow", "seconds": 3, "frames": 17, "steps": 2}
+PLAIN = BRIEF | {"enhance": False}
+
+
+@pytest.fixture
+def run(in_process: Run) -> Iterator[Run]:
+    yield in_process
+    free_models()
+
+
+def fetch(store: ObjectStore, key: ObjectKey, path: Path) -> Path:
+    found = store.head(key)
+    assert found is not None
+    store.get_file(found, path)
+    return path
+
+
+def counts(manifest: Manifest) -> tuple[int, int]:
+    return manifest.run.chunks_made, manifest.run.chunks_reused
+
+
+def test_a_brief_becomes_a_published_video(run: Run, store: ObjectStore, tmp_path: Path) -> None:
+    manifest = run(**BRIEF, upscale=4)
+    film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
+    frames = decode(film)
+    assert len(frames) == 48 == manifest.clip.frames
+    assert {frame.shape for frame in frames} == {(256, 256, 3)}
+    assert timestamps(film) == [index / 16 for index in range(48)]
+    assert len({frame.tobytes() for frame in frames}) == 48
+    assert counts(manifest) == (3, 0)
+    assert manifest.address == f"s3://{store.bucket}/videos/{manifest.content_id}/video.mp4"
+    assert [shot.number for shot in manifest.storyboard.shots] == [1, 2, 3]
+    assert [model.role for model in manifest.models] == ["writer", "video", "upscaler"]
+    assert {stage.stage for stage in manifest.stages} == {
+        *("enhance", "encode", "chunks", "stitch", "upscale", "upload")
+    }
+
+
+def test_every_object_is_what_the_manifest_says(
+    run: Run, store: ObjectStore, tmp_path: Path
+) -> None:
+    manifest = run(**PLAIN, upscale=2)
+    for item in manifest.objects:
+        data = fetch(store, item.key, tmp_path / "object").read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (item.size, item.sha256)
+    stored = store.get_bytes(ObjectKey.manifest(manifest.content_id))
+    assert stored is not None
+    assert Manifest.model_validate_json(stored) == manifest
+    known = {item.key for item in manifest.objects} | {ObjectKey.manifest(manifest.content_id)}
+    assert set(store.keys("videos/")) | set(store.keys("chunks/")) <= known
+
+
+def test_the_same_brief_again_makes_nothing(run: Run) -> None:
+    first, again = run(**BRIEF), run(**BRIEF)
+    assert counts(again) == (0, 3)
+    assert again.run.already_published
+    assert again.objects == first.objects
+
+
+def test_a_longer_version_makes_only_what_is_missing(run: Run) -> None:
+    short = run(**BRIEF, upscale=2)
+    long = run(**BRIEF | {"seconds": 5}, upscale=2)
+    assert counts(short) == (3, 0)
+    assert counts(long) == (2, 3)
+    # The short one's last segment was trimmed: the long one needs it whole.
+    assert long.run.segments_reused == 2
+
+
+def test_another_seed_for_one_shot_makes_one_chunk(run: Run) -> None:
+    run(**PLAIN, upscale=2)
+    changed = run(**PLAIN, upscale=2, shots=[{"shot": 2, "seed": 5}])
+    assert counts(changed) == (1, 2)
+    assert (changed.run.segments_made, changed.run.segments_reused) == (1, 2)
+    assert [chunk.made for chunk in changed.chunks] == [False, True, False]
+
+
+def test_upscaling_afterwards_makes_no_chunk(run: Run) -> None:
+    run(**PLAIN)
+    assert counts(run(**PLAIN, upscale=2)) == (0, 3)
+
+
+def test_a_chunk_damaged_in_the_bucket_is_made_again(
+    run: Run, store: ObjectStore, tmp_path: Path
+) -> None:
+    first = run(**PLAIN)
+    key = first.chunks[1].object.key
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk")
+    sha256 = first.chunks[1].object.sha256
+    store._client.fput_object(store.bucket, key, str(junk), metadata={"sha256": sha256})
+    store.delete(ObjectKey.manifest(first.content_id))
+    again = run(**PLAIN)
+    assert [chunk.made for chunk in again.chunks] == [False, True, False]
+    assert again.chunks[1].object == first.chunks[1].object
+
+
+def test_a_whole_chunk_that_is_not_the_planned_one_is_made_again(
+    run: Run, store: ObjectStore, ffmpeg: object, tmp_path: Path
+) -> None:
+    first = run(**PLAIN)
+    last = fetch(store, ObjectKey.video(first.content_id), tmp_path / "f.mp4")
+    store.put_file(first.chunks[0].object.key, last, "video/mp4")  # 48 frames instead of 17
+    store.delete(ObjectKey.manifest(first.content_id))
+    assert [chunk.made for chunk in run(**PLAIN).chunks] == [True, False, False]
+
+
+def test_a_published_video_that_was_deleted_is_published_again(
+    run: Run, store: ObjectStore
+) -> None:
+    first = run(**PLAIN)
+    store.delete(ObjectKey.video(first.content_id))
+    again = run(**PLAIN)
+    assert counts(again) == (0, 3)
+    assert store.head(ObjectKey.video(first.content_id)) is not None
+
+
+def test_nothing_is_published_before_the_manifest(
+    run: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the store went away")
+
+    monkeypatch.setattr(tasks.publish, "make_manifest", fail)
+    with pytest.raises(StoreError, match="went away"):
+        run(**PLAIN)
+    assert [key for key in store.keys("videos/") if key.endswith("manifest.json")] == []
+    monkeypatch.undo()
+
+
+def test_a_black_chunk_fails_the_run_and_keeps_the_others(
+    run: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode_latents = WanModel._decode
+    calls = 0
+
+    def black_at_second(self: WanModel, latents: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        video = decode_latents(self, latents)
+        return torch.full_like(video, -1) if calls == 2 else video
+
+    monkeypatch.setattr(WanModel, "_decode", black_at_second)
+    with pytest.raises(BadFramesError, match="chunk 2 of 3: every frame .* is black"):
+        run(**PLAIN)
+    assert len(store.keys("chunks/")) == 1
+    assert store.keys("videos/") == []
+    assert counts(run(**PLAIN)) == (2, 1)
+
+
+def test_scarce_memory_is_named_in_the_manifest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_latents = WanModel._decode
+
+    def scarce(self: WanModel, latents: torch.Tensor) -> torch.Tensor:
+        if not self._pipeline.vae.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode_latents(self, latents)
+
+    monkeypatch.setattr(WanModel, "_decode", scarce)
+    manifest = run(**PLAIN)
+    assert {chunk.memory for chunk in manifest.chunks} == {"tiled-decode"}
+    assert "chunk 1: memory ran short, made with tiled-decode" in manifest.warnings
+
+
+def test_a_run_leaves_no_scratch(run: Run, cli: Cli) -> None:
+    run(**PLAIN)
+    assert list((cli.data / "scratch").iterdir()) == []
+
+
+def test_fresh_surroundings_give_the_same_bytes(
+    run: Run,
+    store_settings: StoreSettings,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = run(**BRIEF)
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("REELWRIGHT_S3_BUCKET", f"{store_settings.bucket}-other")
+    free_models()
+    again = run(**BRIEF)
+    assert counts(again) == (3, 0)
+    assert again.content_id == first.content_id
+    assert [c.object.sha256 for c in again.chunks] == [c.object.sha256 for c in first.chunks]
+
+
+@pytest.fixture
+def studio_models(demo_models: Path, tmp_path: Path) -> Path:
+    """A folder of the studio set's layout: Wan's, Mistral's and x4plus's formats, but tiny."""
+    root = tmp_path / "models"
+    writer, video, upscaler = (root / "studio" / role for role in ("writer", "video", "upscaler"))
+    shutil.copytree(demo_models / "demo" / "video", video)
+    for folder in (writer, upscaler):
+        folder.mkdir(parents=True)
+    write_tiny_mistral(writer / "mistral-7b-instruct-v0.2.Q4_K_M.gguf")
+    param = shipped("REALESRGAN_X4PLUS_UP4X.param")
+    weights = {"params_ema": convert(param, param.with_suffix(".bin"))}
+    torch.save(weights, upscaler / "RealESRGAN_x4plus.pth")
+    for folder in (writer, video, upscaler):
+        write_index(folder, "test", "1")
+    return root
+
+
+def test_the_studio_sets_layout_goes_through_the_same_code(
+    run: Run, studio_models: Path, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(studio_models))
+    manifest = run(
+        prompt="a red fox in the snow", preset="image_high", size="64*64", steps=2, upscale=2
+    )
+    assert (manifest.clip.frames, manifest.clip.width) == (1, 128)
+    assert [model.name for model in manifest.models] == [
+        "Mistral-7B-Instruct-v0.2, Q4_K_M",
+        "Wan2.1-T2V-1.3B",
+        "RealESRGAN_x4plus",
+    ]
+    film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
+    assert len(decode(film)) == 1
+
+
+def test_a_preset_of_a_set_that_is_not_installed_says_how_to(run: Run) -> None:
+    with pytest.raises(WeightsError, match="reelwright models download studio"):
+        run(prompt="x", preset="video_fast")
