@@ -1,6 +1,7 @@
 """Real servers and real models for the whole suite, started once for each worker."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ REPOSITORY = Path(__file__).parents[1]
 for name in [name for name in os.environ if name.startswith(("REELWRIGHT_", "PREFECT_"))]:
     del os.environ[name]  # what the developer has set must not decide a test
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+os.environ["OMP_NUM_THREADS"] = "1"  # the workers share the cores; spinning threads would fight
 
 from infra.adapters.object_store import ObjectStore  # noqa: E402
 from infra.adapters.prefect_server import PrefectServer  # noqa: E402
@@ -62,10 +64,13 @@ def store_settings(seaweed: SeaweedServer) -> StoreSettings:
 
 
 @pytest.fixture
-def store(store_settings: StoreSettings) -> ObjectStore:
+def store(store_settings: StoreSettings) -> Iterator[ObjectStore]:
     store = ObjectStore(store_settings)
     store.ensure_bucket()
-    return store
+    yield store
+    for key in store.keys():
+        store.delete(key)
+    store._client.remove_bucket(store.bucket)  # each bucket keeps volumes of the server busy
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +132,19 @@ class Cli:
         return path.read_text(errors="replace") if path.exists() else ""
 
 
+@pytest.fixture(scope="session")
+def prefect_history(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """An empty history that Prefect has already made its tables in, which takes it 10 s."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "history"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            server = PrefectServer(folder)
+            server.wait()
+            server.stop()
+    return folder / "prefect.db"
+
+
 @pytest.fixture
 def bare_cli(tmp_path: Path) -> Cli:
     """The command with nothing but an empty data directory: it must start its own servers."""
@@ -149,8 +167,20 @@ def embedded_cli(bare_cli: Cli, demo_models: Path) -> Cli:
 
 
 @pytest.fixture
+def started_cli(embedded_cli: Cli, prefect_history: Path) -> Cli:
+    """The same in a data directory that has been used before."""
+    folder = embedded_cli.data / "prefect"
+    folder.mkdir(parents=True)
+    shutil.copy(prefect_history, folder)
+    return embedded_cli
+
+
+@pytest.fixture
 def cli(
-    embedded_cli: Cli, store: ObjectStore, store_settings: StoreSettings, prefect_server: PrefectServer
+    embedded_cli: Cli,
+    store: ObjectStore,
+    store_settings: StoreSettings,
+    prefect_server: PrefectServer,
 ) -> Cli:
     """The command with the demo models and the suite's servers."""
     embedded_cli.env |= {

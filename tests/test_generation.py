@@ -172,9 +172,7 @@ def test_numbers_that_are_none_fail_the_chunk(value: float) -> None:
         list(to_frames(video))
 
 
-def test_a_broken_transformer_fails_the_chunk(
-    wan: WanModel, cache: EmbeddingCache
-) -> None:
+def test_a_broken_transformer_fails_the_chunk(wan: WanModel, cache: EmbeddingCache) -> None:
     with torch.no_grad():
         wan._pipeline.transformer.proj_out.weight.fill_(float("nan"))
     with pytest.raises(BadFramesError, match="latents hold NaN"):

@@ -1,9 +1,6 @@
 """The command `reelwright`. Heavy libraries load only in the command that needs them."""
 
-import errno
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +9,10 @@ import typer
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.console import plain, say
-from pipelines.errors import BriefError, DiskFullError, ReelwrightError, WeightsError
+from infra.apps.guard import run_guarded
+from pipelines.errors import BriefError, WeightsError
 from pipelines.schema.brief import PICK, parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
 
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
@@ -171,46 +166,5 @@ def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Entry point: every error leaves as one line and an exit code, never as a traceback."""
-    code = _guarded(app)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not sys.exit: background threads of libraries could hold the process for seconds.
-    os._exit(code)
-
-
-def _guarded(command: Callable[..., Any]) -> int:
-    try:
-        # Outside its standalone mode, Typer returns the code of an Exit instead of raising it.
-        code = command(standalone_mode=False)
-    except (typer.Abort, KeyboardInterrupt):
-        return _interrupted()
-    except ReelwrightError as error:
-        say(f"reelwright: {error}")
-        return error.exit_code
-    except typer.TyperException as error:
-        text = getattr(error, "format_message", error.__str__)()
-        say(f"reelwright: {text} Run with --help to see what is offered.")
-        return BriefError.exit_code
-    except Exception as error:
-        return _unexpected(error)
-    if code == INTERRUPTED:
-        return _interrupted()
-    return code if isinstance(code, int) else 0
-
-
-def _interrupted() -> int:
-    say("reelwright: stopped; finished chunks are kept, give the same brief again to go on")
-    return INTERRUPTED
-
-
-def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = f"reelwright: the disk is full ({error}); finished chunks are kept: free some room"
-        say(full)
-        return DiskFullError.exit_code
-    import logging
-
-    logging.getLogger("reelwright").exception("unexpected error")
-    say(f"reelwright: unexpected {type(error).__name__}: {error}; the log has the details")
-    return 1
+    """Entry point of the command `reelwright`."""
+    run_guarded(app)
