@@ -1,5 +1,6 @@
 """Accepting a brief: what it will cost, and whether there is room for it."""
 
+import logging
 from pathlib import Path
 
 from prefect import task
@@ -8,11 +9,14 @@ from pydantic import ValidationError
 from infra.adapters import disk
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import InstalledSet
+from pipelines.errors import ReelwrightError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
+from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Manifest
 from pipelines.schema.plan import Estimate
 from tasks.knobs import STAGE
+from tasks.progress import report
 from tasks.room import Room, open_room
 
 
@@ -25,6 +29,7 @@ def check(brief: Brief) -> Estimate:
     """
     with open_room(brief) as room:
         expected = estimate(brief, _rates(room), _footprint(room.models))
+        report(Progress("check", 1, 1, _in_words(expected)))
         disk.check_room(room.folder, expected.disk_bytes)
         return expected
 
@@ -34,9 +39,20 @@ def learn_rates(manifest: Manifest) -> None:
     """Remember how fast this machine was, for the next estimate."""
     if manifest.run.already_published:
         return
-    with open_room(manifest.brief) as room:
-        rates = learn(_rates(room), manifest)
-        disk.write_atomic(_path(room), rates.model_dump_json().encode())
+    try:
+        with open_room(manifest.brief) as room:
+            rates = learn(_rates(room), manifest)
+            disk.write_atomic(_path(room), rates.model_dump_json().encode())
+    except (OSError, ReelwrightError):
+        # The video is published: nothing that happens now may call the run failed.
+        logging.getLogger(__name__).warning("the rates were not kept", exc_info=True)
+
+
+def _in_words(expected: Estimate) -> str:
+    return (
+        f"about {expected.seconds:,.0f} s, {expected.peak_memory_bytes / 1e9:.1f} GB of memory, "
+        f"{expected.disk_bytes / 1e6:,.0f} MB of disk ({expected.basis})"
+    )
 
 
 def _path(room: Room) -> Path:

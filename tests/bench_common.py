@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 PROMPT = "a red fox trots through the snow"
 FRAMES, STEPS, GUIDANCE, SIZE = 33, 2, 4.0, (416, 240)
@@ -11,8 +12,8 @@ FRAMES, STEPS, GUIDANCE, SIZE = 33, 2, 4.0, (416, 240)
 
 def rss_mb() -> float:
     """Resident memory of this process now."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def measured(loaded_mb: float, work: Callable[[], None]) -> None:

@@ -68,7 +68,7 @@ def store(store_settings: StoreSettings) -> Iterator[ObjectStore]:
     store = ObjectStore(store_settings)
     store.ensure_bucket()
     yield store
-    for key in store.keys():
+    for key in store.list_keys():
         store.delete(key)
     store._client.remove_bucket(store.bucket)  # each bucket keeps volumes of the server busy
 

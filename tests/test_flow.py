@@ -73,7 +73,7 @@ def test_every_object_is_what_the_manifest_says(
     assert stored is not None
     assert Manifest.model_validate_json(stored) == manifest
     known = {item.key for item in manifest.objects} | {ObjectKey.manifest(manifest.content_id)}
-    assert set(store.keys("videos/")) | set(store.keys("chunks/")) <= known
+    assert set(store.list_keys("videos/")) | set(store.list_keys("chunks/")) <= known
 
 
 def test_the_same_brief_again_makes_nothing(run: Run) -> None:
@@ -149,7 +149,7 @@ def test_nothing_is_published_before_the_manifest(
     monkeypatch.setattr(tasks.publish, "make_manifest", fail)
     with pytest.raises(StoreError, match="went away"):
         run(**PLAIN)
-    assert [key for key in store.keys("videos/") if key.endswith("manifest.json")] == []
+    assert [key for key in store.list_keys("videos/") if key.endswith("manifest.json")] == []
     monkeypatch.undo()
 
 
@@ -166,10 +166,10 @@ def test_a_black_chunk_fails_the_run_and_keeps_the_others(
         return torch.full_like(video, -1) if calls == 2 else video
 
     monkeypatch.setattr(WanModel, "_decode", black_at_second)
-    with pytest.raises(BadFramesError, match="chunk 2 of 3: every frame .* is black"):
+    with pytest.raises(BadFramesError, match=r"chunk 2 of 3: every frame .* is black"):
         run(**PLAIN)
-    assert len(store.keys("chunks/")) == 1
-    assert store.keys("videos/") == []
+    assert len(store.list_keys("chunks/")) == 1
+    assert store.list_keys("videos/") == []
     assert counts(run(**PLAIN)) == (2, 1)
 
 

@@ -111,7 +111,7 @@ def test_a_missing_ffmpeg_is_named_with_the_remedy(tmp_path: Path) -> None:
 
 def test_ffmpegs_own_words_reach_the_error(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     (tmp_path / "x.mp4").write_bytes(b"no video")
-    with pytest.raises(MediaError, match="moov|Invalid data"):
+    with pytest.raises(MediaError, match=r"moov|Invalid data"):
         ffmpeg.run(forced_input(tmp_path / "x.mp4").output(str(tmp_path / "y.mp4")))
 
 

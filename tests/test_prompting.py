@@ -214,7 +214,7 @@ def test_a_killed_child_is_started_once_more(gibberish: LlamaWriter) -> None:
     (child,) = children()
     child.kill()
     child.wait()
-    with pytest.raises(EnhancerError, match="given up|died"):
+    with pytest.raises(EnhancerError, match=r"given up|died"):
         gibberish.words(REQUEST)
 
 
@@ -261,9 +261,11 @@ def test_a_file_that_is_no_model_ends_in_the_template(tmp_path: Path, content: b
 
 
 def test_a_prompt_beyond_the_context_is_an_error_not_a_crash(tiny: Path) -> None:
-    with LlamaWriter(tiny, "tiny", "instruct", LlamaOptions(context=256)) as writer:
-        with pytest.raises(EnhancerError, match="no room"):
-            writer.words(ShotRequest("fox " * 400, "Wide shot", "Fox", 0))
+    with (
+        LlamaWriter(tiny, "tiny", "instruct", LlamaOptions(context=256)) as writer,
+        pytest.raises(EnhancerError, match="no room"),
+    ):
+        writer.words(ShotRequest("fox " * 400, "Wide shot", "Fox", 0))
 
 
 def test_the_child_dies_with_its_parent(tiny: Path) -> None:

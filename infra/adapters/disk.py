@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pipelines.errors import DiskFullError, SettingsError
 
+_FULL = 2_000_000
+"""Bytes: less than a database or a clip needs to go on."""
+
 
 def make_directory(path: Path, *, private: bool = False) -> Path:
     """`path` as a directory. Raises SettingsError or DiskFullError if it cannot be one."""
@@ -33,6 +36,11 @@ def check_room(path: Path, needed: int) -> None:
             f"about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free in {path}: "
             "free some room or set REELWRIGHT_DATA_DIR to a larger disk; nothing was started"
         )
+
+
+def is_full(path: Path) -> bool:
+    """Whether hardly anything can be written where `path` lies: what fails then, fails of it."""
+    return path.exists() and shutil.disk_usage(path).free < _FULL
 
 
 @contextmanager

@@ -56,10 +56,19 @@ class ObjectStore:
             ) from error
 
     def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing; proves that the store is there and knows us."""
-        with self._errors("the bucket"):
-            if not self._client.bucket_exists(self.bucket):
-                self._client.make_bucket(self.bucket)
+        """Make the bucket if it is missing; proves that the store is there and knows us.
+
+        Raises SettingsError if its name cannot be a bucket's.
+        """
+        try:
+            with self._errors("the bucket"):
+                if not self._client.bucket_exists(self.bucket):
+                    self._client.make_bucket(self.bucket)
+        except ValueError as error:
+            raise SettingsError(
+                f"REELWRIGHT_S3_BUCKET={self.bucket}: {error}; take 3 to 63 lower-case letters, "
+                "digits and hyphens"
+            ) from error
 
     def put_file(self, key: ObjectKey, path: Path, content_type: str) -> StoredObject:
         """Store the file and have its bytes confirmed. Replaces an older object."""
@@ -148,7 +157,7 @@ class ObjectStore:
         with self._errors(key):
             self._client.remove_object(self.bucket, key)
 
-    def keys(self, prefix: str = "") -> list[ObjectKey]:
+    def list_keys(self, prefix: str = "") -> list[ObjectKey]:
         """All keys of our layout under `prefix`, in order."""
         with self._errors("the listing"):
             objects = self._client.list_objects(self.bucket, prefix, recursive=True)

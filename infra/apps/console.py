@@ -73,6 +73,9 @@ class ProgressBars:
             self._console.print(plain(text), style="dim", highlight=False, markup=False)
 
     def __call__(self, progress: Progress) -> None:
+        if progress.stage == "check":
+            self.note(progress.detail)
+            return
         task = self._tasks.get(progress.stage)
         if task is None:
             title = _TITLES.get(progress.stage, progress.stage)

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from infra.adapters.disk import write_atomic
+from infra.adapters.disk import is_full, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.console import ProgressBars, ProgressLog
 from infra.apps.session import session
-from pipelines.errors import BriefError, ReelwrightError
+from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 from pipelines.planning.plan import shots_of
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
@@ -39,6 +39,18 @@ def make(brief: Brief, out: Path | None) -> Manifest:
     check_target(out)
     settings = Settings.load()
     check_surroundings(brief, settings)
+    try:
+        return _make(brief, settings, out)
+    except Exception as error:
+        if isinstance(error, DiskFullError) or not is_full(settings.paths.data_dir):
+            raise
+        raise DiskFullError(
+            f"the disk of {settings.paths.data_dir} is full; finished chunks are kept: free some "
+            "room and give the same brief again"
+        ) from error
+
+
+def _make(brief: Brief, settings: Settings, out: Path | None) -> Manifest:
     with ProgressBars() as bars, session(settings, bars.note):
         from flows.produce_content import produce_content
         from tasks.progress import listening

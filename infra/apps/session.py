@@ -63,6 +63,7 @@ def log_to_file(path: Path) -> None:
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a full disk must not fill the terminal instead
 
 
 def _import_libraries() -> None:

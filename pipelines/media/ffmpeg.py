@@ -125,7 +125,9 @@ def _check(code: int, errors: IO[bytes], cause: Exception | None = None) -> None
     if code == 127 and text.startswith("cannot start"):
         raise SettingsError(f"ffmpeg {text}; reinstall it or set REELWRIGHT_FFMPEG") from cause
     if os.strerror(28) in text:
-        raise DiskFullError(f"the disk is full while writing video: {text}") from cause
+        raise DiskFullError(
+            f"the disk is full; finished chunks are kept: free some room and run again ({text})"
+        ) from cause
     raise MediaError(f"ffmpeg failed: {text}") from cause
 
 

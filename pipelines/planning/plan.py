@@ -56,7 +56,7 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
     """One chunk for each shot of `storyboard`, in order; the last one keeps what is left."""
     preset = brief.resolved_preset()
     total = frames_of(brief)
-    seed = seed_of(brief)
+    seed, negative = seed_of(brief), negative_of(brief)
     chunks = []
     for number, shot in enumerate(storyboard.shots, start=1):
         override = brief.override_of(number)
@@ -65,7 +65,7 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
             revision=weights.video_revision,
             dtype=weights.video_dtype,
             prompt=shot.prompt,
-            negative=negative_of(brief),
+            negative=negative,
             size=preset.size,
             frames=preset.frames,
             steps=preset.steps,

@@ -1,0 +1,73 @@
+"""One owner at a time, no rest of a killed run, no half-written file."""
+
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from infra.adapters import disk
+from pipelines.errors import DiskFullError, SettingsError
+
+
+def test_the_second_owner_waits_and_says_so(tmp_path: Path) -> None:
+    waiting, entered = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with disk.exclusive(tmp_path / "lock", waiting.set):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with disk.exclusive(tmp_path / "lock", pytest.fail):
+        thread.start()
+        assert waiting.wait(60)
+        assert not entered.is_set()
+    thread.join(60)
+    assert entered.is_set()
+
+
+def test_scratch_is_gone_afterwards_also_after_an_error(tmp_path: Path) -> None:
+    def fail() -> None:
+        with disk.scratch(tmp_path / "scratch") as folder:
+            (folder / "frame").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_needs(tmp_path: Path) -> None:
+    dead = tmp_path / "run-1-dead"
+    dead.mkdir()
+    (dead / "frame").touch()
+    with disk.scratch(tmp_path) as living:
+        (living / "frame").touch()
+        with disk.scratch(tmp_path) as other:
+            assert {path.name for path in tmp_path.iterdir()} == {living.name, other.name}
+        assert (living / "frame").exists()
+
+
+def test_too_little_room_is_said_before_the_start(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match=r"1,000,000,000 MB are needed.*REELWRIGHT_DATA_DIR"):
+        disk.check_room(tmp_path, 10**15)
+
+
+def test_a_place_that_cannot_be_a_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="cannot be made"):
+        disk.make_directory(tmp_path / "file" / "data")
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "rates.json"
+    disk.write_atomic(target, b"old")
+
+    def full(_: Path, __: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        disk.write_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]

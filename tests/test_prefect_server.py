@@ -1,0 +1,48 @@
+"""The pinned Prefect really works: a server starts, and a schedule makes runs appear.
+
+With SQLAlchemy 2.1 the server looks healthy and no schedule ever creates a run.
+"""
+
+import time
+from datetime import timedelta
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.produce_content import produce_content
+from infra.adapters.prefect_server import PrefectServer
+
+
+def test_a_schedule_makes_runs_appear(prefect_server: PrefectServer) -> None:
+    hourly = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(hours=1)))
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        flow = client.create_flow_from_name("scheduled")
+        deployment = client.create_deployment(flow, name="hourly", schedules=[hourly])
+        of_it = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        deadline = time.monotonic() + 180
+        while True:
+            runs = client.read_flow_runs(flow_run_filter=of_it, sort=FlowRunSort.ID_DESC, limit=10)
+            if runs:
+                break
+            assert time.monotonic() < deadline, "the scheduler made no run"
+            time.sleep(0.5)
+    assert {run.state.name for run in runs if run.state} == {"Scheduled"}
+
+
+def test_the_form_has_one_parameter_with_titles_and_help() -> None:
+    """Titles and descriptions survive only inside one nested model."""
+    from prefect.utilities.callables import parameter_schema
+
+    schema = parameter_schema(produce_content.fn).model_dump_for_openapi()
+    assert set(schema["properties"]) == {"brief"}
+    (brief,) = (item for name, item in schema["definitions"].items() if name == "Brief")
+    assert brief["properties"]["seconds"]["title"] == "Seconds"
+    assert all("description" in field for field in brief["properties"].values())
+    assert brief["properties"]["preset"]["enum"][0] == "demo"
