@@ -41,6 +41,18 @@ def demo_models() -> Path:
     return folder
 
 
+@pytest.fixture
+def models(demo_models: Path, tmp_path: Path) -> Path:
+    """A copy of the demo set to damage; the large file is linked and must not be written to."""
+    target = tmp_path / "models"
+
+    def copy(source: str, destination: str) -> None:
+        (os.link if source.endswith(".gguf") else shutil.copy2)(source, destination)
+
+    shutil.copytree(demo_models / "demo", target / "demo", copy_function=copy)
+    return target
+
+
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))

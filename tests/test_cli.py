@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -147,14 +146,8 @@ def test_missing_models_are_named_with_the_command_that_brings_them(bare_cli: Cl
 @pytest.mark.parametrize("kind", ["missing", "truncated", "bit-flipped"])
 @pytest.mark.parametrize("role", ["video", "upscaler"])
 def test_damaged_weights_stop_the_run_before_it_starts(
-    bare_cli: Cli, demo_models: Path, tmp_path: Path, kind: str, role: str
+    bare_cli: Cli, models: Path, kind: str, role: str
 ) -> None:
-    models = tmp_path / "models"
-
-    def copy(source: str, target: str) -> None:
-        (os.link if source.endswith(".gguf") else shutil.copy2)(source, target)
-
-    shutil.copytree(demo_models / "demo", models / "demo", copy_function=copy)
     file = {
         "video": "transformer/diffusion_pytorch_model.safetensors",
         "upscaler": "realesr-animevideov3.safetensors",
@@ -185,7 +178,9 @@ def can_mount() -> bool:
 
 @pytest.mark.parametrize(("megabytes", "seconds"), [(1, 4), (6, 4), (24, 60)])
 @pytest.mark.skipif(not can_mount(), reason="no right to mount a small disk here")
-def test_a_full_disk_is_named(embedded_cli: Cli, tmp_path: Path, megabytes: int) -> None:
+def test_a_full_disk_is_named(
+    started_cli: Cli, tmp_path: Path, megabytes: int, seconds: int
+) -> None:
     """A real disk of few megabytes: full at the start, full on the way, too small for the brief."""
     disk = tmp_path / "disk"
     disk.mkdir()

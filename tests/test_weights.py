@@ -1,7 +1,6 @@
 """Model files are the ones that were installed, or the run does not start."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,18 +18,6 @@ from tests.fake_hub import COMMIT, FakeHub, fake_hub
 
 UPSCALER = Path("demo/upscaler/realesr-animevideov3.safetensors")
 SHARD = "transformer/weights.safetensors"
-
-
-@pytest.fixture
-def models(demo_models: Path, tmp_path: Path) -> Path:
-    """A copy of the demo set; the large file is linked and must not be written to."""
-    target = tmp_path / "models"
-
-    def copy(source: str, destination: str) -> None:
-        (os.link if source.endswith(".gguf") else shutil.copy2)(source, destination)
-
-    shutil.copytree(demo_models / "demo", target / "demo", copy_function=copy)
-    return target
 
 
 def test_an_intact_set_is_found(models: Path) -> None:
