@@ -6,12 +6,10 @@ in the data directory; the studio's server is another matter.
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from infra.adapters.disk import make_directory
-from infra.adapters.embedded import EmbeddedServer, free_ports
+from infra.adapters.embedded import EmbeddedServer, answers, free_ports
 
 _START_TIMEOUT = 120.0
 _STOP_GRACE = 2.0
@@ -51,8 +49,4 @@ class PrefectServer:
         self._server.stop(_STOP_GRACE)
 
     def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.api_url}/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"{self.api_url}/health")

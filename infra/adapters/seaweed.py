@@ -9,13 +9,11 @@ import os
 import secrets
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.adapters.disk import make_directory
-from infra.adapters.embedded import EmbeddedServer, free_ports
+from infra.adapters.embedded import EmbeddedServer, answers, free_ports
 from pipelines.errors import ServerError
 
 _PORT_FLAGS = (
@@ -133,11 +131,7 @@ class SeaweedServer:
         self._sweep_temporary()
 
     def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{self.endpoint}/healthz", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"http://{self.endpoint}/healthz")
 
     def _sweep_temporary(self) -> None:
         """Its sockets stay behind after a kill, its own log files after every start."""
