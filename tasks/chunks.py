@@ -29,6 +29,7 @@ def encode_texts(plan: Plan, room: Room) -> None:
         if texts:
             report(Progress("encode", 0, 1, "encoding the texts"))
             models.embeddings(room, texts)
+            report(Progress("encode", 1, 1, "texts encoded"))
 
 
 @task(name="chunk", task_run_name="chunk-{chunk.number}", **STAGE)

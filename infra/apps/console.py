@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from pipelines.progress import Progress
@@ -43,12 +43,11 @@ class ProgressBars:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = Bars(
-            TextColumn("{task.fields[title]:<10}"),
-            BarColumn(bar_width=28),
+            TextColumn("{task.fields[title]:<9}"),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
             console=self._console,
             disable=not self._console.is_terminal,

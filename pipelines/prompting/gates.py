@@ -47,8 +47,8 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
 
 
 def _looks_like_words(text: str, tokens: Sequence[str]) -> bool:
-    plain = sum(character.isalpha() or character in " ,.;:'’-" for character in text)
-    pronounceable = sum(bool(re.search("[aeiouy]", token)) or len(token) == 1 for token in tokens)
+    plain = sum(character.isalnum() or character in " ,.;:'’-" for character in text)
+    pronounceable = sum(bool(re.search("[aeiouy]|^.$|^[0-9]+$", token)) for token in tokens)
     longest = max(map(len, tokens))
     return (
         plain >= MIN_PLAIN_SHARE * len(text)

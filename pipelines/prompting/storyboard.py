@@ -100,8 +100,9 @@ def _write(number: int, idea: str, seed: int, writer: Writer, earlier: list[Shot
             source: ShotSource = "llm-retry" if attempt else "llm"
             prompt = f"{camera}: {opening}, {words}"
             return Shot(number=number, camera=camera, prompt=prompt, source=source)
+    note = f"the template stands in for the writer: {fault}"
     prompt = f"{camera}: {opening}."
-    return Shot(number=number, camera=camera, prompt=prompt, source="template", note=fault)
+    return Shot(number=number, camera=camera, prompt=prompt, source="template", note=note)
 
 
 def _finish(shot: Shot, brief: Brief) -> Shot:
