@@ -8,8 +8,8 @@ from tasks.chunks import encode_texts, make_chunk
 from tasks.enhance import enhance, plan_video
 from tasks.models import free_models
 from tasks.publish import find_published, upload_film
-from tasks.room import open_room
-from tasks.stitch import stitch_film
+from tasks.room import LocalClip, open_room
+from tasks.stitch import join_chunks, stitch_film
 from tasks.upscale import make_segment
 
 
@@ -27,11 +27,14 @@ def render_video(brief: Brief) -> Film:
         if published:
             return published
         encode_texts(plan, room)
-        chunks = [make_chunk(chunk, len(plan.chunks), room) for chunk in plan.chunks]
-        film = stitch_film(plan, chunks, "film", room)
+        chunks: list[LocalClip] = []
+        for chunk in plan.chunks:
+            before = chunks[-1] if chunks else None
+            chunks.append(make_chunk(chunk, len(plan.chunks), before, room))
+        film, joins = join_chunks(plan, chunks, room)
         segments = []
         if plan.upscale:
             segments = [make_segment(plan, chunk, film, room) for chunk in plan.chunks]
             film = stitch_film(plan, segments, "upscaled", room)
         free_models()
-        return upload_film(plan, storyboard, film, chunks, segments, room)
+        return upload_film(plan, storyboard, film, chunks, joins, segments, room)

@@ -50,6 +50,7 @@ def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> 
         clip=film.clip,
         objects=tuple({item.key: item for item in objects}.values()),
         chunks=film.chunks,
+        joins=film.joins,
         segments=film.segments,
         models=film.models,
         stages=film.stages,
@@ -72,6 +73,13 @@ def _warnings(film: Film) -> Iterable[str]:
     for number, record in enumerate(film.chunks, start=1):
         if record.memory != "resident":
             yield f"chunk {number}: memory ran short, made with {record.memory}"
+        kept = next(take for take in record.takes if take.seed == record.seed)
+        if kept.faults:
+            faults = ", ".join(kept.faults)
+            yield f"chunk {number}: {faults} in the best of {len(record.takes)} takes"
+    for join in film.joins:
+        if join.made != join.asked:
+            yield f"join {join.number}: no take went on smoothly, a {join.made} hides it"
     for number, part in enumerate(film.segments, start=1):
         if part.memory != "whole":
             yield f"segment {number}: memory ran short, upscaled in tiles"

@@ -70,10 +70,12 @@ def _rates(room: Room) -> Rates:
 
 def _footprint(models: InstalledSet) -> Footprint:
     encoder = models.video.index.size_of("text_encoder/")
+    denoiser = models.extender or models.video
+    held = denoiser.index.size_of() - denoiser.index.size_of("text_encoder/")
     return Footprint(
         writer=models.writer.index.size_of(),
         encoder=encoder,
-        denoiser=models.video.index.size_of() - encoder,
+        denoiser=held,
         upscaler=models.upscaler.index.size_of(),
         decode_bytes_a_pixel=models.model_set.decode_bytes_a_pixel,
     )

@@ -2,22 +2,27 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import task
+from pydantic import ValidationError
 
 from pipelines.errors import BadFramesError, CorruptObjectError, MediaError
-from pipelines.media.codec import clip_of, clip_writer
+from pipelines.joining import CHUNK_CRF, CHUNK_SPEED
+from pipelines.media.codec import Frame, clip_of, clip_writer, read_frames
+from pipelines.media.still import stack_png, unstack_png
 from pipelines.progress import Progress
-from pipelines.schema.manifest import ChunkRecord
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import ChunkRecord, StoredObject, TakeRecord
 from pipelines.schema.plan import ChunkSpec, Plan, PlannedChunk
+from pipelines.schema.presets import fade_of
 from tasks import models
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import LocalClip, Room
 
-CHUNK_CRF = 12
-"""Finer than the final film's: the upscaler sees every artefact that is left here."""
-CHUNK_SPEED = "medium"
+if TYPE_CHECKING:
+    from pipelines.generation.wan import RenderedChunk
 
 
 @task(name="encode", **STAGE)
@@ -33,10 +38,10 @@ def encode_texts(plan: Plan, room: Room) -> None:
 
 
 @task(name="chunk", task_run_name="chunk-{chunk.number}", **STAGE)
-def make_chunk(chunk: PlannedChunk, count: int, room: Room) -> LocalClip:
-    """The chunk on this machine and, verified, in the bucket.
+def make_chunk(chunk: PlannedChunk, count: int, before: LocalClip | None, room: Room) -> LocalClip:
+    """The chunk on this machine and, verified, in the bucket. `before` is the chunk before it.
 
-    Raises BadFramesError if it came out black or non-finite; other chunks are kept.
+    Raises BadFramesError if every take came out black or non-finite; other chunks are kept.
     """
     detail = f"chunk {chunk.number} of {count}"
     with room.ledger.measure("chunks"):
@@ -47,61 +52,113 @@ def make_chunk(chunk: PlannedChunk, count: int, room: Room) -> LocalClip:
             report(Progress("chunks", chunk.number, count, f"{detail}: found"))
             return found
         try:
-            memory = _render(chunk, count, path, room)
+            takes = _render(chunk, count, before, path, room)
         except BadFramesError as error:
             raise BadFramesError(f"{detail}: {error}; the other chunks are kept") from error
-        stored = room.store.put_file(chunk.spec.key, path, "video/mp4")
+        stored = _store(chunk.spec, takes, path, room)
         report(Progress("chunks", chunk.number, count, f"{detail}: made"))
-    record = ChunkRecord(
-        object=stored,
-        digest=chunk.spec.digest,
-        seed=chunk.spec.seed,
-        frames=chunk.spec.frames,
-        made=True,
-        seconds=round(time.perf_counter() - start, 3),
-        memory=memory,
-    )
-    return LocalClip(path, record)
+    seconds = round(time.perf_counter() - start, 3)
+    return LocalClip(path, _record(chunk.spec, stored, takes, seconds))
 
 
 def _fetch(spec: ChunkSpec, path: Path, room: Room) -> LocalClip | None:
-    """The chunk from the bucket; one that does not hold what it must is removed there."""
+    """The chunk from the bucket; one that does not hold what it must is removed there.
+
+    The clip is stored last, so what belongs to it is there, or somebody damaged it.
+    """
     found = room.store.head(spec.key)
     if found is None:
         return None
     try:
         room.store.get_file(found, path)
-        clip_of(path, frames=spec.frames, size=spec.size)
-    except (CorruptObjectError, MediaError):
+        clip_of(path, frames=spec.new_frames, size=spec.size)
+        tail = room.store.get_bytes(ObjectKey.tail(spec.digest))
+        takes = room.store.get_bytes(ObjectKey.takes(spec.digest))
+        if tail is None or takes is None:
+            raise MediaError(f"{spec.key} lies there without its raw frames or its takes")
+        path.with_suffix(".png").write_bytes(tail)
+        record = TakeRecord.model_validate_json(takes)
+    except (CorruptObjectError, MediaError, ValidationError):
         room.store.delete(spec.key)
         return None
-    record = ChunkRecord(
-        object=found,
+    return LocalClip(path, _record(spec, found, record, None))
+
+
+def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> StoredObject:
+    tail = path.with_suffix(".png").read_bytes()
+    room.store.put_bytes(ObjectKey.tail(spec.digest), tail, "image/png")
+    data = takes.model_dump_json().encode()
+    room.store.put_bytes(ObjectKey.takes(spec.digest), data, "application/json")
+    return room.store.put_file(spec.key, path, "video/mp4")
+
+
+def _record(
+    spec: ChunkSpec, stored: StoredObject, takes: TakeRecord, seconds: float | None
+) -> ChunkRecord:
+    """`seconds` is None for a chunk that was found."""
+    return ChunkRecord(
+        object=stored,
         digest=spec.digest,
-        seed=spec.seed,
-        frames=spec.frames,
-        made=False,
-        seconds=0.0,
-        memory="resident",
+        seed=takes.takes[takes.kept].seed,
+        frames=spec.new_frames,
+        made=seconds is not None,
+        seconds=seconds or 0.0,
+        memory=takes.memory,
+        join=takes.made,
+        takes=takes.takes,
     )
-    return LocalClip(path, record)
 
 
-def _render(chunk: PlannedChunk, count: int, path: Path, room: Room) -> str:
+def _render(
+    chunk: PlannedChunk, count: int, before: LocalClip | None, path: Path, room: Room
+) -> TakeRecord:
+    """Write the clip and, beside it, its last raw frames."""
+    from pipelines.generation.takes import Earlier, choose_take
+
     spec = chunk.spec
     cache = models.embeddings(room, [spec.prompt, spec.negative])
     positive, negative = cache.get(spec.prompt), cache.get(spec.negative)
     assert positive is not None
     assert negative is not None
+    earlier = None
+    if spec.conditioning and before:
+        tail = before.path.with_suffix(".png").read_bytes()
+        length = before.record.frames
+        earlier = Earlier(
+            film=list(read_frames(room.tool, before.path, spec.size, frames=length)),
+            tail=unstack_png(tail, spec.conditioning.frames),
+        )
+    take = 0
 
-    def after_step(done: int, total: int) -> None:
-        detail = f"chunk {chunk.number} of {count}, step {done} of {total}"
-        report(Progress("chunks", chunk.number - 1 + done / (total + 1), count, detail))
+    def render(attempt: ChunkSpec) -> "RenderedChunk":
+        nonlocal take
+        take += 1
 
-    rendered = models.wan_model(room).render(spec, positive, negative, after_step)
+        def after_step(done: int, total: int) -> None:
+            detail = f"chunk {chunk.number} of {count}, step {done} of {total}"
+            if take > 1:
+                detail += f", take {take}"
+            report(Progress("chunks", chunk.number - 1 + done / (total + 1), count, detail))
+
+        raw = earlier.tail if earlier else ()
+        return models.wan_model(room).render(attempt, positive, negative, after_step, raw)
+
+    chosen = choose_take(spec, chunk.join, earlier, render)
+    _write(spec, chosen.frames, path, room)
+    return TakeRecord(takes=chosen.takes, kept=chosen.kept, made=chosen.made, memory=chosen.rung)
+
+
+def _write(spec: ChunkSpec, frames: list[Frame], path: Path, room: Room) -> None:
+    overlap = room.overlap
+    path.with_suffix(".png").write_bytes(stack_png(frames[-overlap:]))
     with clip_writer(
-        room.tool, path, spec.size, spec.frames, crf=CHUNK_CRF, speed=CHUNK_SPEED
+        room.tool,
+        path,
+        spec.size,
+        spec.new_frames,
+        crf=CHUNK_CRF,
+        speed=CHUNK_SPEED,
+        keyframe=fade_of(spec.frames),
     ) as write:
-        for frame in rendered.frames:
+        for frame in frames:
             write(frame)
-    return rendered.rung

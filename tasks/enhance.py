@@ -3,7 +3,7 @@
 from prefect import task
 
 from pipelines.errors import CorruptObjectError
-from pipelines.planning.plan import make_plan, seed_of, shots_of
+from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
 from pipelines.prompting.llama import LlamaOptions, LlamaWriter
 from pipelines.prompting.storyboard import write_storyboard
@@ -21,7 +21,8 @@ _ALL_LAYERS = -1
 @task(name="enhance", **STAGE)
 def enhance(brief: Brief, room: Room) -> Storyboard:
     """Write the shots that the bucket does not hold yet; the writer cannot fail the run."""
-    count = shots_of(brief)
+    joins = [slot.join for slot in timeline(brief)]
+    count = sum(join != "continue" for join in joins)
     compute = room.settings.compute
     model_set, writer = room.models.model_set, room.models.writer
     options = LlamaOptions(
@@ -51,7 +52,7 @@ def enhance(brief: Brief, room: Room) -> Storyboard:
         room.ledger.measure("enhance"),
         LlamaWriter(writer.path, name, model_set.prompt, options) as llama,
     ):
-        storyboard = write_storyboard(brief, count, seed_of(brief), llama, find, keep)
+        storyboard = write_storyboard(brief, joins, seed_of(brief), llama, find, keep)
     report(Progress("enhance", count, count, "shots written"))
     return storyboard
 

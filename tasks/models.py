@@ -19,14 +19,15 @@ def wan_model(room: Room) -> "WanModel":
     """Wan on the room's device, loaded at the first call."""
     import torch
 
+    from pipelines.generation.vace import VaceModel
     from pipelines.generation.wan import WanModel
 
     key = ("wan", room.weights.video_revision, room.wan_dtype, room.device_name)
     model = _resident.get(key)
     if not isinstance(model, WanModel):
         free_models()
-        dtype = getattr(torch, room.wan_dtype)
-        model = WanModel(room.models.video.path, room.device, dtype)
+        loader = VaceModel if room.models.extender else WanModel
+        model = loader(room.video.path, room.device, getattr(torch, room.wan_dtype))
         _resident[key] = model
     return model
 
@@ -61,7 +62,7 @@ def embeddings(room: Room, texts: list[str]) -> "EmbeddingCache":
 
     dtype = getattr(torch, room.wan_dtype)
     folder = room.settings.paths.data_dir / "cache" / "embeddings"
-    cache = EmbeddingCache(folder, room.weights.video_revision, dtype)
+    cache = EmbeddingCache(folder, room.models.video.index.content, dtype)
     if any(cache.get(text) is None for text in texts):
         free_models()
         encode_missing(texts, room.models.video.path, cache, room.device, dtype)

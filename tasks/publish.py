@@ -17,6 +17,7 @@ from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import (
     ChunkRecord,
     Film,
+    JoinRecord,
     Manifest,
     ModelRecord,
     SegmentRecord,
@@ -42,6 +43,7 @@ def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | Non
         video=_object(manifest, ObjectKey.video(plan.content_id)),
         poster=_object(manifest, ObjectKey.poster(plan.content_id)),
         chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
+        joins=manifest.joins,
         segments=tuple(item.model_copy(update={"made": False}) for item in manifest.segments),
         models=manifest.models,
         stages=room.ledger.costs,
@@ -57,6 +59,7 @@ def upload_film(
     storyboard: Storyboard,
     film: Path,
     chunks: Sequence[LocalClip],
+    joins: tuple[JoinRecord, ...],
     segments: Sequence[LocalClip],
     room: Room,
 ) -> Film:
@@ -77,6 +80,7 @@ def upload_film(
         video=video,
         poster=poster,
         chunks=tuple(c.record for c in chunks if isinstance(c.record, ChunkRecord)),
+        joins=joins,
         segments=tuple(s.record for s in segments if isinstance(s.record, SegmentRecord)),
         models=_models(room, storyboard, plan),
         stages=room.ledger.costs,
@@ -117,7 +121,7 @@ def _object(manifest: Manifest, key: ObjectKey) -> StoredObject:
 
 
 def _models(room: Room, storyboard: Storyboard, plan: Plan) -> tuple[ModelRecord, ...]:
-    used = [room.models.video]
+    used = [room.video]
     if storyboard.writer != "none":
         used.insert(0, room.models.writer)
     if plan.upscale:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from infra.adapters import disk
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.adapters.weights.library import InstalledSet, installed_set
+from infra.adapters.weights.library import Installed, InstalledSet, installed_set
 from pipelines.errors import SettingsError
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg
 from pipelines.planning.plan import Weights
@@ -35,9 +35,13 @@ class LocalClip:
 class Room:
     """What the stages of one run share. Prefect passes it along without looking inside."""
 
-    def __init__(self, settings: Settings, models: InstalledSet, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, models: InstalledSet, overlap: int, folder: Path
+    ) -> None:
         self.settings = settings
         self.models = models
+        self.overlap = overlap
+        """Last raw frames that are kept of every chunk, for one that goes on from it."""
         self.folder = folder
         self.ledger = Ledger()
         self.tool: Ffmpeg = find_ffmpeg(settings.paths.ffmpeg)
@@ -59,9 +63,14 @@ class Room:
         return _either(self.settings.upscaler.dtype, self.device_name, "float16")
 
     @property
+    def video(self) -> Installed:
+        """The model that makes the chunks."""
+        return self.models.extender or self.models.video
+
+    @property
     def weights(self) -> Weights:
         return Weights(
-            video_revision=self.models.video.index.content,
+            video_revision=self.video.index.content,
             video_dtype=self.wan_dtype,
             upscaler_name=self.models.upscaler.model.name,
             upscaler_revision=self.models.upscaler.index.content,
@@ -78,7 +87,7 @@ def open_room(brief: Brief) -> Iterator[Room]:
     settings = Settings.load()
     models = check_surroundings(brief, settings)
     with disk.scratch(settings.paths.data_dir / "scratch") as folder:
-        room = Room(settings, models, folder)
+        room = Room(settings, models, brief.resolved_preset().overlap, folder)
         room.store.ensure_bucket()
         yield room
 
@@ -89,7 +98,8 @@ def check_surroundings(brief: Brief, settings: Settings) -> InstalledSet:
     Raises WeightsError or SettingsError, each with a remedy.
     """
     find_ffmpeg(settings.paths.ffmpeg)
-    return installed_set(settings.paths.models, brief.resolved_preset().model_set)
+    name = brief.resolved_preset().model_set
+    return installed_set(settings.paths.models, name, extends=brief.joins == "continue")
 
 
 def _device_name(settings: Settings) -> str:

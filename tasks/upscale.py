@@ -25,12 +25,12 @@ def make_segment(plan: Plan, chunk: PlannedChunk, film: Path, room: Room) -> Loc
     digest = plan.segment_digest(chunk)
     key = ObjectKey.segment(digest)
     path = room.folder / f"segment_{chunk.number:04d}.mp4"
-    first = sum(earlier.keep for earlier in plan.chunks[: chunk.number - 1])
-    source = SegmentSource(film, plan.size, first, chunk.keep)
+    span = plan.span_of(chunk)
+    source = SegmentSource(film, plan.size, span.start, span.frames)
 
     def after_frame(done: int) -> None:
-        detail = f"frame {first + done} of {plan.frames}"
-        report(Progress("upscale", first + done, plan.frames, detail))
+        detail = f"frame {span.start + done} of {plan.frames}"
+        report(Progress("upscale", span.start + done, plan.frames, detail))
 
     with room.ledger.measure("upscale"):
         start = time.perf_counter()
@@ -38,7 +38,7 @@ def make_segment(plan: Plan, chunk: PlannedChunk, film: Path, room: Room) -> Loc
         if stored is not None:
             try:
                 room.store.get_file(stored, path)
-                clip_of(path, frames=chunk.keep, size=plan.final_size)
+                clip_of(path, frames=span.frames, size=plan.final_size)
             except (CorruptObjectError, MediaError):
                 room.store.delete(key)
                 stored = None
@@ -48,11 +48,11 @@ def make_segment(plan: Plan, chunk: PlannedChunk, film: Path, room: Room) -> Loc
             upscale_segment(room.tool, network, source, plan.upscale.factor, path, after_frame)
             memory = network.memory
             stored = room.store.put_file(key, path, "video/mp4")
-        after_frame(chunk.keep)
+        after_frame(span.frames)
     record = SegmentRecord(
         object=stored,
         digest=digest,
-        frames=chunk.keep,
+        frames=span.frames,
         made=made,
         seconds=round(time.perf_counter() - start, 3) if made else 0.0,
         memory=memory,

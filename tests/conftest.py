@@ -1,4 +1,4 @@
-"""Real servers and real models for the whole suite, started once for each worker."""
+"""Real servers and real models for the whole suite, started once for all its workers."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from filelock import FileLock
@@ -22,6 +23,7 @@ from infra.adapters.prefect_server import PrefectServer  # noqa: E402
 from infra.adapters.seaweed import SeaweedServer  # noqa: E402
 from infra.adapters.settings import StoreSettings  # noqa: E402
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
+from tests.sharing import Started, common_folder, shared  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -53,26 +55,37 @@ def models(demo_models: Path, tmp_path: Path) -> Path:
     return target
 
 
+@dataclass
+class Seaweed:
+    """The suite's object store."""
+
+    pid: int
+    settings: StoreSettings
+
+
 @pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))
-    server.wait()
-    yield server
-    server.stop()
+def seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Seaweed]:
+    folder = common_folder(tmp_path_factory, worker_id) / "seaweed"
 
+    def start() -> Started:
+        server = SeaweedServer(folder / "store")
+        server.wait()
+        return {
+            "pid": str(server._server._process.pid),
+            "endpoint": server.endpoint,
+            "access_key": server.credentials.access_key,
+            "secret_key": server.credentials.secret_key,
+        }, server.stop
 
-_buckets = iter(range(10_000))
+    with shared(folder, start) as address:
+        pid = int(address.pop("pid"))
+        yield Seaweed(pid, StoreSettings.model_validate(address))
 
 
 @pytest.fixture
-def store_settings(seaweed: SeaweedServer) -> StoreSettings:
+def store_settings(seaweed: Seaweed) -> StoreSettings:
     """A bucket of the test's own on the shared server."""
-    return StoreSettings(
-        endpoint=seaweed.endpoint,
-        access_key=seaweed.credentials.access_key,
-        secret_key=seaweed.credentials.secret_key,
-        bucket=f"test-{next(_buckets)}",
-    )
+    return seaweed.settings.model_copy(update={"bucket": f"test-{uuid4().hex}"})
 
 
 @pytest.fixture
@@ -86,11 +99,19 @@ def store(store_settings: StoreSettings) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
-    server.wait()
-    yield server
-    server.stop()
+def prefect_server(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[dict[str, str]]:
+    """Environment of a client of the suite's Prefect server."""
+    folder = common_folder(tmp_path_factory, worker_id) / "prefect"
+
+    def start() -> Started:
+        server = PrefectServer(folder / "home")
+        server.wait()
+        return server.client_env, server.stop
+
+    with shared(folder, start) as environment:
+        yield environment
 
 
 @dataclass
@@ -147,8 +168,7 @@ class Cli:
 @pytest.fixture(scope="session")
 def prefect_history(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """An empty history that Prefect has already made its tables in, which takes it 10 s."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "history"
+    folder = common_folder(tmp_path_factory, worker_id) / "history"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             server = PrefectServer(folder)
@@ -192,7 +212,7 @@ def cli(
     embedded_cli: Cli,
     store: ObjectStore,
     store_settings: StoreSettings,
-    prefect_server: PrefectServer,
+    prefect_server: dict[str, str],
 ) -> Cli:
     """The command with the demo models and the suite's servers."""
     embedded_cli.env |= {
@@ -200,7 +220,7 @@ def cli(
         "REELWRIGHT_S3_ACCESS_KEY": store_settings.access_key,
         "REELWRIGHT_S3_SECRET_KEY": store_settings.secret_key.get_secret_value(),
         "REELWRIGHT_S3_BUCKET": store_settings.bucket,
-        **prefect_server.client_env,
+        **prefect_server,
     }
     return embedded_cli
 

@@ -18,6 +18,7 @@ from infra.adapters.seaweed import SeaweedServer, load_credentials
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import CorruptObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
+from tests.conftest import Seaweed
 
 KEY = ObjectKey.chunk(Digest("a" * 64))
 
@@ -129,19 +130,19 @@ def test_a_large_file_that_arrives_altered_is_deleted(
     assert store.head(KEY) is None
 
 
-def test_every_port_of_the_embedded_store_is_on_the_loopback(seaweed: SeaweedServer) -> None:
-    process = psutil.Process(seaweed._server._process.pid)
+def test_every_port_of_the_embedded_store_is_on_the_loopback(seaweed: Seaweed) -> None:
+    process = psutil.Process(seaweed.pid)
     listening = [c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening
     assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
 
 
 def test_no_port_gives_an_object_away_without_keys(
-    seaweed: SeaweedServer, store: ObjectStore, store_settings: StoreSettings, file: Path
+    seaweed: Seaweed, store: ObjectStore, store_settings: StoreSettings, file: Path
 ) -> None:
     store.put_file(KEY, file, "video/mp4")
     secret = file.read_bytes()
-    process = psutil.Process(seaweed._server._process.pid)
+    process = psutil.Process(seaweed.pid)
     ports = {
         c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
     }

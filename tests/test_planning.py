@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
-from pipelines.planning.plan import Weights, frames_of, make_plan, shots_of
+from pipelines.planning.plan import Weights, frames_of, make_plan, timeline
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, digest_of
@@ -21,7 +21,7 @@ def plan_of(**values: object) -> Plan:
     brief = Brief.model_validate({"prompt": "a red fox", **values})
     shots = tuple(
         Shot(number=n, camera="Wide shot", prompt=f"shot {n} {brief.prompt}", source="brief")
-        for n in range(1, shots_of(brief) + 1)
+        for n in range(1, len(timeline(brief)) + 1)
     )
     return make_plan(brief, Storyboard(shots=shots, writer="none", written=0), WEIGHTS)
 
@@ -103,7 +103,7 @@ def test_a_trimmed_chunk_has_a_segment_of_its_own() -> None:
 
 def test_changing_a_shot_that_does_not_exist_is_refused() -> None:
     with pytest.raises(BriefError, match=r"shot 9 is changed, but the brief has 2 shots"):
-        shots_of(Brief(prompt="x", seconds=4, shots=[{"shot": 9}]))
+        timeline(Brief(prompt="x", seconds=4, shots=[{"shot": 9}]))
 
 
 def test_estimates_grow_with_the_work_and_say_where_they_come_from() -> None:

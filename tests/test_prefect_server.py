@@ -14,13 +14,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.produce_content import produce_content
-from infra.adapters.prefect_server import PrefectServer
 
 
-def test_a_schedule_makes_runs_appear(prefect_server: PrefectServer) -> None:
+def test_a_schedule_makes_runs_appear(prefect_server: dict[str, str]) -> None:
     hourly = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(hours=1)))
     with (
-        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        temporary_settings({PREFECT_API_URL: prefect_server["PREFECT_API_URL"]}),
         get_client(sync_client=True) as client,
     ):
         flow = client.create_flow_from_name("scheduled")

@@ -65,7 +65,9 @@ def write(
 ) -> Storyboard:
     brief = Brief.model_validate({"prompt": "a red fox in the snow"} | values)
     kept = {} if kept is None else kept
-    return write_storyboard(brief, count, seed_of(brief), writer, kept.get, kept.__setitem__)
+    return write_storyboard(
+        brief, ["cut"] * count, seed_of(brief), writer, kept.get, kept.__setitem__
+    )
 
 
 GOOD = "its breath drifting in the cold light of morning."

@@ -113,8 +113,9 @@ def _store(settings: Settings) -> str:
 
 
 def _models(settings: Settings, name: str) -> str:
-    models = installed_set(settings.paths.models, name)
-    size = sum(item.index.size_of() for item in models.all)
+    found = installed_set(settings.paths.models, name, extends=True)
+    models = (found.writer, found.video, found.extender, found.upscaler)
+    size = sum(item.index.size_of() for item in models if item)
     if size == 0:
         raise WeightsError(f"the {name} set is empty; run: reelwright models download {name}")
     return f"{MODEL_SETS[name].title} ({size / 1e6:,.0f} MB)"

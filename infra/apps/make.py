@@ -9,10 +9,11 @@ from infra.adapters.settings import Settings
 from infra.apps.console import ProgressBars, ProgressLog
 from infra.apps.session import session
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
-from pipelines.planning.plan import shots_of
+from pipelines.planning.plan import timeline
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Manifest
+from pipelines.schema.manifest import JoinRecord, Manifest
+from pipelines.schema.presets import FPS
 from tasks.room import check_surroundings
 
 
@@ -35,7 +36,7 @@ def make(brief: Brief, out: Path | None) -> Manifest:
 
     Raises ReelwrightError with a sentence for the person; finished chunks are kept then.
     """
-    shots_of(brief)
+    timeline(brief)
     check_target(out)
     settings = Settings.load()
     check_surroundings(brief, settings)
@@ -77,6 +78,14 @@ def _copy_out(manifest: Manifest, out: Path) -> None:
         ) from error
 
 
+def _in_words(join: JoinRecord) -> str:
+    seam = join.seam
+    return (
+        f"{join.number} at {join.frame / FPS:.2f} s, {join.made}: {seam.score:g} times the usual "
+        f"step (colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g})"
+    )
+
+
 def summary(manifest: Manifest, out: Path | None) -> str:
     """What a person wants to know about the finished video, in a few lines."""
     run, clip = manifest.run, manifest.clip
@@ -93,6 +102,9 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
         f"{clip.fps} fps",
         f"run       {made}, {run.seconds:.1f} s",
+    ]
+    lines += [
+        f"{'joins' if join.number == 1 else '':<9} {_in_words(join)}" for join in manifest.joins
     ]
     lines += [f"note      {warning}" for warning in manifest.warnings]
     if out is not None:

@@ -44,17 +44,28 @@ MUX = {
 
 @contextmanager
 def clip_writer(
-    tool: Ffmpeg, path: Path, size: Size, frames: int, *, crf: int, speed: str
+    tool: Ffmpeg,
+    path: Path,
+    size: Size,
+    frames: int,
+    *,
+    crf: int,
+    speed: str,
+    keyframe: int = 0,
 ) -> Iterator[Callable[[Frame], None]]:
     """Write exactly `frames` frames to `path`; it appears only complete and verified.
 
+    Frame number `keyframe` becomes one, so that the clip can be cut there by copying.
     Raises MediaError if another number of frames was written or the file is not right.
     """
     part = path.with_suffix(".part")
     source = ffmpeg.input(
         "pipe:", f="rawvideo", pix_fmt="rgb24", s=f"{size.width}x{size.height}", r=FPS
     )
-    node = source.output(str(part.resolve()), vf=_TO_BT709, **_x264(frames, crf, speed), **MUX)
+    options = _x264(frames, crf, speed)
+    if 0 < keyframe < frames:
+        options["force_key_frames"] = f"{keyframe / FPS:.6f}"
+    node = source.output(str(part.resolve()), vf=_TO_BT709, **options, **MUX)
     written = 0
     try:
         with tool.feeding(node) as pipe:

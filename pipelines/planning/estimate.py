@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.planning.plan import frames_of, shots_of
+from pipelines.planning.plan import frames_of, timeline
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Manifest
 from pipelines.schema.plan import Estimate
@@ -68,12 +68,12 @@ class Footprint:
 def estimate(brief: Brief, rates: Rates, footprint: Footprint) -> Estimate:
     """What the whole brief costs if nothing of it exists yet."""
     preset = brief.resolved_preset()
-    shots, frames = shots_of(brief), frames_of(brief)
+    slots, frames = timeline(brief), frames_of(brief)
     pixels = preset.size.width * preset.size.height
-    work = preset.size.megapixels * preset.frames * shots
+    work = preset.size.megapixels * preset.frames * len(slots)
     seconds = rates.fixed + rates.chunk * work * preset.steps
     if brief.enhance:
-        seconds += rates.shot * shots
+        seconds += rates.shot * sum(slot.join != "continue" for slot in slots)
     if brief.upscale > 1:
         seconds += rates.upscale * preset.size.megapixels * frames
     stages = (

@@ -1,14 +1,21 @@
 """From a brief and its storyboard to chunks: how many, with which seed, in which place."""
 
-import math
 from dataclasses import dataclass
 from importlib import resources
 
 from pipelines.errors import BriefError
 from pipelines.schema.brief import PICK, Brief
 from pipelines.schema.keys import Digest
-from pipelines.schema.plan import ChunkSpec, Plan, PlannedChunk, UpscaleSpec, digest_of
-from pipelines.schema.presets import FPS
+from pipelines.schema.plan import (
+    ChunkSpec,
+    Conditioning,
+    Join,
+    Plan,
+    PlannedChunk,
+    UpscaleSpec,
+    digest_of,
+)
+from pipelines.schema.presets import FPS, MAX_EXTENSIONS, fade_of
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
 
@@ -29,19 +36,42 @@ def frames_of(brief: Brief) -> int:
     return 1 if brief.resolved_preset().is_still else round(FPS * brief.seconds)
 
 
-def shots_of(brief: Brief) -> int:
-    """How many shots the brief makes: one for each chunk, met by hard cuts.
+@dataclass(frozen=True)
+class Slot:
+    """A chunk's place in the video before anybody knows what it shows."""
 
-    Raises BriefError if it changes a shot that it does not have.
+    join: Join
+    overlap: int
+    """Frames that repeat the chunk before and are dropped."""
+    blend: int
+    keep: int
+
+
+def timeline(brief: Brief) -> list[Slot]:
+    """The chunks of the video; their `keep` add up to `frames_of(brief)` in every mode.
+
+    Raises BriefError if the brief changes a shot that it does not have.
     """
-    count = math.ceil(frames_of(brief) / brief.resolved_preset().frames)
-    beyond = [override.shot for override in brief.shots if override.shot > count]
+    preset, left = brief.resolved_preset(), frames_of(brief)
+    slots: list[Slot] = []
+    extensions = 0
+    while left:
+        join: Join = brief.joins if slots else "cut"
+        if join == "continue" and extensions == MAX_EXTENSIONS:
+            join = "cut"
+        extensions = extensions + 1 if join == "continue" else 0
+        overlap = preset.overlap if join == "continue" else 0
+        blend = fade_of(preset.frames) if join == "crossfade" else 0
+        keep = min(preset.frames - overlap - blend, left)
+        slots.append(Slot(join, overlap, blend, keep))
+        left -= keep
+    beyond = [override.shot for override in brief.shots if override.shot > len(slots)]
     if beyond:
         raise BriefError(
-            f"shot {beyond[0]} is changed, but the brief has {count} "
-            f"{'shot' if count == 1 else 'shots'}: name an earlier one or ask for more seconds"
+            f"shot {beyond[0]} is changed, but the brief has {len(slots)} "
+            f"{'shot' if len(slots) == 1 else 'shots'}: name an earlier one or ask for more seconds"
         )
-    return count
+    return slots
 
 
 def seed_of(brief: Brief) -> int:
@@ -55,12 +85,18 @@ def seed_of(brief: Brief) -> int:
 def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
     """One chunk for each shot of `storyboard`, in order; the last one keeps what is left."""
     preset = brief.resolved_preset()
-    total = frames_of(brief)
     seed, negative = seed_of(brief), negative_of(brief)
-    chunks = []
-    for number, shot in enumerate(storyboard.shots, start=1):
+    chunks: list[PlannedChunk] = []
+    slots = timeline(brief)
+    for number, (shot, slot) in enumerate(zip(storyboard.shots, slots, strict=True), start=1):
         override = brief.override_of(number)
         own_seed = override.seed if override and override.seed != PICK else _number([seed, number])
+        conditioning = None
+        if slot.overlap:
+            before = chunks[-1].spec.digest
+            conditioning = Conditioning(
+                method=preset.conditioning, chunk=before, frames=slot.overlap
+            )
         spec = ChunkSpec(
             revision=weights.video_revision,
             dtype=weights.video_dtype,
@@ -72,9 +108,17 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
             guidance=preset.guidance,
             flow_shift=preset.flow_shift,
             seed=own_seed,
+            conditioning=conditioning,
         )
-        keep = min(preset.frames, total - preset.frames * (number - 1))
-        chunks.append(PlannedChunk(number=number, shot=shot.number, keep=keep, spec=spec))
+        planned = PlannedChunk(
+            number=number,
+            shot=shot.number,
+            join=slot.join,
+            blend=slot.blend,
+            keep=slot.keep,
+            spec=spec,
+        )
+        chunks.append(planned)
     return Plan(chunks=tuple(chunks), upscale=_upscale(brief, weights))
 
 

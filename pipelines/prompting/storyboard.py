@@ -4,7 +4,7 @@ Shot n depends on the brief and on shots 1 to n-1 only: a longer version of a br
 with the same shots, so their chunks are found in the bucket.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import EnhancerError
@@ -13,7 +13,7 @@ from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import ShotRequest, Writer
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
-from pipelines.schema.plan import digest_of
+from pipelines.schema.plan import Join, digest_of
 from pipelines.schema.storyboard import Shot, ShotSource, Storyboard
 from pipelines.schema.text import without_control_tokens
 
@@ -37,31 +37,55 @@ class WrittenShot:
 
 
 def write_storyboard(
-    brief: Brief, count: int, seed: int, writer: Writer | None, find: Find, keep: Keep
+    brief: Brief, joins: Sequence[Join], seed: int, writer: Writer | None, find: Find, keep: Keep
 ) -> Storyboard:
-    """`count` shots of `brief`. Never fails because of the writer: the template takes over.
+    """A shot of `brief` for each of `joins`; one that continues has the words of the one before.
 
-    `find` looks a shot up by its digest, `keep` stores a fresh one; both may raise.
+    Never fails because of the writer: the template takes over. `find` looks a shot up by its
+    digest, `keep` stores a fresh one; both may raise.
     """
     idea = without_control_tokens(brief.prompt)
     reason = _why_own_words(brief, idea, writer)
+    count = sum(join != "continue" for join in joins)
+    if reason is None and writer is not None:
+        written = _write_all(count, idea, seed, writer, find, keep)
+        name = writer.name
+    else:
+        numbers = range(1, count + 1)
+        written = [
+            WrittenShot(_own_words(number, brief, idea, reason or ""), fresh=False)
+            for number in numbers
+        ]
+        name = "none"
+    fresh = iter(written)
+    shots: list[Shot] = []
+    for number, join in enumerate(joins, start=1):
+        if join == "continue":
+            going_on: dict[str, object] = {"number": number, "source": "continued", "note": ""}
+            shot = _override(shots[-1].model_copy(update=going_on), brief)
+        else:
+            shot = _override(next(fresh).shot.model_copy(update={"number": number}), brief)
+        shots.append(shot)
+    return Storyboard(
+        shots=tuple(_styled(shot, brief) for shot in shots),
+        writer=name,
+        written=sum(item.fresh for item in written),
+    )
+
+
+def _write_all(
+    count: int, idea: str, seed: int, writer: Writer, find: Find, keep: Keep
+) -> list[WrittenShot]:
     written: list[WrittenShot] = []
-    previous = ""
+    digest = ""
     for number in range(1, count + 1):
-        if reason is not None or writer is None:
-            shot = _own_words(number, brief, idea, reason or "")
-            written.append(WrittenShot(shot, fresh=False))
-            continue
-        previous = digest_of([RECIPE, writer.name, idea, number, seed, previous])
-        shot_or_none = find(previous)
-        fresh = shot_or_none is None
-        shot = shot_or_none or _write(number, idea, seed, writer, [w.shot for w in written])
-        if fresh:
-            keep(previous, shot)
-        written.append(WrittenShot(shot, fresh))
-    shots = tuple(_finish(item.shot, brief) for item in written)
-    name = writer.name if writer and reason is None else "none"
-    return Storyboard(shots=shots, writer=name, written=sum(item.fresh for item in written))
+        digest = digest_of([RECIPE, writer.name, idea, number, seed, digest])
+        found = find(digest)
+        shot = found or _write(number, idea, seed, writer, [item.shot for item in written])
+        if found is None:
+            keep(digest, shot)
+        written.append(WrittenShot(shot, fresh=found is None))
+    return written
 
 
 def _why_own_words(brief: Brief, idea: str, writer: Writer | None) -> str | None:
@@ -105,13 +129,17 @@ def _write(number: int, idea: str, seed: int, writer: Writer, earlier: list[Shot
     return Shot(number=number, camera=camera, prompt=prompt, source="template", note=note)
 
 
-def _finish(shot: Shot, brief: Brief) -> Shot:
-    """The editor's words for this shot if there are any, and the style after all."""
+def _override(shot: Shot, brief: Brief) -> Shot:
+    """The editor's words for this shot, if there are any."""
     override = brief.override_of(shot.number)
-    if override and override.prompt:
-        words = without_control_tokens(override.prompt)
-        shot = shot.model_copy(update={"prompt": words, "source": "editor", "note": ""})
-    if brief.style:
-        style = without_control_tokens(brief.style)
-        shot = shot.model_copy(update={"prompt": f"{shot.prompt.rstrip('.')}. {style}"})
-    return shot
+    if not (override and override.prompt):
+        return shot
+    words = without_control_tokens(override.prompt)
+    return shot.model_copy(update={"prompt": words, "source": "editor", "note": ""})
+
+
+def _styled(shot: Shot, brief: Brief) -> Shot:
+    if not brief.style:
+        return shot
+    style = without_control_tokens(brief.style)
+    return shot.model_copy(update={"prompt": f"{shot.prompt.rstrip('.')}. {style}"})

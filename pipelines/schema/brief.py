@@ -15,6 +15,8 @@ MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 20.0
+MIN_CONTINUED = 9
+"""Frames: Wan VACE repeats 5 of them, and something new must follow."""
 PICK = -1
 """Sentinel for "choose for me": Prefect's form renders `int | None` as confusing tabs."""
 
@@ -85,6 +87,11 @@ class Brief(BaseModel):
     steps: int = Field(PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's.")
     guidance: float = Field(
         -1.0, title="Guidance", description=f"0 to {MAX_GUIDANCE:g}; -1 takes the preset's."
+    )
+    joins: Literal["cut", "continue", "crossfade"] = Field(
+        "cut",
+        title="Joins",
+        description="How shots meet: a hard cut, one movement going on, or a dissolve.",
     )
     style: str = Field(
         "",
@@ -183,6 +190,11 @@ class Brief(BaseModel):
     @model_validator(mode="after")
     def _single_overrides(self) -> "Brief":
         numbers = [override.shot for override in self.shots]
+        if self.joins == "continue" and self.resolved_preset().frames < MIN_CONTINUED:
+            raise ValueError(
+                f"joins 'continue' needs chunks of {MIN_CONTINUED} frames or more, these have "
+                f"{self.resolved_preset().frames}: ask for more frames a chunk, or for cuts"
+            )
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
         if twice:
             raise ValueError(f"shot {twice[0]} is changed twice; keep one change a shot")

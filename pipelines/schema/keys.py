@@ -2,7 +2,9 @@
 
 The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
 `poster.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
-`shots/<digest>.json` (a written shot) and `segments/<digest>.mp4` (an upscaled chunk).
+`shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside
+each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
+one below the other, from which the next chunk may go on).
 """
 
 import re
@@ -13,7 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEY = re.compile(
-    r"(?:chunks/[0-9a-f]{64}\.mp4"
+    r"(?:chunks/[0-9a-f]{64}\.(?:mp4|json|png)"
     r"|segments/[0-9a-f]{64}\.mp4"
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|manifest\.json))\Z"
@@ -48,6 +50,14 @@ class ObjectKey(str):
     @classmethod
     def chunk(cls, digest: Digest) -> Self:
         return cls(f"chunks/{digest}.mp4")
+
+    @classmethod
+    def takes(cls, digest: Digest) -> Self:
+        return cls(f"chunks/{digest}.json")
+
+    @classmethod
+    def tail(cls, digest: Digest) -> Self:
+        return cls(f"chunks/{digest}.png")
 
     @classmethod
     def segment(cls, digest: Digest) -> Self:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.plan import Estimate, Join, Plan
 from pipelines.schema.storyboard import Storyboard
 
 
@@ -34,18 +34,76 @@ class Clip(_Frozen):
     """Seconds, frames / fps."""
 
 
+Fault = Literal["black", "frozen", "flicker", "non-finite", "seam"]
+
+
+class Take(_Frozen):
+    """One attempt at a chunk, as the quality gate measured it."""
+
+    seed: int
+    faults: tuple[Fault, ...]
+    """Empty if it passed."""
+    black: float
+    """Share of black frames."""
+    frozen: float
+    """Share of frames that repeat the one before."""
+    flicker: float
+    """Levels of 255 by which the brightness goes to and fro."""
+    seam: float | None = None
+    """Score of the join it begins with, for a continued chunk."""
+
+
+class Seam(_Frozen):
+    """How much a join jumps: each figure is a ratio to the median step inside the chunks."""
+
+    colour: float
+    structure: float
+    motion: float
+    score: float
+    """The largest of the three."""
+
+
+class JoinRecord(_Frozen):
+    """A join of the finished video."""
+
+    number: int
+    """Join 1 lies between chunks 1 and 2."""
+    frame: int
+    """First frame of the video that belongs to the later chunk."""
+    asked: Join
+    made: Join
+    """`crossfade` in place of `continue` if no take went on smoothly."""
+    retries: int
+    """Further takes of the later chunk."""
+    seam: Seam
+
+
+class TakeRecord(_Frozen):
+    """The takes of a chunk, kept beside it in the bucket."""
+
+    takes: tuple[Take, ...]
+    kept: int
+    """Index of the take that the clip holds."""
+    made: Join
+    memory: str
+
+
 class ChunkRecord(_Frozen):
     """A chunk that lies verified in the bucket, and how this run came by it."""
 
     object: StoredObject
     digest: Digest
     seed: int
+    """Of the take that was kept."""
     frames: int
     made: bool
     """True: this run made it. False: it was found in the bucket and verified."""
     seconds: float
     memory: str
     """Rung of the memory ladder it was made on: `resident`, `tiled-decode`, `offload`."""
+    join: Join
+    """How it meets the chunk before, as made."""
+    takes: tuple[Take, ...]
 
 
 class SegmentRecord(_Frozen):
@@ -87,6 +145,7 @@ class Film(_Frozen):
     video: StoredObject
     poster: StoredObject
     chunks: tuple[ChunkRecord, ...]
+    joins: tuple[JoinRecord, ...]
     segments: tuple[SegmentRecord, ...]
     models: tuple[ModelRecord, ...]
     stages: tuple[StageCost, ...]
@@ -106,7 +165,7 @@ class RunSummary(_Frozen):
 class Manifest(_Frozen):
     """Written last, beside the video it describes."""
 
-    manifest_version: Literal[1] = 1
+    manifest_version: Literal[2] = 2
     content_id: Digest
     created: str
     """UTC, ISO 8601."""
@@ -120,6 +179,7 @@ class Manifest(_Frozen):
     objects: tuple[StoredObject, ...]
     """Every object of this video but the manifest itself."""
     chunks: tuple[ChunkRecord, ...]
+    joins: tuple[JoinRecord, ...]
     segments: tuple[SegmentRecord, ...]
     models: tuple[ModelRecord, ...]
     stages: tuple[StageCost, ...]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,23 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Join = Literal["cut", "continue", "crossfade"]
+"""How a chunk meets the one before: another picture at once, the same picture going on, or one
+picture dissolving into the other."""
+
+
+class Conditioning(_Frozen):
+    """What a continued chunk goes on from."""
+
+    method: Literal["first-frame", "vace"]
+    """`first-frame`: the last frame is the first of the new chunk, with a timestep of its own
+    (Wan 2.2 TI2V, our demo model). `vace`: the last frames are given as known video."""
+    chunk: Digest
+    """The chunk before, with all that decides its pixels in turn."""
+    frames: int
+    """Last raw frames of that chunk that are given. They come out again and are dropped."""
+
+
 class ChunkSpec(_Frozen):
     """Everything that decides the pixels of one Wan call.
 
@@ -28,7 +45,7 @@ class ChunkSpec(_Frozen):
     them. `recipe` is raised by hand when our own code changes the pixels.
     """
 
-    recipe: str = "wan-t2v/1"
+    recipe: str = "wan/2"
     backend: str = "wan"
     revision: Digest
     dtype: str
@@ -40,6 +57,12 @@ class ChunkSpec(_Frozen):
     guidance: float
     flow_shift: float
     seed: int
+    conditioning: Conditioning | None = None
+
+    @property
+    def new_frames(self) -> int:
+        """Frames of the stored clip: without those that repeat the chunk before."""
+        return self.frames - (self.conditioning.frames if self.conditioning else 0)
 
     @property
     def digest(self) -> Digest:
@@ -51,13 +74,24 @@ class ChunkSpec(_Frozen):
 
 
 class PlannedChunk(_Frozen):
-    """A chunk's place in the video. Only the last chunk keeps fewer frames than it has."""
+    """A chunk's place in the video. Only the last chunk's clip may be used in part."""
 
     number: int
     shot: int
+    join: Join
+    """How it meets the chunk before; the first chunk of a video has `cut`."""
+    blend: int
+    """Frames that lie over the last ones of the chunk before; 0 but for a crossfade."""
     keep: int
-    """Frames of the chunk that the video uses."""
+    """Frames by which the chunk makes the video longer."""
     spec: ChunkSpec
+
+
+class Span(_Frozen):
+    """A run of the film's frames, beginning at a keyframe."""
+
+    start: int
+    frames: int
 
 
 class UpscaleSpec(_Frozen):
@@ -73,7 +107,7 @@ class UpscaleSpec(_Frozen):
 class Plan(_Frozen):
     """The whole video before a frame of it exists."""
 
-    recipe: str = "cut/1"
+    recipe: str = "joins/1"
     chunks: tuple[PlannedChunk, ...]
     upscale: UpscaleSpec | None
 
@@ -100,16 +134,26 @@ class Plan(_Frozen):
         return digest_of(
             {
                 "recipe": self.recipe,
-                "chunks": [[chunk.spec.digest, chunk.keep] for chunk in self.chunks],
+                "chunks": [[c.spec.digest, c.blend, c.keep] for c in self.chunks],
                 "upscale": self.upscale.model_dump(mode="json") if self.upscale else None,
             }
         )
 
+    def span_of(self, chunk: PlannedChunk) -> Span:
+        """The film's frames from where `chunk` begins to show, to where the next one does."""
+        following = self.chunks[chunk.number : chunk.number + 1]
+        ahead = following[0].blend if following else 0
+        start = sum(earlier.keep for earlier in self.chunks[: chunk.number - 1]) - chunk.blend
+        return Span(start=start, frames=chunk.blend + chunk.keep - ahead)
+
     def segment_digest(self, chunk: PlannedChunk) -> Digest:
-        """Identity of the upscaled part of the film that comes from `chunk`."""
+        """Identity of the upscaled part of the film that `span_of` gives for `chunk`."""
         if self.upscale is None:
             raise ValueError("a plan without upscaling has no segments")
-        source = {"chunk": chunk.spec.digest, "keep": chunk.keep}
+        source: dict[str, Any] = {"chunk": chunk.spec.digest, "frames": self.span_of(chunk).frames}
+        if chunk.blend:
+            before = self.chunks[chunk.number - 2]
+            source |= {"over": before.spec.digest, "blend": chunk.blend}
         return digest_of({"source": source, "upscale": self.upscale.model_dump(mode="json")})
 
 

@@ -1,6 +1,6 @@
 """Presets: size, frames, steps and guidance under a name, and the limits around them."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,6 +9,13 @@ FPS = 16
 
 MAX_FRAMES = 80
 """Longest chunk in frames; Wan's own limit is 81 (5 s)."""
+
+FADE = 8
+"""Frames of a crossfade: half a second. Chunks under 17 frames dissolve in half of theirs."""
+
+MAX_EXTENSIONS = 5
+"""Chunks that go on from one another before a fresh one follows by a cut: colours and shapes
+drift a little each time."""
 
 
 class Size(NamedTuple):
@@ -63,6 +70,17 @@ class Preset(BaseModel):
     """Timestep shift of the scheduler: 3.0 at 480p, 5.0 at 720p (diffusers' Wan guide)."""
 
     @property
+    def conditioning(self) -> Literal["first-frame", "vace"]:
+        """How the set's models go on from a chunk: Wan 2.1's text-to-video cannot, its VACE
+        sibling can."""
+        return "first-frame" if self.model_set == "demo" else "vace"
+
+    @property
+    def overlap(self) -> int:
+        """Raw frames that a continued chunk is given and repeats: 4k+1, as Wan packs them."""
+        return 1 if self.conditioning == "first-frame" else 5
+
+    @property
     def is_still(self) -> bool:
         return self.frames == 1
 
@@ -97,6 +115,11 @@ PRESETS: dict[str, Preset] = {
         _preset("video_high", "1280*720", 33, 25, 7.5, 5.0),
     )
 }
+
+
+def fade_of(frames: int) -> int:
+    """Frames that two chunks of `frames` frames share in a crossfade."""
+    return min(FADE, (frames - 1) // 2)
 
 
 def is_chunk_length(frames: int) -> bool:

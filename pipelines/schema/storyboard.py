@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor"]
+ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
 """`llm`: first answer passed every gate; `llm-retry`: a later seed did; `template`: none did,
-or the model could not be asked; `brief`: the brief's own words; `editor`: written by hand."""
+or the model could not be asked; `brief`: the brief's own words; `editor`: written by hand;
+`continued`: the words of the shot before, which goes on."""
 
 
 class Shot(BaseModel):

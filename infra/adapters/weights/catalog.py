@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["writer", "video", "upscaler"]
-ROLES: tuple[Role, ...] = ("writer", "video", "upscaler")
+Role = Literal["writer", "video", "extender", "upscaler"]
+"""`extender` makes the chunks of a video whose chunks continue, if `video` cannot."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,6 @@ class ModelSet:
     context: int
     decode_bytes_a_pixel: int
     """Workspace of the VAE's decoder; for Wan's own 7.7 GB at 832*480 (ai-toolkit #819)."""
-
-    def model(self, role: Role) -> Model:
-        return next(model for model in self.models if model.role == role)
 
 
 DEMO = ModelSet(
@@ -121,6 +118,16 @@ STUDIO = ModelSet(
                     "transformer/*",
                     "vae/*",
                 ),
+            ),
+            "",
+        ),
+        Model(
+            "extender",
+            "Wan2.1-VACE-1.3B",
+            "Apache-2.0",
+            HubSource(
+                "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
+                ("model_index.json", "scheduler/*", "transformer/*", "vae/*"),
             ),
             "",
         ),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.adapters.weights.catalog import MODEL_SETS, ROLES, Model, ModelSet, Role
+from infra.adapters.weights.catalog import MODEL_SETS, Model, ModelSet, Role
 from infra.adapters.weights.index import Index, check_files, read_index
 from pipelines.errors import WeightsError
 
@@ -37,10 +37,8 @@ class InstalledSet:
     writer: Installed
     video: Installed
     upscaler: Installed
-
-    @property
-    def all(self) -> tuple[Installed, ...]:
-        return (self.writer, self.video, self.upscaler)
+    extender: Installed | None
+    """Only if it was asked for."""
 
 
 def folder_of(models: Path, model_set: str, role: Role) -> Path:
@@ -48,21 +46,28 @@ def folder_of(models: Path, model_set: str, role: Role) -> Path:
     return models / model_set / role
 
 
-def installed_set(models: Path, name: str) -> InstalledSet:
-    """The set `name` below `models`, its files proven.
+def installed_set(models: Path, name: str, *, extends: bool = False) -> InstalledSet:
+    """The set `name` below `models`, its files proven; the extender only if it `extends`.
 
     Raises WeightsError if a model is missing or a file is not what it was.
     """
     model_set = MODEL_SETS[name]
     found: dict[Role, Installed] = {}
-    for role in ROLES:
-        folder = folder_of(models, name, role)
+    for model in model_set.models:
+        if model.role == "extender" and not extends:
+            continue
+        folder = folder_of(models, name, model.role)
         index = read_index(folder)
         if index is None:
-            raise WeightsError(f"the {name} models are not installed in {models}; {_remedy(name)}")
-        found[role] = Installed(model_set.model(role), folder, index)
-        found[role].check()
-    return InstalledSet(model_set, found["writer"], found["video"], found["upscaler"])
+            raise WeightsError(
+                f"the {model.role} ({model.name}) of the {name} models is not installed in "
+                f"{models}; {_remedy(name)}"
+            )
+        found[model.role] = Installed(model, folder, index)
+        found[model.role].check()
+    return InstalledSet(
+        model_set, found["writer"], found["video"], found["upscaler"], found.get("extender")
+    )
 
 
 def _remedy(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Judging frames on the CPU: faults of a chunk, and how well chunks meet."""

@@ -1,0 +1,215 @@
+"""Second training: the VAE, as batches of 2D convolutions on the weights of the real class.
+
+Every causal 3D convolution uses only its last temporal tap (the earlier ones are zero and
+stay zero); only the two temporal downsamplers look one frame back. So every latent frame
+depends on its own four frames alone, nothing drifts at any length, and a training step needs
+neither the chunk loop nor the feature cache of the stock forward pass. `encode` and `decode`
+here equal the stock methods; a test holds them to it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from torch import nn
+from torch.nn import functional
+
+from pipelines.training.loop import Training, generator, schedule, set_rate
+from pipelines.training.world import SIDE, Clip, random_scene, random_track, render
+
+CHANNELS = 16
+STEPS = 1600
+BATCH = 12
+CROP = 32
+RATE = 2e-3
+_PATCH = 2
+_GROUP = 4
+_KL_WEIGHT = 1e-5
+
+
+def new_vae() -> AutoencoderKLWan:
+    """8x in space and 4x in time as Wan's own; the unshuffle of 2 stands for its third level."""
+    vae = AutoencoderKLWan(
+        base_dim=32,
+        decoder_base_dim=32,
+        z_dim=CHANNELS,
+        dim_mult=[1, 1, 1],
+        num_res_blocks=0,
+        temperal_downsample=[True, True],
+        patch_size=_PATCH,
+        in_channels=3 * _PATCH**2,
+        out_channels=3 * _PATCH**2,
+        latents_mean=[0.0] * CHANNELS,
+        latents_std=[1.0] * CHANNELS,
+    )
+    with torch.no_grad():
+        for name, module in vae.named_modules():
+            if isinstance(module, nn.Conv3d) and module.kernel_size[0] == 3:
+                kept = 2 if "down_blocks" in name else 1
+                module.weight[:, :, :-kept] = 0
+                module.weight *= (3 / kept) ** 0.5
+        # Noise of deviation 1 would drown the start.
+        vae.quant_conv.bias[CHANNELS:] = -5
+    return vae
+
+
+def encode(vae: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and log-variance (N x CHANNELS x h x w) of groups: N x (1 or 4) x 3 x H x W."""
+    count, group = frames.shape[:2]
+    x = functional.pixel_unshuffle(frames.flatten(0, 1), _PATCH)
+    # diffusers' patchify orders channels as (colour, across, down), torch's as (c, down, across).
+    x = x.unflatten(1, (3, _PATCH, _PATCH)).transpose(2, 3).flatten(1, 3)
+    x = _conv(vae.encoder.conv_in, x.contiguous(memory_format=torch.channels_last))
+    for block in vae.encoder.down_blocks:
+        x = block.resample(x)
+        if group > 1:
+            pairs = x.unflatten(0, (-1, 2))
+            taps = block.time_conv.weight[:, :, :, 0, 0]
+            x = torch.einsum("npchw,ocp->nohw", pairs, taps[:, :, 1:])
+            x = x + block.time_conv.bias[:, None, None]
+    x = _middle(vae.encoder.mid_block, x)
+    x = _conv(vae.encoder.conv_out, functional.silu(_norm(vae.encoder.norm_out, x)))
+    mean, spread = _conv(vae.quant_conv, x).chunk(2, dim=1)
+    assert len(mean) == count
+    return mean, spread.clamp(-30, 20)
+
+
+def decode(vae: Any, latents: torch.Tensor, group: int) -> torch.Tensor:
+    """Groups of 1 or 4 frames, unclamped: N x group x 3 x H x W."""
+    x = latents.contiguous(memory_format=torch.channels_last)
+    x = _conv(vae.decoder.conv_in, _conv(vae.post_quant_conv, x))
+    x = _middle(vae.decoder.mid_block, x)
+    for block in vae.decoder.up_blocks:
+        for layer in block.resnets:
+            x = _residual(layer, x)
+        for layer in block.upsamplers or ():
+            if group > 1:
+                x = _conv(layer.time_conv, x).unflatten(1, (2, -1)).flatten(0, 1)
+            x = layer.resample(x)
+    x = _conv(vae.decoder.conv_out, functional.silu(_norm(vae.decoder.norm_out, x)))
+    x = x.unflatten(1, (3, _PATCH, _PATCH)).transpose(2, 3).flatten(1, 3)
+    return functional.pixel_shuffle(x, _PATCH).unflatten(0, (-1, group))
+
+
+def _conv(layer: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
+    return functional.conv2d(
+        x, layer.weight[:, :, -1], layer.bias, padding=layer.kernel_size[1] // 2
+    )
+
+
+def _norm(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    return functional.normalize(x, dim=1) * layer.scale * layer.gamma.view(1, -1, 1, 1)
+
+
+def _residual(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    short = x if isinstance(layer.conv_shortcut, nn.Identity) else _conv(layer.conv_shortcut, x)
+    x = _conv(layer.conv1, functional.silu(_norm(layer.norm1, x)))
+    return _conv(layer.conv2, functional.silu(_norm(layer.norm2, x))) + short
+
+
+def _middle(block: Any, x: torch.Tensor) -> torch.Tensor:
+    x = _residual(block.resnets[0], x)
+    for attention, layer in zip(block.attentions, block.resnets[1:], strict=True):
+        x = _residual(layer, attention(x[:, :, None])[:, :, 0])
+    return x
+
+
+def to_tensor(frames: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
+    """F x H x W x 3 in 0…255 to F x 3 x H x W in -1…1."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def encode_clip(vae: Any, frames: torch.Tensor) -> torch.Tensor:
+    """Unscaled latents of 4k+1 frames: CHANNELS x (k+1) x h x w."""
+    first, _ = encode(vae, frames[None, :1])
+    if len(frames) == 1:
+        return first.transpose(0, 1)
+    rest, _ = encode(vae, frames[1:].unflatten(0, (-1, _GROUP)))
+    return torch.cat([first, rest]).transpose(0, 1)
+
+
+def train_vae(folder: Path) -> AutoencoderKLWan:
+    """Train it, or finish or load what `folder` holds; the latent statistics are in its config."""
+    torch.manual_seed(1)
+    vae = new_vae()
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, weight_decay=0.0)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate([optimizer], schedule(step, STEPS))
+        loss = torch.zeros(())
+        error = 0.0
+        for frames in _groups(rng):
+            mean, spread = encode(vae, frames)
+            latents = mean + torch.randn_like(mean) * (0.5 * spread).exp()
+            wrong = decode(vae, latents, frames.shape[1]) - frames
+            kl = 0.5 * (mean.pow(2) + spread.exp() - 1 - spread).sum((1, 2, 3)).mean()
+            share = frames.shape[1] / (1 + _GROUP)
+            loss = loss + share * (wrong.abs().mean() + 2 * wrong.pow(2).mean())
+            loss = loss + share * _KL_WEIGHT * kl
+            error += share * wrong.detach().pow(2).mean().item()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": loss.item(), "psnr_crops": -10 * np.log10(error / 4)}
+
+    training = Training("vae", folder, STEPS, {"vae": vae, "optimizer": optimizer})
+    training.run(do_step, every=200, validate=lambda: _psnr(vae))
+    vae.eval().requires_grad_(False)
+    _measure_latents(vae)
+    return vae
+
+
+def _groups(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crops of BATCH clips around the shape's edge: BATCH x 1 and 2·BATCH x 4 frames."""
+    ones, fours = [], []
+    for _ in range(BATCH):
+        scene = random_scene(rng)
+        clip = Clip(scene, random_track(rng, scene.direction, anywhere=True))
+        frames = to_tensor(render(clip, 1 + 2 * _GROUP))
+        # Rolling the wrap-around world is a crop anywhere, also across its edges.
+        shift = rng.integers(-CROP // 2, CROP // 2 + 1, 2)
+        centre = np.array([clip.track.y, clip.track.x]).astype(int)
+        rolled = frames.roll(tuple((SIDE // 2 - centre + shift).tolist()), (2, 3))
+        top = (SIDE - CROP) // 2
+        crop = rolled[:, :, top : top + CROP, top : top + CROP]
+        ones.append(crop[:1])
+        fours.append(crop[1:].unflatten(0, (-1, _GROUP)))
+    return torch.stack(ones), torch.cat(fours)
+
+
+def _validation_frames(count: int) -> list[torch.Tensor]:
+    rng = generator("vae-validation", 0)
+    clips = []
+    for _ in range(count):
+        scene = random_scene(rng)
+        clip = Clip(scene, random_track(rng, scene.direction, anywhere=True))
+        clips.append(to_tensor(render(clip, 17)))
+    return clips
+
+
+@torch.no_grad()
+def _psnr(vae: Any) -> dict[str, float]:
+    errors = []
+    for frames in _validation_frames(20):
+        latents = encode_clip(vae, frames).transpose(0, 1)
+        again = torch.cat(
+            [decode(vae, latents[:1], 1)[0], decode(vae, latents[1:], _GROUP).flatten(0, 1)]
+        )
+        errors.append((again.clamp(-1, 1) - frames).pow(2).mean().item())
+    return {"psnr": round(-10 * float(np.log10(np.mean(errors) / 4)), 2)}
+
+
+@torch.no_grad()
+def _measure_latents(vae: Any) -> None:
+    """Mean and deviation of each channel, which the pipelines scale by, go into the config."""
+    latents = torch.cat([encode_clip(vae, f) for f in _validation_frames(200)], dim=1)
+    mean, deviation = latents.mean((1, 2, 3)), latents.std((1, 2, 3))
+    vae.register_to_config(
+        latents_mean=[round(value, 5) for value in mean.tolist()],
+        latents_std=[round(value, 5) for value in deviation.tolist()],
+    )

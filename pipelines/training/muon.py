@@ -1,0 +1,63 @@
+"""Muon in float32 for matrices of few shapes.
+
+`torch.optim.Muon` orthogonalises in bfloat16, which a CPU without such instructions emulates:
+5 s a step here, against 0.1 s for the same arithmetic in float32 on stacked matrices.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the quintic iteration, and five rounds of it: Jordan et al., "Muon", 2024."""
+_ROUNDS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose singular values are all made about 1, scaled to the size of Adam's steps."""
+
+    def __init__(
+        self,
+        params: Iterable[torch.nn.Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, _: Any = None) -> None:  # type: ignore[override]
+        """One update of every matrix that has a gradient."""
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    shapes.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in shapes.items():
+                updates = orthogonal(torch.stack([self._direction(p, group) for p in parameters]))
+                size = group["lr"] * 0.2 * max(shape) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.sub_(update, alpha=size)
+
+    def _direction(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> torch.Tensor:
+        state = self.state[parameter]
+        assert parameter.grad is not None
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+        return parameter.grad.lerp(state["momentum"], group["momentum"])
+
+
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """N x rows x columns with all singular values moved close to 1."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = _COEFFICIENTS
+    for _ in range(_ROUNDS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
