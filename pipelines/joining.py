@@ -12,7 +12,7 @@ from pipelines.errors import MediaError
 from pipelines.generation.continuing import mix
 from pipelines.media.codec import MUX, clip_writer, read_frames
 from pipelines.media.ffmpeg import Ffmpeg, forced_input
-from pipelines.media.probe import verify_clip
+from pipelines.media.probe import probe, verify_clip
 from pipelines.quality.features import shrink_all
 from pipelines.quality.seams import seams_in
 from pipelines.schema.manifest import ChunkRecord, JoinRecord
@@ -64,6 +64,8 @@ def copy_part(tool: Ffmpeg, clip: Path, path: Path, size: Size, *, start: int, f
 
     Raises MediaError if they do not come out exactly.
     """
+    if start not in probe(clip).keyframes:
+        raise MediaError(f"{clip.name} cannot be cut before frame {start}, which is no keyframe")
     source = forced_input(clip, ss=f"{start / FPS:.6f}")
     copied = {"c": "copy", "map": "0:v:0", "frames:v": frames, "avoid_negative_ts": "make_zero"}
     tool.run(source.output(str(path.resolve()), **copied, **MUX))

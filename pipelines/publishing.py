@@ -37,7 +37,7 @@ def summary_of(film: Film) -> RunSummary:
 def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> Manifest:
     """The manifest of `film`, created now."""
     objects = [film.video, film.poster]
-    objects += [chunk.object for chunk in film.chunks]
+    objects += [item for chunk in film.chunks for item in (chunk.object, *chunk.beside)]
     objects += [segment.object for segment in film.segments]
     return Manifest(
         content_id=film.plan.content_id,

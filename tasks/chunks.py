@@ -72,32 +72,42 @@ def _fetch(spec: ChunkSpec, path: Path, room: Room) -> LocalClip | None:
     try:
         room.store.get_file(found, path)
         clip_of(path, frames=spec.new_frames, size=spec.size)
-        tail = room.store.get_bytes(ObjectKey.tail(spec.digest))
-        takes = room.store.get_bytes(ObjectKey.takes(spec.digest))
-        if tail is None or takes is None:
-            raise MediaError(f"{spec.key} lies there without its raw frames or its takes")
-        path.with_suffix(".png").write_bytes(tail)
-        record = TakeRecord.model_validate_json(takes)
+        tail = _beside(ObjectKey.tail(spec.digest), path.with_suffix(".png"), room)
+        takes = _beside(ObjectKey.takes(spec.digest), path.with_suffix(".json"), room)
+        record = TakeRecord.model_validate_json(path.with_suffix(".json").read_bytes())
     except (CorruptObjectError, MediaError, ValidationError):
         room.store.delete(spec.key)
         return None
-    return LocalClip(path, _record(spec, found, record, None))
+    return LocalClip(path, _record(spec, (found, tail, takes), record, None))
 
 
-def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> StoredObject:
-    tail = path.with_suffix(".png").read_bytes()
-    room.store.put_bytes(ObjectKey.tail(spec.digest), tail, "image/png")
+def _beside(key: ObjectKey, path: Path, room: Room) -> StoredObject:
+    found = room.store.head(key)
+    if found is None:
+        raise MediaError(f"{key} is missing, the chunk is not whole")
+    room.store.get_file(found, path)
+    return found
+
+
+Stored = tuple[StoredObject, StoredObject, StoredObject]
+"""Clip, raw frames, takes."""
+
+
+def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> Stored:
+    raw = path.with_suffix(".png")
+    tail = room.store.put_file(ObjectKey.tail(spec.digest), raw, "image/png")
     data = takes.model_dump_json().encode()
-    room.store.put_bytes(ObjectKey.takes(spec.digest), data, "application/json")
-    return room.store.put_file(spec.key, path, "video/mp4")
+    tried = room.store.put_bytes(ObjectKey.takes(spec.digest), data, "application/json")
+    return room.store.put_file(spec.key, path, "video/mp4"), tail, tried
 
 
 def _record(
-    spec: ChunkSpec, stored: StoredObject, takes: TakeRecord, seconds: float | None
+    spec: ChunkSpec, stored: Stored, takes: TakeRecord, seconds: float | None
 ) -> ChunkRecord:
     """`seconds` is None for a chunk that was found."""
     return ChunkRecord(
-        object=stored,
+        object=stored[0],
+        beside=stored[1:],
         digest=spec.digest,
         seed=takes.takes[takes.kept].seed,
         frames=spec.new_frames,

@@ -26,6 +26,11 @@ from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
 from tests.sharing import Started, common_folder, shared  # noqa: E402
 
 
+def slow(*values: object) -> object:
+    """A parameter set that `make test` leaves to `make test-slow`."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def ffmpeg() -> Ffmpeg:
     return find_ffmpeg()

@@ -11,7 +11,7 @@ import pytest
 from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from pipelines.schema.manifest import Manifest
-from tests.conftest import Cli
+from tests.conftest import Cli, slow
 from tests.pictures import decode, timestamps
 from tests.test_weights import damage
 
@@ -176,7 +176,7 @@ def can_mount() -> bool:
     return shutil.which("unshare") is not None and not subprocess.run(probe).returncode
 
 
-@pytest.mark.parametrize(("megabytes", "seconds"), [(1, 4), (6, 4), (24, 60)])
+@pytest.mark.parametrize(("megabytes", "seconds"), [slow(1, 4), (6, 4), slow(24, 60)])
 @pytest.mark.skipif(not can_mount(), reason="no right to mount a small disk here")
 def test_a_full_disk_is_named(
     started_cli: Cli, tmp_path: Path, megabytes: int, seconds: int

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipelines.errors import BadFramesError, GenerationError, WeightsError
 from pipelines.generation.embeddings import MAX_TOKENS, EmbeddingCache, encode_missing
 from pipelines.generation.frames import to_frames
-from pipelines.generation.tiny import write_tiny_checkpoint
+from pipelines.generation.vace import VaceModel, known_video
 from pipelines.generation.wan import WanModel
 from pipelines.media.codec import Frame
 from pipelines.schema.plan import ChunkSpec, digest_of
 from pipelines.schema.presets import Size
+from tests.pictures import moving_frames
+from tests.tiny_wan import write_tiny_checkpoint, write_tiny_vace
 
 CPU = torch.device("cpu")
 TEXTS = ["a red fox", "blurred"]
@@ -177,6 +180,74 @@ def test_a_broken_transformer_fails_the_chunk(wan: WanModel, cache: EmbeddingCac
         wan._pipeline.transformer.proj_out.weight.fill_(float("nan"))
     with pytest.raises(BadFramesError, match="latents hold NaN"):
         render(wan, cache, spec_of())
+
+
+def test_a_first_frame_comes_out_again_and_decides_what_follows(
+    wan: WanModel, cache: EmbeddingCache
+) -> None:
+    """As the stock image-to-video pipeline with `expand_timesteps` does it."""
+    from diffusers import WanImageToVideoPipeline
+
+    tail = [next(moving_frames(Size(64, 64), 1))]
+    positive, negative = cache.get(TEXTS[0]), cache.get(TEXTS[1])
+    ours = list(wan.render(spec_of(), positive, negative, lambda *_: None, tail).frames)
+    stock = WanImageToVideoPipeline(**wan._pipeline.components, expand_timesteps=True)
+    expected = stock(
+        Image.fromarray(tail[0]),
+        prompt_embeds=positive,
+        negative_prompt_embeds=negative,
+        height=64,
+        width=64,
+        num_frames=9,
+        num_inference_steps=2,
+        guidance_scale=4.0,
+        generator=torch.Generator("cpu").manual_seed(7),
+    ).frames[0]
+    assert np.abs(np.stack(ours) / 255 - expected).max() < 0.01
+    assert not (np.stack(ours) == np.stack(render(wan, cache, spec_of()))).all()
+    repeated = wan.through_vae(tail)[0]
+    assert np.abs(ours[0].astype(int) - repeated).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def vace_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vace")
+    write_tiny_vace(folder)
+    return folder
+
+
+def test_vace_is_given_the_last_frames_and_masks_that_keep_them() -> None:
+    tail = list(moving_frames(Size(64, 64), 5))
+    video, mask = known_video(spec_of(), tail)
+    assert len(video) == len(mask) == 9
+    assert all((np.asarray(video[i]) == tail[i]).all() for i in range(5))
+    assert [np.asarray(item).max() for item in mask] == [0] * 5 + [255] * 4
+
+
+def test_vace_continues_through_the_stock_pipeline(
+    vace_folder: Path, cache: EmbeddingCache
+) -> None:
+    positive, negative = cache.get(TEXTS[0]), cache.get(TEXTS[1])
+    tail = list(moving_frames(Size(64, 64), 5))
+    with VaceModel(vace_folder, CPU, torch.float32) as model:
+        fresh = list(model.render(spec_of(), positive, negative, lambda *_: None).frames)
+        ours = list(model.render(spec_of(), positive, negative, lambda *_: None, tail).frames)
+        video, mask = known_video(spec_of(), tail)
+        expected = model._pipeline(
+            video=video,
+            mask=mask,
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative,
+            height=64,
+            width=64,
+            num_frames=9,
+            num_inference_steps=2,
+            guidance_scale=4.0,
+            generator=torch.Generator("cpu").manual_seed(7),
+        ).frames[0]
+    assert len(fresh) == len(ours) == 9
+    assert np.abs(np.stack(ours) / 255 - expected).max() < 0.01
+    assert not (np.stack(ours) == np.stack(fresh)).all()
 
 
 def test_out_of_memory_in_decoding_goes_on_with_tiles(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from infra.adapters.object_store import ObjectStore
-from tests.conftest import Cli
+from tests.conftest import Cli, slow
 
 BRIEF = (
     *("make", "a red fox in the snow", "--seconds", "3", "--frames", "17"),
@@ -82,7 +82,7 @@ def finish(cli: Cli, before: int, *brief: str) -> None:
     assert list((cli.data / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("stage", ["starting", "chunk 2", "upscale"])
+@pytest.mark.parametrize("stage", [slow("starting"), "chunk 2", slow("upscale")])
 def test_a_killed_run_is_finished_by_the_next(started_cli: Cli, stage: str) -> None:
     """With servers of its own, which die with it."""
     brief = (*BRIEF, "--no-enhance")
@@ -93,7 +93,7 @@ def test_a_killed_run_is_finished_by_the_next(started_cli: Cli, stage: str) -> N
     assert states <= {"COMPLETED", "CRASHED"}  # the history does not claim that it goes on
 
 
-@pytest.mark.parametrize("stage", ["enhance", "stitch", "upload"])
+@pytest.mark.parametrize("stage", [slow("enhance"), slow("stitch"), "upload"])
 def test_a_killed_run_of_shared_servers_is_finished_by_the_next(
     cli: Cli, store: ObjectStore, stage: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_with_one_line_and_no_server_left(started_cli: Cli) -> None:
     interrupt_at(started_cli, "chunk 2")
 
 
-@pytest.mark.parametrize("stage", ["enhance", "upscale"])
+@pytest.mark.parametrize("stage", ["enhance", slow("upscale")])
 def test_ctrl_c_ends_with_one_line_at_any_stage(cli: Cli, stage: str) -> None:
     interrupt_at(cli, stage)
 

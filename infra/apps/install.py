@@ -74,9 +74,8 @@ def _build_writer(path: Path) -> None:
 
 
 def _build_video(path: Path) -> None:
-    from pipelines.generation.tiny import write_tiny_checkpoint
-
-    write_tiny_checkpoint(path)
+    kept = Path(str(files("infra"))) / "models" / "tiny_wan"
+    shutil.copytree(kept, path, dirs_exist_ok=True)
 
 
 def _build_upscaler(path: Path) -> None:

@@ -39,6 +39,8 @@ class Probe:
     """Every frame starts exactly one frame duration after the one before, the first at 0."""
     duration: Fraction
     """Seconds that the container states."""
+    keyframes: tuple[int, ...]
+    """Numbers of the frames at which decoding, and copying, can begin."""
 
     def clip(self) -> Clip:
         rate = self.signature.rate
@@ -58,15 +60,17 @@ def probe(path: Path) -> Probe:
             stream = container.streams.video[0]
             if stream.time_base is None or stream.average_rate is None:
                 raise MediaError(f"{path.name} does not say how fast its frames follow")
-            stamps = sorted(
-                packet.pts
+            packets = sorted(
+                (packet.pts, packet.is_keyframe)
                 for packet in container.demux(stream)
                 if packet.pts is not None and packet.size
             )
+            stamps = [stamp for stamp, _ in packets]
+            keyframes = tuple(number for number, (_, key) in enumerate(packets) if key)
             step = 1 / (stream.average_rate * stream.time_base)
             exact = all(stamp == step * index for index, stamp in enumerate(stamps))
             duration = Fraction(container.duration or 0, av.time_base)
-            return Probe(_signature(stream), len(stamps), exact, duration)
+            return Probe(_signature(stream), len(stamps), exact, duration, keyframes)
     except (av.FFmpegError, IndexError, OSError) as error:
         raise MediaError(f"{path.name} is not a readable MP4 video: {error}") from error
 

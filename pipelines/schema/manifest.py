@@ -92,6 +92,8 @@ class ChunkRecord(_Frozen):
     """A chunk that lies verified in the bucket, and how this run came by it."""
 
     object: StoredObject
+    beside: tuple[StoredObject, ...]
+    """Its last raw frames and its takes."""
     digest: Digest
     seed: int
     """Of the take that was kept."""

@@ -61,7 +61,7 @@ class ModelSet:
 
 DEMO = ModelSet(
     name="demo",
-    title="small models for a CPU; the video model's weights are random, so its videos are noise",
+    title="small models for a CPU; the video model knows coloured shapes that move, nothing else",
     models=(
         Model(
             "writer",
@@ -72,7 +72,7 @@ DEMO = ModelSet(
         ),
         Model(
             "video",
-            "Wan-class tiny, random weights",
+            "Reelwright Tiny Wan, 3 million parameters",
             "Apache-2.0",
             BuiltSource("reelwright"),
             "",

@@ -1,7 +1,6 @@
-"""A small checkpoint of Wan's own classes with random weights: its videos are noise.
+"""Small checkpoints of Wan's own classes with random weights: their videos are noise.
 
-It has the layout of Wan2.1-T2V-1.3B-Diffusers and goes through the same code, so that the
-whole chain runs, and is tested, on a CPU. 2.3 million parameters, under 10 MB.
+One has the layout of Wan2.1-T2V-1.3B-Diffusers, one of Wan2.1-VACE-1.3B-diffusers.
 """
 
 from pathlib import Path
@@ -14,12 +13,7 @@ _LATENT_CHANNELS = 16
 
 def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
     """Write the checkpoint to `folder`; the same seed gives the same weights."""
-    from diffusers import (
-        AutoencoderKLWan,
-        UniPCMultistepScheduler,
-        WanPipeline,
-        WanTransformer3DModel,
-    )
+    from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
     from transformers import UMT5Config, UMT5EncoderModel
 
     from pipelines.generation.quiet import quiet_libraries
@@ -64,19 +58,55 @@ def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
             num_layers=6,
             rope_max_seq_len=1024,
         )
-    scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction",
-        use_flow_sigmas=True,
-        flow_shift=3.0,
-        num_train_timesteps=1000,
-    )
     WanPipeline(
         tokenizer=_byte_tokenizer(),
         text_encoder=encoder.half(),
         transformer=transformer.half(),
         vae=vae.half(),
-        scheduler=scheduler,
+        scheduler=_scheduler(),
     ).save_pretrained(folder, safe_serialization=True)
+
+
+def write_tiny_vace(folder: Path, seed: int = 0) -> None:
+    """As the hub's VACE folder, but without text encoder, which nobody loads from there.
+
+    The pipeline counts the VAE's levels to know its scale, so this one has Wan's own four.
+    """
+    from diffusers import AutoencoderKLWan, WanVACEPipeline, WanVACETransformer3DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = AutoencoderKLWan(base_dim=8, num_res_blocks=1)
+        transformer = WanVACETransformer3DModel(
+            patch_size=(1, 2, 2),
+            num_attention_heads=2,
+            attention_head_dim=24,
+            text_dim=64,
+            freq_dim=32,
+            ffn_dim=64,
+            num_layers=2,
+            rope_max_seq_len=1024,
+            vace_layers=[0, 1],
+            vace_in_channels=96,
+        )
+    WanVACEPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        transformer=transformer.half(),
+        vae=vae.half(),
+        scheduler=_scheduler(),
+    ).save_pretrained(folder, safe_serialization=True)
+
+
+def _scheduler() -> object:
+    from diffusers import UniPCMultistepScheduler
+
+    return UniPCMultistepScheduler(
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=3.0,
+        num_train_timesteps=1000,
+    )
 
 
 def _byte_tokenizer() -> object:
