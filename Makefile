@@ -13,7 +13,7 @@ export PROMPT
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
 	mkdir -p out
-	$(BIN)/reelwright make "$$PROMPT" --seconds 6 --upscale 4 --out out/demo.mp4
+	$(BIN)/reelwright make "$$PROMPT" --seconds 6 --upscale 4 --joins continue --out out/demo.mp4
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"

@@ -31,10 +31,11 @@ def render_video(brief: Brief) -> Film:
         for chunk in plan.chunks:
             before = chunks[-1] if chunks else None
             chunks.append(make_chunk(chunk, len(plan.chunks), before, room))
-        film, joins = join_chunks(plan, chunks, room)
+        joined = join_chunks(plan, chunks, room)
+        film = joined.path
         segments = []
         if plan.upscale:
             segments = [make_segment(plan, chunk, film, room) for chunk in plan.chunks]
             film = stitch_film(plan, segments, "upscaled", room)
         free_models()
-        return upload_film(plan, storyboard, film, chunks, joins, segments, room)
+        return upload_film(plan, storyboard, film, chunks, joined.joins, segments, room)

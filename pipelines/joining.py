@@ -13,7 +13,6 @@ from pipelines.generation.continuing import mix
 from pipelines.media.codec import MUX, clip_writer, read_frames
 from pipelines.media.ffmpeg import Ffmpeg, forced_input
 from pipelines.media.probe import probe, verify_clip
-from pipelines.quality.features import shrink_all
 from pipelines.quality.seams import seams_in
 from pipelines.schema.manifest import ChunkRecord, JoinRecord
 from pipelines.schema.plan import Plan
@@ -78,14 +77,12 @@ def score_joins(
     """A figure for each join of the stitched film, before it is enlarged."""
     if len(plan.chunks) < 2:
         return ()
-    small = shrink_all(read_frames(tool, film, plan.size, frames=plan.frames))
-    if len(small) != plan.frames:
-        raise MediaError(f"{film.name} ends after {len(small)} of {plan.frames} frames")
     later = plan.chunks[1:]
     starts = [plan.span_of(chunk).start for chunk in later]
     steps = [
         (start - 1, start - 1 + chunk.blend) for start, chunk in zip(starts, later, strict=True)
     ]
+    frames = read_frames(tool, film, plan.size, frames=plan.frames)
     return tuple(
         JoinRecord(
             number=chunk.number - 1,
@@ -96,6 +93,6 @@ def score_joins(
             seam=seam,
         )
         for chunk, start, record, seam in zip(
-            later, starts, records[1:], seams_in(small, steps), strict=True
+            later, starts, records[1:], seams_in(frames, steps), strict=True
         )
     )

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prefect import task
 from pydantic import ValidationError
@@ -78,7 +78,7 @@ def _fetch(spec: ChunkSpec, path: Path, room: Room) -> LocalClip | None:
     except (CorruptObjectError, MediaError, ValidationError):
         room.store.delete(spec.key)
         return None
-    return LocalClip(path, _record(spec, (found, tail, takes), record, None))
+    return LocalClip(path, _record(spec, Stored(found, tail, takes), record, None))
 
 
 def _beside(key: ObjectKey, path: Path, room: Room) -> StoredObject:
@@ -89,8 +89,12 @@ def _beside(key: ObjectKey, path: Path, room: Room) -> StoredObject:
     return found
 
 
-Stored = tuple[StoredObject, StoredObject, StoredObject]
-"""Clip, raw frames, takes."""
+class Stored(NamedTuple):
+    """The three objects of a chunk."""
+
+    clip: StoredObject
+    tail: StoredObject
+    takes: StoredObject
 
 
 def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> Stored:
@@ -98,7 +102,7 @@ def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> Stored
     tail = room.store.put_file(ObjectKey.tail(spec.digest), raw, "image/png")
     data = takes.model_dump_json().encode()
     tried = room.store.put_bytes(ObjectKey.takes(spec.digest), data, "application/json")
-    return room.store.put_file(spec.key, path, "video/mp4"), tail, tried
+    return Stored(room.store.put_file(spec.key, path, "video/mp4"), tail, tried)
 
 
 def _record(
@@ -106,8 +110,8 @@ def _record(
 ) -> ChunkRecord:
     """`seconds` is None for a chunk that was found."""
     return ChunkRecord(
-        object=stored[0],
-        beside=stored[1:],
+        object=stored.clip,
+        beside=(stored.tail, stored.takes),
         digest=spec.digest,
         seed=takes.takes[takes.kept].seed,
         frames=spec.new_frames,

@@ -1,6 +1,7 @@
 """Stitching as a stage: the chunks' clips, or the upscaled segments, into one film."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
@@ -15,10 +16,16 @@ from tasks.progress import report
 from tasks.room import LocalClip, Room
 
 
+@dataclass(frozen=True)
+class JoinedFilm:
+    """The stitched film in this run's scratch folder, and how well its chunks meet."""
+
+    path: Path
+    joins: tuple[JoinRecord, ...]
+
+
 @task(name="join", **STAGE)
-def join_chunks(
-    plan: Plan, chunks: Sequence[LocalClip], room: Room
-) -> tuple[Path, tuple[JoinRecord, ...]]:
+def join_chunks(plan: Plan, chunks: Sequence[LocalClip], room: Room) -> JoinedFilm:
     """The film at its first size, and a figure for each of its joins."""
     with room.ledger.measure("stitch"):
         report(Progress("stitch", 0, 1, f"joining {len(chunks)} clips"))
@@ -28,7 +35,7 @@ def join_chunks(
         records = [clip.record for clip in chunks if isinstance(clip.record, ChunkRecord)]
         joins = score_joins(room.tool, plan, path, records)
         report(Progress("stitch", 1, 1, "joined"))
-        return path, joins
+        return JoinedFilm(path, joins)
 
 
 @task(name="stitch", task_run_name="stitch-{name}", **STAGE)

@@ -30,8 +30,9 @@ def check_shows(frames: Sequence[Frame], asked: Scene) -> None:
         assert wanted in ("", getattr(seen, name)), f"{name}: {seen} instead of {asked}"
 
 
-def check_moves_on(frames: Sequence[Frame]) -> None:
-    """One steady movement from the first frame to the last."""
+def check_moves_on(frames: Sequence[Frame], planned: int) -> None:
+    """One steady movement through all the planned frames."""
+    assert len(frames) == planned, f"{len(frames)} frames instead of {planned}"
     steps = see(np.stack(frames)).steps
     median = np.median(steps, axis=0)
     assert 0.5 * SPEED < np.linalg.norm(median) < 1.5 * SPEED, f"usual step {median}"

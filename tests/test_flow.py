@@ -22,6 +22,7 @@ from tests.conftest import Cli
 from tests.pictures import decode, timestamps
 from tests.test_upscaling import shipped
 from tests.tiny_gguf import write_tiny_mistral
+from tests.tiny_wan import write_tiny_vace
 
 Run = Callable[..., Manifest]
 BRIEF = {"prompt": "a red fox in the snow", "seconds": 3, "frames": 17, "steps": 2}
@@ -246,6 +247,28 @@ def test_the_studio_sets_layout_goes_through_the_same_code(
     ]
     film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
     assert len(decode(film)) == 1
+
+
+def test_the_studio_set_continues_with_vace(
+    run: Run,
+    studio_models: Path,
+    store: ObjectStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(studio_models))
+    brief = {"prompt": "a fox", "preset": "video_fast", "size": "64*64", "steps": 2, "seconds": 2}
+    with pytest.raises(WeightsError, match=r"extender \(Wan2.1-VACE-1.3B\) .* download studio"):
+        run(**brief, joins="continue", enhance=False)
+
+    extender = studio_models / "studio" / "extender"
+    write_tiny_vace(extender, text_dim=96)
+    write_index(extender, "test", "1")
+    manifest = run(**brief, joins="continue", enhance=False)
+    assert [chunk.frames for chunk in manifest.chunks] == [17, 12, 12]
+    assert [model.name for model in manifest.models] == ["Wan2.1-VACE-1.3B"]
+    film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
+    assert len(decode(film)) == 32
 
 
 def test_a_preset_of_a_set_that_is_not_installed_says_how_to(run: Run) -> None:

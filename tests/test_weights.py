@@ -173,7 +173,8 @@ def test_a_file_from_an_address_resumes_and_keeps_its_identity(tmp_path: Path) -
 
 
 def test_the_studio_set_names_real_sources() -> None:
-    video, writer = (MODEL_SETS["studio"].model(role) for role in ("video", "writer"))
+    models = {model.role: model for model in MODEL_SETS["studio"].models}
+    video, writer = models["video"], models["writer"]
     assert isinstance(video.source, HubSource)
     assert video.source.repository == "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
     assert writer.file.endswith(".gguf")

@@ -75,7 +75,8 @@ def _build_writer(path: Path) -> None:
 
 def _build_video(path: Path) -> None:
     kept = Path(str(files("infra"))) / "models" / "tiny_wan"
-    shutil.copytree(kept, path, dirs_exist_ok=True)
+    # The card beside the weights decides no pixel, so it must not change what they are called.
+    shutil.copytree(kept, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "card"))
 
 
 def _build_upscaler(path: Path) -> None:

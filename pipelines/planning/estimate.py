@@ -83,7 +83,8 @@ def estimate(brief: Brief, rates: Rates, footprint: Footprint) -> Estimate:
         footprint.upscaler if brief.upscale > 1 else 0,
     )
     final = pixels * brief.upscale**2 * frames * _FINAL_BYTES if brief.upscale > 1 else 0
-    disk = _COPIES * (pixels * frames * _CHUNK_BYTES + final)
+    tails = 3 * pixels * preset.overlap * len(slots)
+    disk = _COPIES * (pixels * frames * _CHUNK_BYTES + tails + final)
     return Estimate(
         seconds=round(seconds, 1),
         peak_memory_bytes=_PROCESS_BYTES + max(stages),

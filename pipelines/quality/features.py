@@ -1,6 +1,11 @@
-"""What the judgements look at: frames shrunk to a few thousand pixels, and how they change."""
+"""What the judgements look at: shrunk frames, and how much each step between them changes.
+
+Frames are drawn one by one and only the last two are held, so that a film of any length can
+be measured.
+"""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +21,45 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """BT.709."""
 
 
+class Steps(NamedTuple):
+    """Changes from each frame to the next, in levels of 255: F - 1 values each."""
+
+    colour: Floats
+    """Distance in RGB between the frames' mean colours."""
+    structure: Floats
+    """Mean change of a pixel's brightness."""
+    motion: Floats
+    """How far a frame is from where the two before it were heading (their straight
+    continuation), as mean change of a pixel's brightness; the first is 0."""
+
+
+class Brightness(NamedTuple):
+    """Of each frame's shrunk picture, 0…255."""
+
+    mean: Floats
+    brightest: Floats
+
+
+def measure(frames: Iterable[Frame]) -> tuple[Brightness, Steps]:
+    """Look at every frame once, in order."""
+    levels: list[tuple[float, float]] = []
+    steps: list[tuple[float, float, float]] = []
+    colour = bright = heading = None
+    for frame in frames:
+        small = shrink(frame)
+        mean, light = small.mean(axis=(0, 1)), np.asarray(small @ _LUMA, np.float32)
+        levels.append((float(light.mean()), float(light.max())))
+        if colour is not None and bright is not None:
+            forecast = 0.0 if heading is None else _distance(light, heading)
+            steps.append((float(np.linalg.norm(mean - colour)), _distance(light, bright), forecast))
+            heading = 2 * light - bright
+        colour, bright = mean, light
+    return (
+        Brightness(*np.array(levels, np.float32).reshape(-1, 2).T),
+        Steps(*np.array(steps, np.float32).reshape(-1, 3).T),
+    )
+
+
 def shrink(frame: Frame) -> Floats:
     """Block averages in 0…255, h x w x 3, with the shorter side at most _SIDE pixels."""
     block = -(-min(frame.shape[:2]) // _SIDE)
@@ -24,31 +68,5 @@ def shrink(frame: Frame) -> Floats:
     return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
 
 
-def shrink_all(frames: Iterable[Frame]) -> Floats:
-    """F x h x w x 3."""
-    return np.stack([shrink(frame) for frame in frames])
-
-
-def luma(small: Floats) -> Floats:
-    """Brightness of shrunk frames, 0…255: one axis less."""
-    return np.asarray(small @ _LUMA, np.float32)
-
-
-def colour_steps(small: Floats) -> Floats:
-    """Distance in RGB between the mean colours of each frame and the next: F - 1 values."""
-    means = small.mean(axis=(1, 2))
-    return np.asarray(np.linalg.norm(np.diff(means, axis=0), axis=-1), np.float32)
-
-
-def structure_steps(small: Floats) -> Floats:
-    """Mean change of brightness of a pixel from each frame to the next: F - 1 values."""
-    changes = np.abs(np.diff(luma(small), axis=0))
-    return np.asarray(changes.mean(axis=(1, 2)), np.float32)
-
-
-def motion_steps(small: Floats) -> Floats:
-    """How far each frame is from where the two before it were heading (their straight
-    continuation), as mean change of brightness of a pixel: F - 1 values, the first 0."""
-    bright = luma(small)
-    wrong = np.abs(bright[2:] - 2 * bright[1:-1] + bright[:-2]).mean(axis=(1, 2))
-    return np.concatenate([np.zeros(min(1, len(bright) - 1)), wrong]).astype(np.float32)
+def _distance(one: Floats, other: Floats) -> float:
+    return float(np.abs(one - other).mean())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.media.codec import Frame
-from pipelines.quality.features import luma, shrink_all, structure_steps
+from pipelines.quality.features import Floats, measure
 from pipelines.schema.manifest import Fault, Take
 
 MAX_RETRIES = 2
@@ -28,11 +28,10 @@ MAX_FLICKER = 5.0
 
 def judge(frames: Sequence[Frame], seed: int) -> Take:
     """Measure a finished take; its `faults` are empty if it may stand."""
-    small = shrink_all(frames)
-    bright = luma(small)
-    black = float((bright.max(axis=(1, 2)) < BLACK).mean())
-    frozen = float((structure_steps(small) < FROZEN).mean()) if len(frames) > 1 else 0.0
-    flicker = _flicker(bright.mean(axis=(1, 2)))
+    brightness, steps = measure(frames)
+    black = float((brightness.brightest < BLACK).mean())
+    frozen = float((steps.structure < FROZEN).mean()) if len(frames) > 1 else 0.0
+    flicker = _flicker(brightness.mean)
     faults: list[Fault] = []
     if black > MAX_BLACK_SHARE:
         faults.append("black")
@@ -66,7 +65,7 @@ def rank(take: Take) -> tuple[int, float, float, float]:
     )
 
 
-def _flicker(brightness: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+def _flicker(brightness: Floats) -> float:
     """Median distance of a frame from the mean of its two neighbours."""
     if len(brightness) < 3:
         return 0.0

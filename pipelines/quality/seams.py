@@ -5,49 +5,45 @@ inside the chunks on both sides. 1 is a join that nobody sees; a hard cut to ano
 has 10 or more. The score is the largest of the three.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.media.codec import Frame
-from pipelines.quality.features import (
-    Floats,
-    colour_steps,
-    motion_steps,
-    shrink_all,
-    structure_steps,
-)
+from pipelines.quality.features import Floats, Steps, measure
 from pipelines.schema.manifest import Seam
 
 MAX_SEAM = 4.0
 """From here a continued join is made again: well-continued joins of the demo model stay
 below 3, joins of unrelated clips lie above 6 (`make scorecard` prints both)."""
 
-_MEASURES: tuple[tuple[Callable[[Floats], Floats], float], ...] = (
-    (colour_steps, 1.5),
-    (structure_steps, 0.5),
-    (motion_steps, 0.5),
-)
-"""Each with the least it is measured against (levels of 255): nobody sees a step of that
-size, and in a still scene the median is nothing."""
+_FLOOR = {"colour": 1.5, "structure": 0.5, "motion": 0.5}
+"""Least step, in levels of 255, that a join is measured against: nobody sees one of that size,
+and in a still scene the median is nothing."""
 
 
 def seam_between(before: Sequence[Frame], after: Sequence[Frame]) -> Seam:
-    """The join of two runs of frames that follow each other, with at least 2 frames in all."""
-    return seams_in(shrink_all([*before, *after]), [(len(before) - 1, len(before) - 1)])[0]
+    """The join of two runs of frames that follow each other."""
+    last = len(before) - 1
+    return seams_in([*before, *after], [(last, last)])[0]
 
 
-def seams_in(small: Floats, joins: Sequence[tuple[int, int]]) -> list[Seam]:
-    """A figure for each join of a film of shrunk frames.
+def seams_in(frames: Iterable[Frame], joins: Sequence[tuple[int, int]]) -> list[Seam]:
+    """A figure for each join of a film.
 
     A join is (first, last) step between frames, counted from 0; a crossfade has several. The
     medians are those of all steps of the film that belong to no join; the step after a join
     still shows it in the motion and is left out there as well.
     """
-    usual = np.ones(len(small) - 1, bool)
+    _, steps = measure(frames)
+    usual = np.ones(len(steps.colour), bool)
     for first, last in joins:
         usual[first : last + 2] = False
-    ratios = [_ratios(measure(small), floor, usual, joins) for measure, floor in _MEASURES]
+    ratios = [
+        _ratios(values, _FLOOR[name], usual, joins)
+        for name, values in zip(Steps._fields, steps, strict=True)
+    ]
     return [
         Seam(
             colour=colour, structure=structure, motion=motion, score=max(colour, structure, motion)
@@ -57,10 +53,7 @@ def seams_in(small: Floats, joins: Sequence[tuple[int, int]]) -> list[Seam]:
 
 
 def _ratios(
-    steps: Floats,
-    floor: float,
-    usual: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    joins: Sequence[tuple[int, int]],
+    steps: Floats, floor: float, usual: npt.NDArray[np.bool_], joins: Sequence[tuple[int, int]]
 ) -> list[float]:
     median = float(np.median(steps[usual])) if usual.any() else 0.0
     return [

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKLWan
 from torch import nn
 from torch.nn import functional
 
-from pipelines.training.loop import Training, generator, schedule, set_rate
+from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.world import SIDE, Clip, random_scene, random_track, render
 
 CHANNELS = 16
@@ -57,7 +57,7 @@ def new_vae() -> AutoencoderKLWan:
 
 def encode(vae: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and log-variance (N x CHANNELS x h x w) of groups: N x (1 or 4) x 3 x H x W."""
-    count, group = frames.shape[:2]
+    group = frames.shape[1]
     x = functional.pixel_unshuffle(frames.flatten(0, 1), _PATCH)
     # diffusers' patchify orders channels as (colour, across, down), torch's as (c, down, across).
     x = x.unflatten(1, (3, _PATCH, _PATCH)).transpose(2, 3).flatten(1, 3)
@@ -72,7 +72,6 @@ def encode(vae: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = _middle(vae.encoder.mid_block, x)
     x = _conv(vae.encoder.conv_out, functional.silu(_norm(vae.encoder.norm_out, x)))
     mean, spread = _conv(vae.quant_conv, x).chunk(2, dim=1)
-    assert len(mean) == count
     return mean, spread.clamp(-30, 20)
 
 
@@ -135,8 +134,7 @@ def train_vae(folder: Path) -> AutoencoderKLWan:
     torch.manual_seed(1)
     vae = new_vae()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, weight_decay=0.0)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+    remember_rates([optimizer])
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate([optimizer], schedule(step, STEPS))

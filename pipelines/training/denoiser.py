@@ -22,7 +22,7 @@ from pipelines.generation.embeddings import MAX_TOKENS
 from pipelines.training.captions import training_caption
 from pipelines.training.codec import CHANNELS
 from pipelines.training.dataset import Latents
-from pipelines.training.loop import Training, generator, schedule, set_rate
+from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.muon import Muon
 from pipelines.training.text import WIDTH, customary_negative, tokens_of
 
@@ -213,9 +213,7 @@ def _optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
         Muon(matrices, lr=2e-3, weight_decay=0.01),
         torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01),
     ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
+    remember_rates(optimizers)
     return optimizers
 
 

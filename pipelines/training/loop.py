@@ -86,6 +86,13 @@ class Training:
         part.replace(self._path)
 
 
+def remember_rates(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Note the rates that the optimizers were made with, for `set_rate`."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+
+
 def set_rate(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
     """Scale every group's learning rate to `share` of the one it was made with."""
     for optimizer in optimizers:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def score_ceiling(studio: Studio, prompts: Sequence[Prompt], frames: int) -> Sha
     for prompt in prompts:
         track = random_track(rng, prompt.scene.direction, anywhere=False)
         seen.append(
-            see(np.stack(studio.through_vae(render(Clip(prompt.scene, track), frames)))).scene
+            see(np.stack(studio.through_vae(list(render(Clip(prompt.scene, track), frames))))).scene
         )
     return _shares(seen, [prompt.scene for prompt in prompts])
 
@@ -143,7 +144,7 @@ def fresh_prompts(count: int) -> list[Prompt]:
     return prompts
 
 
-def scorecard(folder: Path) -> dict[str, object]:
+def scorecard(folder: Path) -> dict[str, Any]:
     """Everything, as the model card states it."""
     prompts = fresh_prompts(PROMPTS)
     with tempfile.TemporaryDirectory() as scratch:

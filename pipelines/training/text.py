@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from pipelines.training.captions import fresh_caption, training_caption
-from pipelines.training.loop import Training, generator, schedule, set_rate
+from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene, random_scene
 
 VOCABULARY = 1536
@@ -109,8 +109,7 @@ def train_text(folder: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]
     encoder, probes = new_encoder(), Probes()
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+    remember_rates([optimizer])
     empty = ["", customary_negative()]
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
