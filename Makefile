@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Byte code is made of what is imported, when it is imported, not of all 7 GB.
+PINNED := --no-compile --constraint constraints.txt
 WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
@@ -42,13 +44,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; run: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt --upgrade pip
+	$(PIP) install $(PINNED) --upgrade pip
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up .venv (about 7 GB; once)"
-	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install $(PINNED) --editable '.[demo]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+	$(PIP) install $(PINNED) --editable '.[demo,dev]'
 	touch $@

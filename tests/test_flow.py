@@ -25,7 +25,7 @@ from tests.tiny_gguf import write_tiny_mistral
 from tests.tiny_wan import write_tiny_vace
 
 Run = Callable[..., Manifest]
-BRIEF = {"prompt": "a red fox in the snow", "seconds": 3, "frames": 17, "steps": 2}
+BRIEF = {"prompt": "a red fox in the snow", "seconds": 1.5, "frames": 9, "steps": 2}
 PLAIN = BRIEF | {"enhance": False}
 
 
@@ -50,10 +50,10 @@ def test_a_brief_becomes_a_published_video(run: Run, store: ObjectStore, tmp_pat
     manifest = run(**BRIEF, upscale=4)
     film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
     frames = decode(film)
-    assert len(frames) == 48 == manifest.clip.frames
+    assert len(frames) == 24 == manifest.clip.frames
     assert {frame.shape for frame in frames} == {(256, 256, 3)}
-    assert timestamps(film) == [index / 16 for index in range(48)]
-    assert len({frame.tobytes() for frame in frames}) == 48
+    assert timestamps(film) == [index / 16 for index in range(24)]
+    assert len({frame.tobytes() for frame in frames}) == 24
     assert counts(manifest) == (3, 0)
     assert manifest.address == f"s3://{store.bucket}/videos/{manifest.content_id}/video.mp4"
     assert [shot.number for shot in manifest.storyboard.shots] == [1, 2, 3]
@@ -86,7 +86,7 @@ def test_the_same_brief_again_makes_nothing(run: Run) -> None:
 
 def test_a_longer_version_makes_only_what_is_missing(run: Run) -> None:
     short = run(**BRIEF, upscale=2)
-    long = run(**BRIEF | {"seconds": 5}, upscale=2)
+    long = run(**BRIEF | {"seconds": 2.5}, upscale=2)
     assert counts(short) == (3, 0)
     assert counts(long) == (2, 3)
     # The short one's last segment was trimmed: the long one needs it whole.
@@ -126,7 +126,7 @@ def test_a_whole_chunk_that_is_not_the_planned_one_is_made_again(
 ) -> None:
     first = run(**PLAIN)
     last = fetch(store, ObjectKey.video(first.content_id), tmp_path / "f.mp4")
-    store.put_file(first.chunks[0].object.key, last, "video/mp4")  # 48 frames instead of 17
+    store.put_file(first.chunks[0].object.key, last, "video/mp4")  # 24 frames instead of 9
     store.delete(ObjectKey.manifest(first.content_id))
     assert [chunk.made for chunk in run(**PLAIN).chunks] == [True, False, False]
 

@@ -9,7 +9,7 @@ from pipelines.generation.memory import Rung
 from pipelines.generation.wan import RenderedChunk
 from pipelines.media.codec import Frame
 from pipelines.quality.gate import MAX_RETRIES, judge, non_finite, rank
-from pipelines.quality.seams import MAX_SEAM, seam_between
+from pipelines.quality.seams import MAX_SEAM, RETRY_SEAM, seam_between
 from pipelines.schema.manifest import Take
 from pipelines.schema.plan import ChunkSpec, Join, digest_of
 
@@ -62,7 +62,7 @@ def choose_take(
             f"no take of the chunk shows anything ({tried}); try another seed, or "
             "REELWRIGHT_DTYPE=float32"
         )
-    if earlier and "seam" in takes[kept].faults:
+    if earlier and (takes[kept].seam or 0.0) > MAX_SEAM:
         join = "crossfade"
         frames = dissolve(earlier.tail[-1], frames)
     return Chosen(frames, tuple(takes), kept, join, rung)
@@ -86,5 +86,5 @@ def _make(
     frames = go_on(frames, earlier.tail)
     take = judge(frames, spec.seed)
     seam = seam_between(earlier.film, frames).score
-    faults = (*take.faults, "seam") if seam > MAX_SEAM else take.faults
+    faults = (*take.faults, "seam") if seam > RETRY_SEAM else take.faults
     return take.model_copy(update={"seam": seam, "faults": faults}), frames, rendered.rung

@@ -105,7 +105,7 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
             size=preset.size,
             frames=preset.frames,
             steps=preset.steps,
-            guidance=preset.guidance,
+            guidance=preset.continued_guidance if conditioning else preset.guidance,
             flow_shift=preset.flow_shift,
             seed=own_seed,
             conditioning=conditioning,

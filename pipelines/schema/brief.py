@@ -210,6 +210,8 @@ class Brief(BaseModel):
             value = getattr(self, name)
             if value != PICK:
                 changes[name] = value
+        if "guidance" in changes:
+            changes["continued_guidance"] = changes["guidance"]
         return preset.model_copy(update=changes)
 
     def override_of(self, shot: int) -> ShotOverride | None:

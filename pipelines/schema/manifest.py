@@ -132,7 +132,7 @@ class StageCost(_Frozen):
 class ModelRecord(_Frozen):
     """A model that decided the pixels."""
 
-    role: Literal["writer", "video", "upscaler"]
+    role: Literal["writer", "video", "extender", "upscaler"]
     name: str
     revision: str
     licence: str

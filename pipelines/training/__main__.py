@@ -3,6 +3,7 @@
 Interrupted, the same command goes on where the last saved state is.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +27,10 @@ def main(folder: Path) -> None:
     held = Sampler(encode_dataset(folder, vae, "validation", 0.05), tokenizer, encoder)
     transformer = train_transformer(folder, sampler, held)
     save_checkpoint(folder / "checkpoint", tokenizer, encoder, vae, transformer)
+    card = folder / "checkpoint" / "card"
+    card.mkdir(exist_ok=True)
+    for log in folder.glob("*.jsonl"):
+        shutil.copy(log, card)
     print(f"written to {folder / 'checkpoint'}")
 
 
