@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from filelock import FileLock
@@ -88,9 +87,10 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
 
 
 @pytest.fixture
-def store_settings(seaweed: Seaweed) -> StoreSettings:
-    """A bucket of the test's own on the shared server."""
-    return seaweed.settings.model_copy(update={"bucket": f"test-{uuid4().hex}"})
+def store_settings(seaweed: Seaweed, worker_id: str) -> StoreSettings:
+    """An empty bucket on the shared server. The worker's tests take turns with it: every bucket
+    ever made keeps the server busy, also after it is removed."""
+    return seaweed.settings.model_copy(update={"bucket": f"test-{worker_id}"})
 
 
 @pytest.fixture
@@ -100,7 +100,6 @@ def store(store_settings: StoreSettings) -> Iterator[ObjectStore]:
     yield store
     for key in store.list_keys():
         store.delete(key)
-    store._client.remove_bucket(store.bucket)  # each bucket keeps volumes of the server busy
 
 
 @pytest.fixture(scope="session")

@@ -79,9 +79,9 @@ def test_enlarged_frames_agree_with_their_source_and_show_the_same(
     assert enlarged.shape[1:] == (256, 256, 3)
     check_agree(enlarged, source)
     check_shows(enlarged, RED_SCENE)
-    with pytest.raises(AssertionError, match="colours shifted"):
+    with pytest.raises(AssertionError, match=r"colours shifted|levels apart"):
         check_agree(np.roll(enlarged, 1, axis=-1), source)
-    with pytest.raises(AssertionError, match="colour:"):
+    with pytest.raises(AssertionError, match="instead of"):
         check_shows(np.roll(enlarged, 1, axis=-1), RED_SCENE)
 
 

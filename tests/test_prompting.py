@@ -71,7 +71,7 @@ def write(
 
 
 GOOD = "its breath drifting in the cold light of morning."
-OTHER = "paws sinking deep while branches shed white powder behind it."
+OTHER = "paws sinking deep while branches shed soft powder behind it."
 
 
 def test_a_good_sentence_stands_behind_the_briefs_own_words() -> None:
@@ -157,6 +157,7 @@ def test_style_follows_every_shot() -> None:
         ("หมาป่า หมาป่า หมาป่า หมาป่า running", "English letters"),
         ("as you wish, here is the sentence you asked for", "talks about the task"),
         ("beside the old lighthouse and its slow beam", "copied 'lighthouse'"),
+        ("and its eyes are a deep blue", "says 'blue', which the brief does not"),
     ],
 )
 def test_the_gates_name_the_fault(words: str, fault: str) -> None:

@@ -21,6 +21,14 @@ _META = re.compile(
     r"|camera:|sentence|instruction)",
     re.IGNORECASE,
 )
+_COLOURS = frozenset(
+    ["red", "green", "blue", "yellow", "purple", "violet", "orange", "white", "black", "grey", "gray", "brown", "pink", "gold", "golden", "silver", "turquoise", "crimson", "scarlet", "navy", "beige", "magenta", "cyan"]
+)
+_WAYS = frozenset(
+    ["left", "right", "up", "down", "upwards", "downwards", "leftwards", "rightwards", "top", "bottom", "backwards"]
+)
+"""What a brief has fixed with one such word, the writer may not answer with another one: the
+video model would show that instead."""
 _EXAMPLE_WORDS = frozenset({"lighthouse", "violin", "musician", "neon", "strings"})
 """Words of our own few-shot examples: seen in an answer, they leaked."""
 
@@ -38,6 +46,10 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
         return "talks about the task instead of the shot"
     if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", idea.lower())):
         return f"copied {sorted(leaked)[0]!r} from the examples"
+    given = set(re.findall(r"[^\W_]+", idea.lower()))
+    for fixed in (_COLOURS, _WAYS):
+        if given & fixed and (other := sorted(fixed.intersection(tokens) - given)):
+            return f"says {other[0]!r}, which the brief does not"
     trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     if trigrams and 1 - len(set(trigrams)) / len(trigrams) > MAX_REPEATED_TRIGRAMS:
         return "repeats itself"
