@@ -22,10 +22,46 @@ _META = re.compile(
     re.IGNORECASE,
 )
 _COLOURS = frozenset(
-    ["red", "green", "blue", "yellow", "purple", "violet", "orange", "white", "black", "grey", "gray", "brown", "pink", "gold", "golden", "silver", "turquoise", "crimson", "scarlet", "navy", "beige", "magenta", "cyan"]
+    [
+        "red",
+        "green",
+        "blue",
+        "yellow",
+        "purple",
+        "violet",
+        "orange",
+        "white",
+        "black",
+        "grey",
+        "gray",
+        "brown",
+        "pink",
+        "gold",
+        "golden",
+        "silver",
+        "turquoise",
+        "crimson",
+        "scarlet",
+        "navy",
+        "beige",
+        "magenta",
+        "cyan",
+    ]
 )
 _WAYS = frozenset(
-    ["left", "right", "up", "down", "upwards", "downwards", "leftwards", "rightwards", "top", "bottom", "backwards"]
+    [
+        "left",
+        "right",
+        "up",
+        "down",
+        "upwards",
+        "downwards",
+        "leftwards",
+        "rightwards",
+        "top",
+        "bottom",
+        "backwards",
+    ]
 )
 """What a brief has fixed with one such word, the writer may not answer with another one: the
 video model would show that instead."""
