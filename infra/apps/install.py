@@ -1,5 +1,6 @@
 """Installing a model set: built here, or fetched; complete or not at all."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from importlib import metadata
@@ -18,6 +19,10 @@ from infra.adapters.weights.fetch import Say, fetch_hub, fetch_url
 from infra.adapters.weights.index import check_files, read_index, write_index
 from infra.adapters.weights.library import folder_of
 from pipelines.errors import WeightsError
+from pipelines.schema.plan import digest_of
+
+_KEPT = Path(__file__).parents[1] / "models" / "tiny_wan"
+"""The demo set's video model, which this repository carries."""
 
 
 def install(models: Path, name: str, say: Say) -> None:
@@ -27,7 +32,7 @@ def install(models: Path, name: str, say: Say) -> None:
     """
     for model in MODEL_SETS[name].models:
         folder = folder_of(models, name, model.role)
-        if _intact(folder):
+        if _intact(folder, model.source):
             say(f"{name} {model.role}: {model.name} is installed")
             continue
         say(f"{name} {model.role}: {model.name} …")
@@ -40,9 +45,12 @@ def install(models: Path, name: str, say: Say) -> None:
                 _build(model, source, folder)
 
 
-def _intact(folder: Path) -> bool:
+def _intact(folder: Path, source: HubSource | UrlSource | BuiltSource) -> bool:
+    """Whether it is there, whole, and, if it comes with this version, of this version."""
     index = read_index(folder)
-    if index is None:
+    if index is None or (
+        isinstance(source, BuiltSource) and index.revision != _revision(source.package)
+    ):
         return False
     try:
         check_files(folder, index)
@@ -51,13 +59,21 @@ def _intact(folder: Path) -> bool:
     return True
 
 
+def _revision(package: str) -> str:
+    """The package's version; of our own weights the bytes, which change within a version."""
+    if package != "reelwright":
+        return metadata.version(package)
+    weights = sorted(_KEPT.rglob("*.safetensors"))
+    return digest_of([hashlib.sha256(path.read_bytes()).hexdigest() for path in weights])
+
+
 def _build(model: Model, source: BuiltSource, folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_directory(part)
     try:
         _BUILDERS[source.package](part / model.file)
-        write_index(part, f"package:{source.package}", metadata.version(source.package))
+        write_index(part, f"package:{source.package}", _revision(source.package))
     except ImportError as error:
         raise WeightsError(
             f"{model.name} comes from the package {source.package}, which is not installed; "
@@ -74,9 +90,8 @@ def _build_writer(path: Path) -> None:
 
 
 def _build_video(path: Path) -> None:
-    kept = Path(str(files("infra"))) / "models" / "tiny_wan"
     # The card beside the weights decides no pixel, so it must not change what they are called.
-    shutil.copytree(kept, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "card"))
+    shutil.copytree(_KEPT, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "card"))
 
 
 def _build_upscaler(path: Path) -> None:
