@@ -21,47 +21,12 @@ _META = re.compile(
     r"|camera:|sentence|instruction)",
     re.IGNORECASE,
 )
-_COLOURS = frozenset(
-    [
-        "red",
-        "green",
-        "blue",
-        "yellow",
-        "purple",
-        "violet",
-        "orange",
-        "white",
-        "black",
-        "grey",
-        "gray",
-        "brown",
-        "pink",
-        "gold",
-        "golden",
-        "silver",
-        "turquoise",
-        "crimson",
-        "scarlet",
-        "navy",
-        "beige",
-        "magenta",
-        "cyan",
-    ]
-)
-_WAYS = frozenset(
-    [
-        "left",
-        "right",
-        "up",
-        "down",
-        "upwards",
-        "downwards",
-        "leftwards",
-        "rightwards",
-        "top",
-        "bottom",
-        "backwards",
-    ]
+_FIXED = (
+    re.compile(
+        r"\b(?:red|green|blue|yellow|purple|violet|orange|white|black|gr[ea]y|brown|pink|gold|golden"
+        r"|silver|turquoise|crimson|scarlet|navy|beige|magenta|cyan)\b"
+    ),
+    re.compile(r"\b(?:left|right|up|down|(?:up|down|left|right|back)wards|top|bottom)\b"),
 )
 """What a brief has fixed with one such word, the writer may not answer with another one: the
 video model would show that instead."""
@@ -80,11 +45,12 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
         return "not made of words"
     if _META.search(words):
         return "talks about the task instead of the shot"
-    if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", idea.lower())):
+    brief = idea.lower()
+    if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", brief)):
         return f"copied {sorted(leaked)[0]!r} from the examples"
-    given = set(re.findall(r"[^\W_]+", idea.lower()))
-    for fixed in (_COLOURS, _WAYS):
-        if given & fixed and (other := sorted(fixed.intersection(tokens) - given)):
+    for fixed in _FIXED:
+        given = set(fixed.findall(brief))
+        if given and (other := sorted(set(fixed.findall(words.lower())) - given)):
             return f"says {other[0]!r}, which the brief does not"
     trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     if trigrams and 1 - len(set(trigrams)) / len(trigrams) > MAX_REPEATED_TRIGRAMS:
