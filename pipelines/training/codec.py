@@ -21,12 +21,14 @@ from pipelines.training.world import SIDE, Clip, random_scene, random_track, ren
 
 CHANNELS = 16
 STEPS = 1600
+DECODER_STEPS = 1600
 BATCH = 12
 CROP = 32
 RATE = 2e-3
 _PATCH = 2
 _GROUP = 4
 _KL_WEIGHT = 1e-5
+_JERK_WEIGHT = 2.0
 
 
 def new_vae() -> AutoencoderKLWan:
@@ -157,9 +159,42 @@ def train_vae(folder: Path) -> AutoencoderKLWan:
 
     training = Training("vae", folder, STEPS, {"vae": vae, "optimizer": optimizer})
     training.run(do_step, every=200, validate=lambda: _psnr(vae))
-    vae.eval().requires_grad_(False)
     _measure_latents(vae)
-    return vae
+    _train_decoder(folder, vae)
+    return vae.eval().requires_grad_(False)
+
+
+def _train_decoder(folder: Path, vae: AutoencoderKLWan) -> None:
+    """The decoder alone, which leaves the latents as they are, also on how frames differ.
+
+    Without it shapes move in steps: 2.2 px where two latents meet and 1.1 px elsewhere, at a
+    true motion of 1.5.
+    """
+    parts = nn.ModuleList([vae.decoder, vae.post_quant_conv])
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=RATE, weight_decay=0.0)
+    remember_rates([optimizer])
+
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate([optimizer], schedule(step, DECODER_STEPS))
+        loss, jerk = torch.zeros(()), torch.zeros(())
+        for frames in _groups(rng):
+            with torch.no_grad():
+                mean, spread = encode(vae, frames)
+                latents = mean + torch.randn_like(mean) * (0.5 * spread).exp()
+            again = decode(vae, latents, frames.shape[1])
+            wrong = again - frames
+            share = frames.shape[1] / (1 + _GROUP)
+            loss = loss + share * (wrong.abs().mean() + 2 * wrong.pow(2).mean())
+            if frames.shape[1] > 1:  # two groups in a row of each clip
+                jerk = wrong.unflatten(0, (BATCH, -1)).flatten(1, 2).diff(dim=1).abs().mean()
+        optimizer.zero_grad()
+        (loss + _JERK_WEIGHT * jerk).backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": loss.item(), "jerk": jerk.item()}
+
+    training = Training("decoder", folder, DECODER_STEPS, {"parts": parts, "optimizer": optimizer})
+    training.run(do_step, every=200, validate=lambda: _psnr(vae))
 
 
 def _groups(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
