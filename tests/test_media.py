@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import MediaError, SettingsError
-from pipelines.media.codec import read_frames, write_still
+from pipelines.media.codec import read_frames, write_contact_sheet, write_still
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg, forced_input
 from pipelines.media.probe import probe, verify_clip
 from pipelines.schema.presets import Size
@@ -99,6 +99,30 @@ def test_the_poster_is_the_named_frame(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "p.jpg")) as picture:
         frame = next(picture.decode(video=0)).to_ndarray(format="rgb24")
     assert read_number(frame) == 13
+
+
+def test_pictures_of_a_video_have_its_colours(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    """Red and dark blue: the wrong matrix shows there."""
+    frames = [np.full((64, 64, 3), colour, np.uint8) for colour in ((226, 36, 44), (17, 22, 75))]
+    path = write_clip(ffmpeg, tmp_path / "v.mp4", iter(frames), Size(width=64, height=64), 2)
+    write_still(ffmpeg, path, 0, tmp_path / "p.jpg")
+    write_contact_sheet(ffmpeg, path, [0, 1], tmp_path / "c.jpg")
+    poster, sheet = decode(tmp_path / "p.jpg")[0], decode(tmp_path / "c.jpg")[0]
+    for part, colour in ((poster, 0), (sheet[:, :320], 0), (sheet[:, 320:], 1)):
+        middle = part[20:-20, 20:-20].astype(int)
+        assert np.abs(middle - frames[colour][0, 0]).max() <= 4
+
+
+def test_a_contact_sheet_shows_at_most_twelve_frames(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    size = Size(width=64, height=48)
+    path = write_clip(ffmpeg, tmp_path / "v.mp4", numbered_frames(size, 33), size, 33)
+    write_contact_sheet(ffmpeg, path, list(range(33)), tmp_path / "c.jpg")
+    sheet = decode(tmp_path / "c.jpg")[0]
+    assert sheet.shape == (3 * 240, 4 * 320, 3)
+    cells = [sheet[y : y + 240, x : x + 320] for y in (0, 240, 480) for x in range(0, 1280, 320)]
+    numbers = [read_number(cell) for cell in cells]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 0
 
 
 def test_a_missing_ffmpeg_is_named_with_the_remedy(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ All clips are encoded alike (no B-frames, one closed group of pictures a clip, t
 x264's output depends on it: the same frames give the same bytes on every machine.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,8 @@ Frame = npt.NDArray[np.uint8]
 
 TIMESCALE = 16_000
 _THREADS = 4
+_CELLS, _COLUMNS, _CELL = 12, 4, 320
+"""Of a contact sheet: pictures at most, pictures side by side, width of one in pixels."""
 _TO_BT709 = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,"
     "format=yuv420p,setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
@@ -32,6 +34,8 @@ _FROM_BT709 = (
     "scale=in_color_matrix=bt709:in_range=tv:out_range=pc"
     ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24"
 )
+_TO_JPEG = "scale=out_range=pc:out_color_matrix=bt601,format=yuvj444p"
+"""JPEG knows one matrix, and ffmpeg otherwise keeps the one of the video."""
 MUX = {
     "f": "mp4",
     "video_track_timescale": TIMESCALE,
@@ -130,13 +134,32 @@ def write_still(tool: Ffmpeg, video: Path, frame: int, path: Path) -> None:
     node = forced_input(video).output(
         str(path.resolve()),
         f="image2",
-        vf=f"select=eq(n\\,{frame}),{_FROM_BT709},scale=out_range=pc,format=yuvj444p",
+        vf=f"select=eq(n\\,{frame}),{_FROM_BT709},{_TO_JPEG}",
         update=1,
         **{"frames:v": 1, "q:v": 2},
     )
     tool.run(node)
     if not path.exists() or path.stat().st_size == 0:
         raise MediaError(f"{video.name} has no frame {frame} to take as a poster")
+
+
+def write_contact_sheet(tool: Ffmpeg, video: Path, frames: Sequence[int], path: Path) -> None:
+    """Those frames of `video`, at most _CELLS of them, side by side as one JPEG."""
+    some = sorted({frames[i * len(frames) // _CELLS] for i in range(_CELLS)})
+    chosen = "+".join(f"eq(n\\,{frame})" for frame in some)
+    columns = min(_COLUMNS, len(some))
+    node = forced_input(video).output(
+        str(path.resolve()),
+        f="image2",
+        vf=f"select={chosen},{_FROM_BT709},scale={_CELL}:-2,"
+        f"tile={columns}x{-(-len(some) // columns)},{_TO_JPEG}",
+        fps_mode="passthrough",
+        update=1,
+        **{"frames:v": 1, "q:v": 3},
+    )
+    tool.run(node)
+    if not path.exists() or path.stat().st_size == 0:
+        raise MediaError(f"no contact sheet could be made of {video.name}")
 
 
 def clip_of(path: Path, *, frames: int, size: Size) -> Clip:
