@@ -5,7 +5,8 @@ from prefect import flow
 from flows.render_video import render_video
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Manifest
-from tasks.check import check, learn_rates
+from tasks.dispatch import in_studio, render_on_gpu_host
+from tasks.page import show_video
 from tasks.publish import publish
 
 
@@ -16,8 +17,7 @@ def produce_content(brief: Brief) -> Manifest:
     Args:
         brief: What the video shows and how it is made.
     """
-    expected = check(brief)
-    film = render_video(brief)
-    manifest = publish(brief, film, expected)
-    learn_rates(manifest)
+    film = render_on_gpu_host(brief) if in_studio() else render_video(brief)
+    manifest = publish(brief, film)
+    show_video(manifest)
     return manifest

@@ -45,6 +45,10 @@ class UpscaleError(ReelwrightError):
     """Real-ESRGAN could not upscale a segment."""
 
 
+class RenderError(ReelwrightError):
+    """The GPU host could not make the film."""
+
+
 class StoreError(ReelwrightError):
     """The object store is unreachable, refuses us, or is full."""
 

@@ -16,9 +16,16 @@ from typing import IO, Any
 _GUARD = Path(__file__).with_name("_guard.py")
 
 
+def guarded(argv: Sequence[str], *, ordinary_user: bool = False) -> list[str]:
+    """The command that runs `argv` until this process ends; root becomes an `ordinary_user`."""
+    who = "user" if ordinary_user else "same"
+    return [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), who, *argv]
+
+
 def start_guarded(
     argv: Sequence[str],
     *,
+    ordinary_user: bool = False,
     stdin: int | IO[Any] = subprocess.DEVNULL,
     stdout: int | IO[Any] = subprocess.DEVNULL,
     stderr: int | IO[Any] = subprocess.DEVNULL,
@@ -27,7 +34,7 @@ def start_guarded(
 ) -> subprocess.Popen[bytes]:
     """Start `argv` as a guarded child. A program that is not there exits with code 127."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *argv],
+        guarded(argv, ordinary_user=ordinary_user),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -37,10 +44,15 @@ def start_guarded(
     )
 
 
-def stop(process: subprocess.Popen[bytes], grace: float) -> int:
-    """SIGTERM, then SIGKILL to the child's whole group after `grace` seconds. Returns its code."""
+def stop(
+    process: subprocess.Popen[bytes], grace: float, how: signal.Signals = signal.SIGTERM
+) -> int:
+    """Signal `how`, then SIGKILL to the child's whole group after `grace` seconds.
+
+    Returns its exit code.
+    """
     if process.poll() is None:
-        process.terminate()
+        process.send_signal(how)
         try:
             process.wait(grace)
         except subprocess.TimeoutExpired:

@@ -7,7 +7,6 @@ from importlib import metadata
 
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Film, Manifest, RunSummary
-from pipelines.schema.plan import Estimate
 
 _SOFTWARE = (
     "reelwright",
@@ -34,9 +33,9 @@ def summary_of(film: Film) -> RunSummary:
     )
 
 
-def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> Manifest:
+def make_manifest(brief: Brief, film: Film, bucket: str) -> Manifest:
     """The manifest of `film`, created now."""
-    objects = [film.video, film.poster]
+    objects = [film.video, film.poster, film.contact]
     objects += [item for chunk in film.chunks for item in (chunk.object, *chunk.beside)]
     objects += [segment.object for segment in film.segments]
     return Manifest(
@@ -46,7 +45,7 @@ def make_manifest(brief: Brief, film: Film, estimate: Estimate, bucket: str) -> 
         brief=brief,
         storyboard=film.storyboard,
         plan=film.plan,
-        estimate=estimate,
+        estimate=film.estimate,
         clip=film.clip,
         objects=tuple({item.key: item for item in objects}.values()),
         chunks=film.chunks,

@@ -13,38 +13,30 @@ from pipelines.errors import ReelwrightError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
 from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Manifest
+from pipelines.schema.manifest import Film
 from pipelines.schema.plan import Estimate
 from tasks.knobs import STAGE
 from tasks.progress import report
-from tasks.room import Room, open_room
+from tasks.room import Room
 
 
 @task(name="check", **STAGE)
-def check(brief: Brief) -> Estimate:
-    """Check the brief against its surroundings and say what it will cost.
-
-    Raises BriefError, WeightsError, SettingsError, StoreError or DiskFullError; nothing has
-    been written then.
-    """
-    with open_room(brief) as room:
-        expected = estimate(brief, _rates(room), _footprint(room.models))
-        report(Progress("check", 1, 1, _in_words(expected)))
-        disk.check_room(room.folder, expected.disk_bytes)
-        return expected
+def check(brief: Brief, room: Room) -> Estimate:
+    """Say what the brief will cost. Raises DiskFullError if there is no room for it."""
+    expected = estimate(brief, _rates(room), _footprint(room.models))
+    report(Progress("check", 1, 1, _in_words(expected)))
+    disk.check_room(room.folder, expected.disk_bytes)
+    return expected
 
 
 @task(name="learn", **STAGE)
-def learn_rates(manifest: Manifest) -> None:
+def learn_rates(film: Film, room: Room) -> None:
     """Remember how fast this machine was, for the next estimate."""
-    if manifest.run.already_published:
-        return
     try:
-        with open_room(manifest.brief) as room:
-            rates = learn(_rates(room), manifest)
-            disk.write_atomic(_path(room), rates.model_dump_json().encode())
+        rates = learn(_rates(room), film)
+        disk.write_atomic(_path(room), rates.model_dump_json().encode())
     except (OSError, ReelwrightError):
-        # The video is published: nothing that happens now may call the run failed.
+        # The film is made: nothing that happens now may call the run failed.
         logging.getLogger(__name__).warning("the rates were not kept", exc_info=True)
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import CorruptObjectError, StoreError
-from pipelines.media.codec import clip_of, write_still
+from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
 from pipelines.publishing import make_manifest, summary_of
 from pipelines.schema.brief import Brief
@@ -42,13 +42,15 @@ def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | Non
         clip=manifest.clip,
         video=_object(manifest, ObjectKey.video(plan.content_id)),
         poster=_object(manifest, ObjectKey.poster(plan.content_id)),
+        contact=_object(manifest, ObjectKey.contact(plan.content_id)),
+        estimate=manifest.estimate,
         chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
         joins=manifest.joins,
         segments=tuple(item.model_copy(update={"made": False}) for item in manifest.segments),
         models=manifest.models,
         stages=room.ledger.costs,
     )
-    if any(room.store.head(item.key) != item for item in (film.video, film.poster)):
+    if any(room.store.head(item.key) != item for item in _published(film)):
         return None
     return film
 
@@ -57,6 +59,7 @@ def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | Non
 def upload_film(
     plan: Plan,
     storyboard: Storyboard,
+    expected: Estimate,
     film: Path,
     chunks: Sequence[LocalClip],
     joins: tuple[JoinRecord, ...],
@@ -65,20 +68,25 @@ def upload_film(
 ) -> Film:
     """Put video and poster beside the place of the manifest, each confirmed by its sha256."""
     with room.ledger.measure("upload"):
-        report(Progress("upload", 0, 2, "uploading the video"))
+        report(Progress("upload", 0, 3, "uploading the video"))
         clip = clip_of(film, frames=plan.frames, size=plan.final_size)
         video = room.store.put_file(ObjectKey.video(plan.content_id), film, "video/mp4")
-        report(Progress("upload", 1, 2, "uploading the poster"))
+        report(Progress("upload", 1, 3, "uploading the poster"))
         still = room.folder / "poster.jpg"
         write_still(room.tool, film, plan.chunks[0].keep // 2, still)
         poster = room.store.put_file(ObjectKey.poster(plan.content_id), still, "image/jpeg")
-        report(Progress("upload", 2, 2, "uploaded"))
+        report(Progress("upload", 2, 3, "uploading the contact sheet"))
+        write_contact_sheet(room.tool, film, _middles(plan), still)
+        contact = room.store.put_file(ObjectKey.contact(plan.content_id), still, "image/jpeg")
+        report(Progress("upload", 3, 3, "uploaded"))
     return Film(
         plan=plan,
         storyboard=storyboard,
         clip=clip,
         video=video,
         poster=poster,
+        contact=contact,
+        estimate=expected,
         chunks=tuple(c.record for c in chunks if isinstance(c.record, ChunkRecord)),
         joins=joins,
         segments=tuple(s.record for s in segments if isinstance(s.record, SegmentRecord)),
@@ -88,13 +96,13 @@ def upload_film(
 
 
 @task(name="publish", **STAGE)
-def publish(brief: Brief, film: Film, expected: Estimate) -> Manifest:
+def publish(brief: Brief, film: Film) -> Manifest:
     """Write the manifest after checking that what it names is there.
 
     Raises StoreError if video or poster are not what the GPU host uploaded.
     """
     store = ObjectStore(Settings.load().store)
-    for item in (film.video, film.poster):
+    for item in _published(film):
         if store.head(item.key) != item:
             raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
     key = ObjectKey.manifest(film.plan.content_id)
@@ -102,9 +110,19 @@ def publish(brief: Brief, film: Film, expected: Estimate) -> Manifest:
     run = summary_of(film)
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
-    manifest = make_manifest(brief, film, expected, store.bucket)
+    manifest = make_manifest(brief, film, store.bucket)
     store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
     return manifest
+
+
+def _middles(plan: Plan) -> list[int]:
+    """Of every chunk the middle frame of its part of the film."""
+    spans = [plan.span_of(chunk) for chunk in plan.chunks]
+    return [span.start + span.frames // 2 for span in spans]
+
+
+def _published(film: Film) -> tuple[StoredObject, ...]:
+    return film.video, film.poster, film.contact
 
 
 def _read_manifest(store: ObjectStore, key: ObjectKey) -> Manifest | None:

@@ -75,7 +75,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
         server = SeaweedServer(folder / "store")
         server.wait()
         return {
-            "pid": str(server._server._process.pid),
+            "pid": str(server.server.pid),
             "endpoint": server.endpoint,
             "access_key": server.credentials.access_key,
             "secret_key": server.credentials.secret_key,

@@ -1,5 +1,6 @@
 """Servers that belong to one command: found a port, started, proven ready, stopped."""
 
+import signal
 import socket
 import subprocess
 import time
@@ -12,6 +13,8 @@ from pipelines import processes
 from pipelines.errors import ServerError
 
 _POLL = 0.05
+_LOG_LIMIT = 10_000_000
+"""Bytes after which a log starts anew; the one before is kept."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,14 +42,36 @@ class EmbeddedServer:
     """A guarded server process whose output goes to a log file."""
 
     def __init__(
-        self, name: str, argv: list[str], env: dict[str, str], log: Path, cwd: Path
+        self,
+        name: str,
+        argv: list[str],
+        env: dict[str, str],
+        log: Path,
+        cwd: Path,
+        *,
+        ordinary_user: bool = False,
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("wb") as output:
+        if log.exists() and log.stat().st_size > _LOG_LIMIT:
+            log.replace(log.with_suffix(".old"))
+        with log.open("ab") as output:
             self._process = processes.start_guarded(
-                argv, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=cwd
+                argv,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                ordinary_user=ordinary_user,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self._process.poll()
 
     def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:
         """Raises ServerError with the last lines of the log if it exits or takes too long."""
@@ -60,9 +85,9 @@ class EmbeddedServer:
                 )
             time.sleep(_POLL)
 
-    def stop(self, grace: float) -> None:
-        """End the process, by force after `grace` seconds."""
-        processes.stop(self._process, grace)
+    def stop(self, grace: float, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the process by the signal `how`, by force after `grace` seconds."""
+        processes.stop(self._process, grace, how)
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

@@ -25,9 +25,8 @@ from pipelines.schema.manifest import StoredObject
 PART = 64 * 2**20
 _BLOCK = 2**20
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
-_RETRIES = urllib3.Retry(
-    total=4, connect=4, backoff_factor=0.3, status_forcelist=[500, 502, 503, 504]
-)
+_BACKOFF = 0.3
+_LONGEST_WAIT = 10.0
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 _REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
@@ -48,7 +47,9 @@ class ObjectStore:
                 secret_key=settings.secret_key.get_secret_value(),
                 secure=settings.secure,
                 region=settings.region,
-                http_client=urllib3.PoolManager(timeout=_TIMEOUT, retries=_RETRIES),
+                http_client=urllib3.PoolManager(
+                    timeout=_TIMEOUT, retries=_retries(settings.patience)
+                ),
             )
         except ValueError as error:
             raise SettingsError(
@@ -152,6 +153,11 @@ class ObjectStore:
         finally:
             part.unlink(missing_ok=True)
 
+    def link(self, key: ObjectKey, life: timedelta) -> str:
+        """An address that shows the object to whoever has it, for `life` (7 days at most)."""
+        with self._errors(key):
+            return self._client.presigned_get_object(self.bucket, key, expires=life)
+
     def delete(self, key: ObjectKey) -> None:
         """Remove the object; removing an absent one is no error."""
         with self._errors(key):
@@ -162,6 +168,16 @@ class ObjectStore:
         with self._errors("the listing"):
             objects = self._client.list_objects(self.bucket, prefix, recursive=True)
             return [ObjectKey(str(item.object_name)) for item in objects]
+
+    def delete_older(self, prefix: str, than: timedelta) -> int:
+        """Remove the objects under `prefix` that were stored before that. Returns how many."""
+        limit, count = datetime.now(UTC) - than, 0
+        with self._errors("the listing"):
+            for item in self._client.list_objects(self.bucket, prefix, recursive=True):
+                if item.last_modified and item.last_modified < limit:
+                    self._client.remove_object(self.bucket, str(item.object_name))
+                    count += 1
+        return count
 
     def abort_stale_uploads(self, older_than: timedelta) -> int:
         """Abort multipart uploads that nobody finished. Returns how many.
@@ -211,6 +227,21 @@ class ObjectStore:
             ) from error
         except (InvalidResponseError, ServerError, MinioException) as error:
             raise StoreError(f"{where}: the answer is not S3's ({error})") from error
+
+
+def _retries(patience: float) -> urllib3.Retry:
+    """As many as wait `patience` seconds in all, each twice as long as the one before."""
+    count, waited = 0, 0.0
+    while waited < patience:
+        count += 1
+        waited += min(_BACKOFF * 2**count, _LONGEST_WAIT)
+    return urllib3.Retry(
+        total=count,
+        connect=count,
+        backoff_factor=_BACKOFF,
+        backoff_max=_LONGEST_WAIT,
+        status_forcelist=[500, 502, 503, 504],
+    )
 
 
 def _reason(error: S3Error) -> str:

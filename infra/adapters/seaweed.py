@@ -79,7 +79,8 @@ def load_credentials(folder: Path) -> Credentials:
 class SeaweedServer:
     """`weed mini` on a data directory. Start, wait, use `endpoint`, stop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self._port = port
         weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
         if weed is None:
             raise ServerError(
@@ -93,6 +94,7 @@ class SeaweedServer:
 
     def _start(self) -> None:
         ports = free_ports(len(_PORT_FLAGS))
+        ports[0] = self._port or ports[0]
         data = make_directory(self._folder / "data", private=True)
         self._sweep_temporary()
         self.endpoint = f"127.0.0.1:{ports[0]}"
@@ -105,7 +107,7 @@ class SeaweedServer:
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
             "GOMEMLIMIT": "256MiB",
         } | {name: secrets.token_hex(32) for name in _JWT_VARIABLES}
-        self._server = EmbeddedServer(
+        self.server = EmbeddedServer(
             "the embedded object store",
             [self._weed, "mini", f"-dir={data}", *_FLAGS, *flags],
             env,
@@ -117,7 +119,7 @@ class SeaweedServer:
         """Until it answers. A port that somebody took meanwhile costs another attempt."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._server.wait_ready(self._healthy, _START_TIMEOUT)
+                self.server.wait_ready(self._healthy, _START_TIMEOUT)
                 return
             except ServerError:
                 self.stop()
@@ -127,7 +129,7 @@ class SeaweedServer:
 
     def stop(self) -> None:
         """End it; killed by force it loses nothing that it acknowledged."""
-        self._server.stop(_STOP_GRACE)
+        self.server.stop(_STOP_GRACE)
         self._sweep_temporary()
 
     def _healthy(self) -> bool:

@@ -44,6 +44,9 @@ class StoreSettings(_Section):
     secret_key: SecretStr = Field(SecretStr(""), description="Secret key of that server.")
     bucket: str = Field("reelwright", description="Bucket; made if it does not exist.")
     secure: bool = Field(False, description="Speak HTTPS to the endpoint.")
+    patience: float = Field(
+        6.0, ge=0, le=3600, description="Seconds to wait for a store that does not answer."
+    )
     region: str = Field("us-east-1", description="Region to sign requests for.")
 
 
@@ -76,6 +79,32 @@ class UpscalerSettings(_Section):
     tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
 
 
+class WorkerSettings(_Section):
+    """Workers of the pools."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}WORKER_", frozen=True, extra="ignore")
+
+    idle_seconds: float = Field(
+        900.0, gt=0, description="Silence after which the warm process gives the GPU back."
+    )
+    drain_seconds: float = Field(
+        0.0, ge=0, description="How long runs may go on after SIGTERM before they are put back."
+    )
+    store_patience: float = Field(
+        180.0, ge=0, le=3600, description="`REELWRIGHT_S3_PATIENCE` of the runs in a worker."
+    )
+
+
+class StudioSettings(_Section):
+    """The studio of `reelwright up`."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}STUDIO_", frozen=True, extra="ignore")
+
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's pages and API.")
+    s3_port: int = Field(8333, ge=1, le=65535, description="The object store.")
+    briefs: int = Field(2, ge=1, description="Briefs at work at once; one of them has the GPU.")
+
+
 class Settings:
     """All sections. Read with `Settings.load()`."""
 
@@ -84,6 +113,8 @@ class Settings:
         self.store = StoreSettings()
         self.compute = ComputeSettings()
         self.upscaler = UpscalerSettings()
+        self.worker = WorkerSettings()
+        self.studio = StudioSettings()
 
     @classmethod
     def load(cls) -> "Settings":
@@ -100,6 +131,8 @@ SECTIONS: tuple[type[_Section], ...] = (
     StoreSettings,
     ComputeSettings,
     UpscalerSettings,
+    WorkerSettings,
+    StudioSettings,
 )
 
 

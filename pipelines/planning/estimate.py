@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.planning.plan import frames_of, timeline
 from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Manifest
+from pipelines.schema.manifest import Film
 from pipelines.schema.plan import Estimate
 
 _SMOOTHING = 0.5
@@ -93,23 +93,21 @@ def estimate(brief: Brief, rates: Rates, footprint: Footprint) -> Estimate:
     )
 
 
-def learn(rates: Rates, manifest: Manifest) -> Rates:
+def learn(rates: Rates, film: Film) -> Rates:
     """The rates after one more run; only what that run really made changes them."""
-    size = manifest.plan.size
-    chunks = {chunk.spec.digest: chunk.spec for chunk in manifest.plan.chunks}
+    size = film.plan.size
+    chunks = {chunk.spec.digest: chunk.spec for chunk in film.plan.chunks}
     work = sum(
         size.megapixels * chunks[record.digest].frames * chunks[record.digest].steps
-        for record in manifest.chunks
+        for record in film.chunks
         if record.made
     )
-    enlarged = sum(size.megapixels * item.frames for item in manifest.segments if item.made)
-    written = manifest.storyboard.written
+    enlarged = sum(size.megapixels * item.frames for item in film.segments if item.made)
+    written = film.storyboard.written
     learned = {
-        "shot": _blend(rates.shot, _enhance_seconds(manifest), written),
-        "chunk": _blend(rates.chunk, sum(r.seconds for r in manifest.chunks if r.made), work),
-        "upscale": _blend(
-            rates.upscale, sum(r.seconds for r in manifest.segments if r.made), enlarged
-        ),
+        "shot": _blend(rates.shot, _enhance_seconds(film), written),
+        "chunk": _blend(rates.chunk, sum(r.seconds for r in film.chunks if r.made), work),
+        "upscale": _blend(rates.upscale, sum(r.seconds for r in film.segments if r.made), enlarged),
     }
     if not (work or enlarged or written):
         return rates
@@ -120,5 +118,5 @@ def _blend(old: float, seconds: float, work: float) -> float:
     return old if not work else (1 - _SMOOTHING) * old + _SMOOTHING * seconds / work
 
 
-def _enhance_seconds(manifest: Manifest) -> float:
-    return sum(stage.seconds for stage in manifest.stages if stage.stage == "enhance")
+def _enhance_seconds(film: Film) -> float:
+    return sum(stage.seconds for stage in film.stages if stage.stage == "enhance")

@@ -1,14 +1,16 @@
 """Names of objects in the bucket, as a type that refuses nonsense.
 
 The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
-`poster.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
+`poster.jpg`, `contact.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
 `shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside
 each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
-one below the other, from which the next chunk may go on).
+one below the other, from which the next chunk may go on). `runs/<flow-run-id>/film.json` is
+what the GPU host hands over to the flow that waits for it.
 """
 
 import re
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -18,7 +20,8 @@ _KEY = re.compile(
     r"(?:chunks/[0-9a-f]{64}\.(?:mp4|json|png)"
     r"|segments/[0-9a-f]{64}\.mp4"
     r"|shots/[0-9a-f]{64}\.json"
-    r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|manifest\.json))\Z"
+    r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
+    r"|runs/[0-9a-f-]{36}/film\.json)\Z"
 )
 
 
@@ -74,6 +77,14 @@ class ObjectKey(str):
     @classmethod
     def poster(cls, content_id: Digest) -> Self:
         return cls(f"videos/{content_id}/poster.jpg")
+
+    @classmethod
+    def contact(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/contact.jpg")
+
+    @classmethod
+    def film(cls, run: UUID) -> Self:
+        return cls(f"runs/{run}/film.json")
 
     @classmethod
     def manifest(cls, content_id: Digest) -> Self:

@@ -146,6 +146,10 @@ class Film(_Frozen):
     clip: Clip
     video: StoredObject
     poster: StoredObject
+    contact: StoredObject
+    """A contact sheet: one frame of every chunk, in order."""
+    estimate: Estimate
+    """What was expected before the start."""
     chunks: tuple[ChunkRecord, ...]
     joins: tuple[JoinRecord, ...]
     segments: tuple[SegmentRecord, ...]
@@ -167,7 +171,7 @@ class RunSummary(_Frozen):
 class Manifest(_Frozen):
     """Written last, beside the video it describes."""
 
-    manifest_version: Literal[2] = 2
+    manifest_version: Literal[3] = 3
     content_id: Digest
     created: str
     """UTC, ISO 8601."""

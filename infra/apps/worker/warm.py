@@ -1,0 +1,194 @@
+"""One child that keeps the models loaded between flow runs, as a starter for Prefect's executor.
+
+A crash or a cancel ends the child and nothing else; the next run gets a new one. So does a run
+after the code, the environment or the child's memory changed, or after a long silence.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+from prefect.runner._process_manager import ProcessHandle
+from prefect.utilities.processutils import sanitize_subprocess_env
+
+from infra.apps.worker.code import fingerprint
+from pipelines import processes
+from pipelines.schema.plan import digest_of
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.runner._control_channel import ControlChannel
+
+_PRIVATE = "PREFECT__"
+"""Prefix of the variables that differ from run to run."""
+_GROWTH = 2_000_000_000
+"""Bytes by which the child may outgrow what it had after its first run."""
+
+
+@dataclass
+class Attempt:
+    """One run in the child, as Prefect's process manager sees a process."""
+
+    pid: int
+    returncode: int | None = None
+
+    def signal(self, how: signal.Signals) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, how)
+
+
+class AttemptScope:
+    """What a cancel may end: the attempt. The child outlives it, so its pid tells nothing."""
+
+    wait_after_graceful_kill = True
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def is_alive(self, _: int) -> bool:
+        return self._attempt.returncode is None
+
+    def graceful_kill(self, _: int) -> None:
+        self._attempt.signal(signal.SIGTERM)
+
+    def hard_kill(self, _: int) -> None:
+        self._attempt.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class WarmChild:
+    """The child process. All methods belong to the worker's event loop."""
+
+    def __init__(self, idle_seconds: float) -> None:
+        self.idle_seconds = idle_seconds
+        self._process: anyio.abc.Process | None = None
+        self._lines: Any = None
+        self._key = ""
+        self._first_rss = 0
+        self._used = time.monotonic()
+        self._busy = anyio.Lock()
+        self._log = logging.getLogger("reelwright.worker")
+
+    async def run(
+        self,
+        flow_run: "FlowRun",
+        environment: Mapping[str, str | None],
+        channel: "ControlChannel",
+        task_status: anyio.abc.TaskStatus[ProcessHandle],
+    ) -> None:
+        """Send the run to the child and wait for its answer, or its end."""
+        async with self._busy:
+            process = await self._ready(environment)
+            port, token = channel.register(flow_run.id)
+            own = {k: v for k, v in environment.items() if k.startswith(_PRIVATE) and v is not None}
+            own |= {
+                "PREFECT__FLOW_RUN_ID": str(flow_run.id),
+                "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
+                "PREFECT__CONTROL_PORT": str(port),
+                "PREFECT__CONTROL_TOKEN": token,
+            }
+            attempt = Attempt(process.pid)
+            await self._send(process, {"flow_run": str(flow_run.id), "environment": own})
+            scope = AttemptScope(attempt)
+            task_status.started(ProcessHandle(attempt, termination_scope=scope))  # type: ignore[arg-type]
+            attempt.returncode = await self._finish(process)
+            self._used = time.monotonic()
+
+    async def prepare(self, environment: Mapping[str, str | None]) -> None:
+        """Start the child before the first run needs it."""
+        async with self._busy:
+            await self._ready(environment)
+
+    async def retire_if_idle(self) -> None:
+        """End a child that had nothing to do for `idle_seconds`, which frees the device."""
+        if self._busy.locked() or self._process is None:
+            return
+        if time.monotonic() - self._used > self.idle_seconds:
+            async with self._busy:
+                await self._retire("it was idle")
+
+    async def close(self) -> None:
+        """End the child."""
+        await self._retire("the worker ends")
+
+    async def _ready(self, environment: Mapping[str, str | None]) -> anyio.abc.Process:
+        shared = {k: v for k, v in environment.items() if not k.startswith(_PRIVATE)}
+        key = digest_of([fingerprint(), sorted((k, v or "") for k, v in shared.items())])
+        if self._process and self._process.returncode is not None:
+            await self._retire("it ended")
+        if self._process and key != self._key:
+            await self._retire("code or environment changed")
+        if self._process is None:
+            self._key, self._first_rss = key, 0
+            self._process = await anyio.open_process(
+                processes.guarded([sys.executable, "-m", "infra.apps.worker.child"]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None,
+                env=sanitize_subprocess_env(shared),
+                start_new_session=True,
+            )
+            self._lines = _Lines(self._process)
+            if await self._lines.next() is None:
+                code = await self._process.wait()
+                self._process = None
+                raise RuntimeError(f"the warm process ended with code {code} while starting")
+            self._log.info("warm process %s started", self._process.pid)
+        return self._process
+
+    async def _finish(self, process: anyio.abc.Process) -> int:
+        answer = await self._lines.next()
+        if answer is None:
+            code = await process.wait()
+            self._process = None
+            return code or 1
+        self._first_rss = self._first_rss or answer["rss"]
+        if answer["retire"]:
+            await self._retire("a run was stopped in it")
+        elif answer["rss"] > self._first_rss + _GROWTH:
+            await self._retire(f"it grew to {answer['rss'] / 1e9:.1f} GB")
+        return int(answer["code"])
+
+    async def _send(self, process: anyio.abc.Process, values: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        await process.stdin.send(json.dumps(values).encode() + b"\n")
+
+    async def _retire(self, reason: str) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._log.info("warm process %s retired: %s", process.pid, reason)
+        if process.returncode is None:
+            process.kill()  # it holds nothing but models
+        await process.wait()
+
+
+class _Lines:
+    """JSON lines from a process."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self._stream = process.stdout
+        self._buffer = b""
+
+    async def next(self) -> dict[str, Any] | None:
+        """The next line; None when the process has closed its end."""
+        assert self._stream is not None
+        while b"\n" not in self._buffer:
+            try:
+                self._buffer += await self._stream.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                return None
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        values: dict[str, Any] = json.loads(line)
+        return values

@@ -1,0 +1,115 @@
+"""From the editor's flow to the GPU host and back: one run of `render-video`, and small JSON.
+
+The child's state is looked at, because Prefect does not: a failed child raises nothing. Its
+idempotency key counts attempts, because a key that was once used gives the same run for ever.
+"""
+
+import contextlib
+import logging
+import time
+from typing import Any
+
+from prefect import task
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelling
+from pydantic import ValidationError
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from pipelines.errors import RenderError, StoreError
+from pipelines.schema.brief import Brief
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import Film
+from tasks.knobs import STAGE
+from tasks.page import mirror_progress
+from tasks.room import Room
+
+RENDER = "render-video/gpu"
+QUEUES = ("rush", "normal", "batch")
+"""By priority; the deployments of `produce-content` have the same names."""
+ATTEMPTS = 3
+"""Runs on the GPU host for one brief, of which all but the last crashed."""
+_POLL = 1.0
+
+
+def in_studio() -> bool:
+    """Whether a worker runs this flow from its deployment, and not a command by itself."""
+    return deployment.id is not None
+
+
+@task(name="hand-over", **STAGE)
+def hand_over(film: Film, room: Room) -> Film:
+    """Leave the film's description in the bucket for the flow that waits for this run."""
+    if in_studio():
+        data = film.model_dump_json().encode()
+        room.store.put_bytes(ObjectKey.film(flow_run.id), data, "application/json")
+    return film
+
+
+def render_on_gpu_host(brief: Brief) -> Film:
+    """The film, made by a run of `render-video` in the GPU host's pool.
+
+    Called again for the same flow run (a retry, a worker that was restarted) it finds the run
+    that it started before. Raises RenderError with the child's own words if it failed.
+    """
+    parameters = {"brief": brief.model_dump(mode="json")}
+    queue = deployment.name if deployment.name in QUEUES else "normal"
+    for attempt in range(1, ATTEMPTS + 1):
+        child = run_deployment(
+            RENDER,
+            parameters=parameters,
+            flow_run_name=f"{flow_run.name} ({attempt})",
+            work_queue_name=queue,
+            idempotency_key=f"{flow_run.id}-render-{attempt}",
+            timeout=0,
+        )
+        assert isinstance(child, FlowRun)
+        state = _wait(child)
+        if state.is_completed():
+            return _collect(child)
+        words = f"{state.name}: {state.message or 'no reason was given'}"
+        if not state.is_crashed():
+            raise RenderError(f"the run on the GPU host ended as {words}")
+        logging.getLogger(__name__).warning("attempt %s on the GPU host: %s", attempt, words)
+    raise RenderError(f"the run on the GPU host crashed {ATTEMPTS} times, at last with {words}")
+
+
+def _wait(child: FlowRun) -> State[Any]:
+    """Until the child has ended. If we are stopped meanwhile, so is the child."""
+    with get_client(sync_client=True) as client:
+        try:
+            with mirror_progress(client, child.id) as look:
+                while True:
+                    run = client.read_flow_run(child.id)
+                    if run.state and run.state.is_final():
+                        return run.state
+                    look()
+                    time.sleep(_POLL)
+        except BaseException:
+            _cancel_if_we_are(client, child)
+            raise
+
+
+def _cancel_if_we_are(client: SyncPrefectClient, child: FlowRun) -> None:
+    """A worker that stops or restarts us is no reason to lose the child's work."""
+    with contextlib.suppress(Exception):
+        us = client.read_flow_run(flow_run.id)
+        if us.state and (us.state.is_cancelling() or us.state.is_cancelled()):
+            client.set_flow_run_state(child.id, Cancelling(message="The brief was cancelled."))
+
+
+def _collect(child: FlowRun) -> Film:
+    key = ObjectKey.film(child.id)
+    data = ObjectStore(Settings.load().store).get_bytes(key)
+    if data is None:
+        raise StoreError(f"{key} is missing, though the run that makes it says it is done")
+    try:
+        return Film.model_validate_json(data)
+    except ValidationError as error:
+        raise RenderError(
+            "the GPU host runs another version of Reelwright than this flow; run it again when "
+            "both have the same"
+        ) from error

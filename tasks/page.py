@@ -1,0 +1,176 @@
+"""What an editor sees on a run's page: progress, storyboard, contact sheet, video, figures.
+
+Nothing here may fail a run, and without a studio nothing here does anything.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.runtime import deployment
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from pipelines.progress import Progress
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import Manifest
+from pipelines.schema.plan import Plan
+from pipelines.schema.presets import FPS
+from pipelines.schema.storyboard import Storyboard
+from tasks.progress import listening
+
+_SHARES = {"enhance": 5, "encode": 5, "chunks": 65, "stitch": 2, "upscale": 20, "upload": 3}
+"""Per cent of a run, roughly: the bar shall move, the words beside it are exact."""
+_EVERY = 1.0
+"""Seconds between two updates; each costs a request."""
+_LINK_LIFE = timedelta(days=7)
+"""The longest that S3's signatures allow."""
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        _log.warning("%s could not be shown", what, exc_info=True)
+
+
+class ProgressBar:
+    """A progress artifact of the current run, made at the first report."""
+
+    def __init__(self) -> None:
+        self._id: UUID | None = None
+        self._next = 0.0
+        self._shown: tuple[float, str] | None = None
+
+    def show(self, percent: float, text: str) -> None:
+        """At most once in _EVERY seconds; the last one may be left out."""
+        if time.monotonic() < self._next or (percent, text) == self._shown:
+            return
+        self._next = time.monotonic() + _EVERY
+        self._shown = (percent, text)
+        with _harmless("the progress"):
+            if self._id is None:
+                made = create_progress_artifact(percent, key="progress", description=text)
+                self._id = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._id, progress=percent, description=text)
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage not in _SHARES:
+            return
+        stages = list(_SHARES)
+        before = sum(_SHARES[stage] for stage in stages[: stages.index(progress.stage)])
+        share = _SHARES[progress.stage] * progress.done / max(progress.total, 1)
+        self.show(round(before + share, 1), progress.detail)
+
+
+@contextlib.contextmanager
+def run_page() -> Iterator[None]:
+    """All progress of the block appears on the page of its run."""
+    if deployment.id is None:
+        yield
+        return
+    with listening(ProgressBar()):
+        yield
+
+
+@contextlib.contextmanager
+def mirror_progress(client: SyncPrefectClient, child: UUID) -> Iterator[Callable[[], None]]:
+    """A function that shows the progress of the run `child` on the page of this one."""
+    bar = ProgressBar()
+    theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[child]))
+
+    def look() -> None:
+        with _harmless("the progress"):
+            for artifact in client.read_artifacts(artifact_filter=theirs):
+                if artifact.type == "progress" and artifact.data is not None:
+                    bar.show(float(str(artifact.data)), artifact.description or "")
+
+    yield look
+
+
+def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
+    """The shots as a table, as soon as they are known."""
+    if deployment.id is None:
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "shot": shot.number,
+            "seconds": _seconds(plan, shot.number),
+            "what it shows": shot.prompt,
+            "camera": shot.camera,
+            "written by": shot.source,
+            "seeds": ", ".join(str(c.spec.seed) for c in plan.chunks if c.shot == shot.number),
+        }
+        for shot in storyboard.shots
+    ]
+    with _harmless("the storyboard"):
+        create_table_artifact(rows, key="storyboard", description="Storyboard")
+
+
+def show_video(manifest: Manifest) -> None:
+    """Link, contact sheet, joins and cost of the finished video."""
+    if deployment.id is None:
+        return
+    with _harmless("the video"):
+        store = ObjectStore(Settings.load().store)
+        cid = manifest.content_id
+        video = store.link(ObjectKey.video(cid), _LINK_LIFE)
+        create_link_artifact(
+            video, link_text="Play the video", key="video", description=manifest.address
+        )
+        create_image_artifact(
+            store.link(ObjectKey.contact(cid), _LINK_LIFE),
+            key="contact-sheet",
+            description=f"One picture of every chunk. [Play the video]({video})",
+        )
+        show_storyboard(manifest.plan, manifest.storyboard)
+        if manifest.joins:
+            create_table_artifact(_joins(manifest), key="joins", description="How the joins look")
+        create_table_artifact(_costs(manifest), key="cost", description="What each stage cost")
+
+
+def _joins(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": f"{join.frame / FPS:.2f} s",
+            "join": join.made,
+            "times the usual step": join.seam.score,
+            "colour": join.seam.colour,
+            "structure": join.seam.structure,
+            "motion": join.seam.motion,
+            "retries": join.retries,
+        }
+        for join in manifest.joins
+    ]
+
+
+def _costs(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": cost.stage,
+            "seconds": cost.seconds,
+            "memory, GB": round(cost.peak_rss_bytes / 1e9, 2),
+            "GPU memory, GB": round(cost.peak_gpu_bytes / 1e9, 2),
+        }
+        for cost in manifest.stages
+    ]
+
+
+def _seconds(plan: Plan, shot: int) -> float:
+    return round(sum(chunk.keep for chunk in plan.chunks if chunk.shot == shot) / FPS, 2)
