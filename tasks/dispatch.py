@@ -73,7 +73,9 @@ def render_on_gpu_host(brief: Brief) -> Film:
         words = f"{state.name}: {state.message or 'no reason was given'}"
         if not state.is_crashed():
             raise RenderError(f"the run on the GPU host ended as {words}")
-        logging.getLogger(__name__).warning("attempt %s on the GPU host: %s", attempt, words)
+        logging.getLogger("reelwright.dispatch").warning(
+            "attempt %s on the GPU host: %s", attempt, words
+        )
     raise RenderError(f"the run on the GPU host crashed {ATTEMPTS} times, at last with {words}")
 
 

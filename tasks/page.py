@@ -38,7 +38,7 @@ _EVERY = 1.0
 """Seconds between two updates; each costs a request."""
 _LINK_LIFE = timedelta(days=7)
 """The longest that S3's signatures allow."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("reelwright.page")
 
 
 @contextlib.contextmanager

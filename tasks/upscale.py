@@ -11,7 +11,6 @@ from pipelines.progress import Progress
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import SegmentRecord
 from pipelines.schema.plan import Plan, PlannedChunk
-from pipelines.upscaling.video import SegmentSource, upscale_segment
 from tasks import models
 from tasks.knobs import STAGE
 from tasks.progress import report
@@ -21,6 +20,8 @@ from tasks.room import LocalClip, Room
 @task(name="upscale", task_run_name="upscale-{chunk.number}", **STAGE)
 def make_segment(plan: Plan, chunk: PlannedChunk, film: Path, room: Room) -> LocalClip:
     """The part of `film` that comes from `chunk`, enlarged, here and in the bucket."""
+    from pipelines.upscaling.video import SegmentSource, upscale_segment
+
     assert plan.upscale is not None
     digest = plan.segment_digest(chunk)
     key = ObjectKey.segment(digest)

@@ -190,6 +190,7 @@ def bare_cli(tmp_path: Path) -> Cli:
         | {
             "REELWRIGHT_DATA_DIR": str(tmp_path / "data"),
             "REELWRIGHT_DEVICE": "cpu",
+            "OMP_NUM_THREADS": "1",
             "PYTHONUTF8": "1",
         }
     )

@@ -65,7 +65,7 @@ def test_an_unknown_model_set_is_bad_input(bare_cli: Cli, args: list[str]) -> No
     assert (result.code, "demo, studio" in result.err) == (2, True)
 
 
-@pytest.mark.parametrize("text", ["สุนัขจิ้งจอก 🦊", "'; rm -rf \n </s>"], ids=["thai", "shell"])
+@pytest.mark.parametrize("text", ["สุนัขจิ้งจอก 🦊 '; rm -rf \n </s>"])
 def test_odd_characters_pass_through_the_command_line(cli: Cli, text: str) -> None:
     result = cli("make", text, *QUICK, "--json")
     assert result.code == 0, result.err
@@ -93,6 +93,7 @@ def test_json_is_the_manifest_and_nothing_else(
         store.get_file(item, tmp_path / "object")  # raises on another sha256
 
 
+@pytest.mark.slow
 def test_a_person_is_told_where_everything_lies(cli: Cli) -> None:
     result = cli("make", "a red fox", *QUICK)
     assert "video     s3://" in result.out

@@ -23,7 +23,7 @@ STAGES = {
     "chunk 2": "progress: chunks 1/3",
     "stitch": "progress: stitch 0/1",
     "upscale": "progress: upscale 20/48",
-    "upload": "progress: upload 0/2",
+    "upload": "progress: upload 0/3",
 }
 
 
@@ -82,7 +82,7 @@ def finish(cli: Cli, before: int, *brief: str) -> None:
     assert list((cli.data / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("stage", [slow("starting"), "chunk 2", slow("upscale")])
+@pytest.mark.parametrize("stage", [slow("starting"), slow("chunk 2"), slow("upscale")])
 def test_a_killed_run_is_finished_by_the_next(started_cli: Cli, stage: str) -> None:
     """With servers of its own, which die with it."""
     brief = (*BRIEF, "--no-enhance")

@@ -17,6 +17,7 @@ from pipelines.schema.manifest import Manifest
 from pipelines.training.sight import see
 from pipelines.training.world import Scene
 from tasks.models import free_models
+from tests.conftest import slow
 from tests.meaning import check_agree, check_moves_on, check_shows, frames_of
 
 Run = Callable[..., Manifest]
@@ -57,7 +58,7 @@ PROMPTS = {
 }
 
 
-@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("prompt", [RED, *(slow(text) for text in PROMPTS if text != RED)])
 def test_what_the_writer_adds_does_not_change_the_subject(
     run: Run, store: ObjectStore, tmp_path: Path, prompt: str
 ) -> None:

@@ -148,6 +148,71 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def up(
+    parts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="Only this part, repeatable: store, database, server, studio, rtx-5090. What is "
+            "left out runs elsewhere and is named by its setting.",
+        ),
+    ] = None,
+    cold: Annotated[bool, typer.Option(help="A new process for each run on the GPU.")] = False,
+) -> None:
+    """Run the whole studio on this machine until Ctrl-C."""
+    from infra.apps.studio.up import PARTS
+    from infra.apps.studio.up import up as start
+
+    for part in parts or ():
+        if part not in PARTS:
+            raise BriefError(f"--with {part!r} is unknown; choose of {', '.join(PARTS)}")
+    start(Settings.load(), parts or PARTS, cold=cold)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show pools, queues, the run on the GPU and the last errors."""
+    _adopt_studio()
+    from infra.apps.studio.status import status as look
+
+    found = look(Settings.load())
+    sys.stdout.write((found.as_json() if as_json else plain(found.as_text())) + "\n")
+
+
+@app.command()
+def deploy() -> None:
+    """Bring the Prefect server to what this version needs: pools, limits, deployments."""
+    _adopt_studio()
+    from infra.apps.studio.deploy import deploy as bring
+
+    sys.stdout.write("\n".join(bring()) + "\n")
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Argument(help="studio or rtx-5090")],
+    cold: Annotated[bool, typer.Option(help="A new process for each run.")] = False,
+    limit: Annotated[int, typer.Option(help="Runs at once in the studio pool.")] = 2,
+) -> None:
+    """Serve a pool until SIGTERM or Ctrl-C."""
+    from infra.apps.worker.main import GPU_POOL, STUDIO_POOL, serve
+
+    if pool not in (GPU_POOL, STUDIO_POOL):
+        raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
+    _adopt_studio()
+    serve(pool, cold=cold, limit=limit)
+
+
+def _adopt_studio() -> None:
+    """Reach the studio of this machine, unless the environment names another."""
+    from infra.apps.studio import environment
+
+    environment.adopt(Settings.load())
+
+
 def _model_set(name: str) -> str:
     if name not in MODEL_SETS:
         raise BriefError(f"model set {name!r} is unknown; choose one of {', '.join(MODEL_SETS)}")
@@ -170,3 +235,7 @@ def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
 def main() -> None:
     """Entry point of the command `reelwright`."""
     run_guarded(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,16 +2,24 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
+import yaml
 from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.exceptions import (
+    ObjectAlreadyExists,
+    ObjectNotFound,
+    PrefectHTTPStatusError,
+)
 
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError
@@ -25,16 +33,23 @@ _PENDING_LIMIT = timedelta(minutes=10)
 
 
 def deploy() -> list[str]:
-    """Bring the server that PREFECT_API_URL names to what this version needs. Returns what it has.
+    """Bring the server that PREFECT_API_URL names to what this version needs.
 
-    Raises ServerError with Prefect's own words.
+    Returns the deployments. Raises ServerError with Prefect's own words.
     """
-    with get_client(sync_client=True) as client:
+    with _errors(), get_client(sync_client=True) as client:
         _pool(client, STUDIO_POOL, "Flows that wait and publish; no GPU.", None)
         _pool(client, GPU_POOL, "One run at a time on the GPU host.", 1)
         _automations()
-        _deployments()
-        return [f"{d.name}" for d in client.read_deployments()]
+        return _deployments()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(f"the Prefect server refuses the deployments: {error}") from error
 
 
 def _pool(client: SyncPrefectClient, name: str, description: str, limit: int | None) -> None:
@@ -122,7 +137,7 @@ def _automations() -> None:
             automation.update()
 
 
-def _deployments() -> None:
+def _deployments() -> list[str]:
     argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(
         [*argv, "--prefect-file", str(FILE)],
@@ -135,3 +150,7 @@ def _deployments() -> None:
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
         raise ServerError(f"Prefect refuses {FILE.name}: {' / '.join(words[-3:])}")
+    wanted = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    return [
+        f"{item['entrypoint'].split('.')[1].replace('_', '-')}/{item['name']}" for item in wanted
+    ]

@@ -31,23 +31,23 @@ class Service:
     start: Callable[[], Startable]
     where: str
     running: Startable | None = None
-    restarts: int = 0
     _began: float = 0.0
     _delay: float = _SHORTEST
     _next: float = field(default=0.0)
 
-    def begin(self) -> None:
+    def begin(self) -> Startable:
         """Start it, without waiting until it is ready."""
         self._began = time.monotonic()
         self.running = self.start()
+        return self.running
 
-    def look(self, say: Callable[[str], None]) -> None:
-        """Start it again if it has ended and its time has come."""
+    def look(self, say: Callable[[str], None]) -> bool:
+        """Start it again if it has ended and its time has come. Returns whether it did."""
         now = time.monotonic()
         if self.running is not None:
             code = self.running.server.ended()
             if code is None:
-                return
+                return False
             self.running = None
             self._delay = (
                 _SHORTEST if now - self._began > _STEADY else min(2 * self._delay, _LONGEST)
@@ -55,8 +55,9 @@ class Service:
             self._next = now + self._delay
             say(f"{self.name} ended with code {code}; starting again in {self._delay:g} s")
         elif now >= self._next:
-            self.restarts += 1
             self.begin()
+            return True
+        return False
 
     def end(self) -> None:
         """Stop it, if it runs."""

@@ -72,7 +72,7 @@ def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control_listener.stop()
-        APILogHandler.flush()  # type: ignore[call-arg]
+        APILogHandler().flush()
         os.environ.clear()
         os.environ.update(before)
         sys.path[:] = path

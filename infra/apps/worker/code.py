@@ -6,6 +6,16 @@ from pathlib import Path
 from pipelines.schema.plan import digest_of
 
 _ROOT = Path(__file__).parents[3]
+_LAZY = {
+    "torch": (),
+    "spandrel": (),
+    "diffusers": (
+        *("WanPipeline", "WanImageToVideoPipeline", "WanVACEPipeline"),
+        *("AutoencoderKLWan", "WanTransformer3DModel", "UniPCMultistepScheduler"),
+    ),
+    "transformers": ("UMT5EncoderModel", "AutoTokenizer"),
+}
+"""Libraries that the stages load when they need them; these two even only name by name."""
 _ROOMS = ("flows", "tasks", "pipelines", "infra")
 
 
@@ -31,5 +41,7 @@ def import_everything() -> None:
             if "training" in parts or path.name.startswith("_"):
                 continue
             importlib.import_module(".".join(parts))
-    importlib.import_module("torch")
-    importlib.import_module("diffusers")
+    for module, names in _LAZY.items():
+        loaded = importlib.import_module(module)
+        for name in names:
+            getattr(loaded, name)

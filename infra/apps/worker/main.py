@@ -34,6 +34,7 @@ def serve(pool: str, *, cold: bool, limit: int) -> None:
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS)
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", _RETRIES)
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "reelwright")
     os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
     folder = make_directory(settings.paths.data_dir / "workers")
 

@@ -75,6 +75,7 @@ class WarmChild:
         self._process: anyio.abc.Process | None = None
         self._lines: Any = None
         self._key = ""
+        self._shared: dict[str, str | None] = {}
         self._first_rss = 0
         self._used = time.monotonic()
         self._busy = anyio.Lock()
@@ -128,9 +129,11 @@ class WarmChild:
         if self._process and self._process.returncode is not None:
             await self._retire("it ended")
         if self._process and key != self._key:
-            await self._retire("code or environment changed")
+            changed = {k for k in {*shared, *self._shared} if shared.get(k) != self._shared.get(k)}
+            what = ", ".join(sorted(changed)) or "the code"
+            await self._retire(f"{what} changed")
         if self._process is None:
-            self._key, self._first_rss = key, 0
+            self._key, self._shared, self._first_rss = key, shared, 0
             self._process = await anyio.open_process(
                 processes.guarded([sys.executable, "-m", "infra.apps.worker.child"]),
                 stdin=subprocess.PIPE,

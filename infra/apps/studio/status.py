@@ -1,0 +1,130 @@
+"""`reelwright status`: pools, queues, the run on the GPU, the last errors."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
+
+from infra.adapters.settings import Settings
+from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
+from pipelines.errors import ServerError
+
+_ERRORS = 5
+_AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
+
+
+@dataclass
+class Run:
+    """One flow run in few words."""
+
+    name: str
+    state: str
+    message: str = ""
+    progress: str = ""
+
+
+@dataclass
+class Pool:
+    """A pool and what waits in it."""
+
+    name: str
+    workers: list[str]
+    waiting: int
+    at_work: list[Run]
+
+
+@dataclass
+class Status:
+    """The studio at this moment."""
+
+    processes: dict[str, bool] = field(default_factory=dict)
+    pools: list[Pool] = field(default_factory=list)
+    errors: list[Run] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    def as_text(self) -> str:
+        """For a person."""
+        lines = [f"{name:<17} {'runs' if up else 'ENDED'}" for name, up in self.processes.items()]
+        for pool in self.pools:
+            workers = ", ".join(pool.workers) or "NO WORKER"
+            lines.append(f"pool {pool.name:<12} {workers}; {pool.waiting} waiting")
+            lines += [f"  {run.name}: {run.state} {run.progress}".rstrip() for run in pool.at_work]
+        lines.append("last errors" if self.errors else "no errors")
+        lines += [f"  {run.name}: {run.state}: {run.message}" for run in self.errors]
+        return "\n".join(lines)
+
+
+def status(settings: Settings) -> Status:
+    """Ask the server that PREFECT_API_URL names. Raises ServerError if it does not answer."""
+    try:
+        with get_client(sync_client=True) as client:
+            return Status(
+                processes=_processes(settings),
+                pools=[_pool(client, name) for name in (STUDIO_POOL, GPU_POOL)],
+                errors=[
+                    _run(run)
+                    for run in client.read_flow_runs(
+                        flow_run_filter=_in(StateType.FAILED, StateType.CRASHED),
+                        sort=FlowRunSort.END_TIME_DESC,
+                        limit=_ERRORS,
+                    )
+                ],
+            )
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(
+            f"the Prefect server does not answer ({error}); is the studio up? see: reelwright up"
+        ) from error
+
+
+def _pool(client: SyncPrefectClient, name: str) -> Pool:
+    here = WorkPoolFilter(name=WorkPoolFilterName(any_=[name]))
+    busy = client.read_flow_runs(flow_run_filter=_in(*_AT_WORK), work_pool_filter=here, limit=200)
+    waiting = client.read_flow_runs(
+        flow_run_filter=_in(StateType.SCHEDULED), work_pool_filter=here, limit=200
+    )
+    due = [run for run in waiting if not run.auto_scheduled]
+    workers = client.read_workers_for_work_pool(name)
+    online = [worker.name for worker in workers if worker.status == "ONLINE"]
+    return Pool(name, online, len(due), [_run(run, _progress(client, run)) for run in busy])
+
+
+def _progress(client: SyncPrefectClient, run: FlowRun) -> str:
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    for artifact in client.read_artifacts(artifact_filter=mine):
+        if artifact.type == "progress":
+            return f"{float(str(artifact.data)):.0f} % {artifact.description or ''}".strip()
+    return ""
+
+
+def _run(run: FlowRun, progress: str = "") -> Run:
+    state = run.state
+    words = (state.message or "") if state else ""
+    return Run(run.name, state.name or "" if state else "", words.split("\n")[0], progress)
+
+
+def _in(*types: StateType) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
+
+
+def _processes(settings: Settings) -> dict[str, bool]:
+    try:
+        text = (settings.paths.data_dir / "studio" / "running.json").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {name: Path(f"/proc/{pid}").exists() for name, pid in json.loads(text).items()}

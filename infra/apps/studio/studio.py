@@ -1,0 +1,219 @@
+"""The studio's services in the order in which they need each other."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+
+from infra.adapters.disk import make_directory, write_atomic
+from infra.adapters.embedded import EmbeddedServer
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.postgres import PostgresServer
+from infra.adapters.prefect_server import PrefectServer
+from infra.adapters.seaweed import SeaweedServer
+from infra.adapters.settings import Settings
+from infra.apps.console import say
+from infra.apps.studio import environment
+from infra.apps.studio.supervisor import Service, Startable
+from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
+from pipelines.errors import ServerError, SettingsError
+
+PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL)
+_LOOK_EVERY = 0.5
+_WORKER_GRACE = 8.0
+
+
+class Worker:
+    """`reelwright worker` as a service."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], log: Path) -> None:
+        self.server = EmbeddedServer(
+            argv[0],
+            [sys.executable, "-m", "infra.apps.cli", "worker", *argv],
+            env,
+            log,
+            log.parent,
+        )
+
+    def wait(self) -> None:
+        """A worker waits for its server by itself."""
+
+    def stop(self) -> None:
+        self.server.stop(_WORKER_GRACE)
+
+
+class Studio:
+    """Starts the parts, watches them, ends them in the opposite order."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, parts: Collection[str], *, cold: bool
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._parts = parts
+        self._cold = cold
+        self._services: list[Service] = []
+        self._known = environment.read(settings)
+
+    def run(self, stopped: threading.Event) -> None:
+        """Until `stopped`. Raises SettingsError or ServerError if the parts cannot start."""
+        began = time.monotonic()
+        try:
+            self._start_servers()
+            if not stopped.is_set() and "server" in self._parts:
+                self._deploy()
+            if not stopped.is_set():
+                self._start_workers()
+                self._note_processes()
+                sys.stdout.write(self._table())
+                sys.stdout.flush()
+                say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C stops it")
+            while not stopped.wait(_LOOK_EVERY):
+                begun = [service.name for service in self._services if service.look(say)]
+                if begun:
+                    self._note_processes()
+        finally:
+            say("stopping")
+            for service in reversed(self._services):
+                service.end()
+            (self._folder / "running.json").unlink(missing_ok=True)
+
+    def _start_servers(self) -> None:
+        """All of them at once; each is waited for when it is needed."""
+        variables = self._from_elsewhere()
+        ports = self._settings.studio
+        store = database = server = None
+        if "store" in self._parts:
+            _check_free(ports.s3_port, "REELWRIGHT_STUDIO_S3_PORT")
+        if "server" in self._parts:
+            _check_free(ports.prefect_port, "REELWRIGHT_STUDIO_PREFECT_PORT")
+        if "store" in self._parts:
+            folder = self._settings.paths.data_dir / "store"
+            store = self._begin(
+                "store",
+                partial(SeaweedServer, folder, port=ports.s3_port),
+                f"127.0.0.1:{ports.s3_port}",
+            )
+        if "database" in self._parts:
+            start = partial(PostgresServer, self._folder / "postgres")
+            database = self._begin("database", start, "a socket in the data directory")
+        if "server" in self._parts:
+            if isinstance(database, PostgresServer):
+                database.wait()
+                variables["PREFECT_API_DATABASE_CONNECTION_URL"] = database.url
+            variables |= self._server_variables()
+            start_server = partial(
+                PrefectServer,
+                self._folder / "prefect",
+                port=ports.prefect_port,
+                settings=self._server_settings(variables),
+            )
+            address = f"http://127.0.0.1:{ports.prefect_port}"
+            server = self._begin("server", start_server, address)
+        if isinstance(store, SeaweedServer):
+            store.wait()
+            variables |= _store_variables(store)
+        environment.write(self._settings, variables)
+        os.environ.update(variables)
+        ObjectStore(Settings.load().store).ensure_bucket()
+        if server:
+            server.wait()
+
+    def _from_elsewhere(self) -> dict[str, str]:
+        """What the parts that are left out must be named by. Raises SettingsError."""
+        needed = {
+            "store": ("REELWRIGHT_S3_ENDPOINT", "REELWRIGHT_S3_ACCESS_KEY"),
+            "database": ("PREFECT_API_DATABASE_CONNECTION_URL",) if "server" in self._parts else (),
+            "server": ("PREFECT_API_URL",),
+        }
+        for part, names in needed.items():
+            for name in names:
+                if part not in self._parts and not os.environ.get(name):
+                    raise SettingsError(
+                        f"the part {part} is left out, so {name} must say where it is; set it or "
+                        f"add --with {part}"
+                    )
+        wanted = ("REELWRIGHT_S3_", "PREFECT_API_")
+        return {name: value for name, value in os.environ.items() if name.startswith(wanted)}
+
+    def _server_variables(self) -> dict[str, str]:
+        return {
+            "PREFECT_API_URL": f"http://127.0.0.1:{self._settings.studio.prefect_port}/api",
+            "PREFECT_API_AUTH_STRING": environment.password_of(os.environ | self._known),
+        }
+
+    def _server_settings(self, variables: dict[str, str]) -> dict[str, str]:
+        page = f"http://127.0.0.1:{self._settings.studio.prefect_port}"
+        name = "PREFECT_API_DATABASE_CONNECTION_URL"
+        return {
+            name: variables[name],
+            "PREFECT_SERVER_API_AUTH_STRING": variables["PREFECT_API_AUTH_STRING"],
+            "PREFECT_SERVER_UI_API_URL": f"{page}/api",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "5",
+        }
+
+    def _worker_env(self) -> dict[str, str]:
+        home = make_directory(self._folder / "client")
+        return dict(os.environ) | {"PREFECT_HOME": str(home)}
+
+    def _start_workers(self) -> None:
+        logs = make_directory(self._folder / "logs")
+        cold = ["--cold"] if self._cold else []
+        limit = ["--limit", str(self._settings.studio.briefs)]
+        for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, limit)):
+            if pool in self._parts:
+                argv, log = [pool, *options], logs / f"{pool}.log"
+                start = partial(Worker, argv, self._worker_env(), log)
+                self._begin(pool, start, f"worker; log: {log}")
+
+    def _deploy(self) -> None:
+        """In a process of its own: this one stays small."""
+        argv = [sys.executable, "-m", "infra.apps.cli", "deploy"]
+        done = subprocess.run(
+            argv, env=self._worker_env(), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ServerError(done.stderr.strip() or "the deployments could not be made")
+
+    def _begin(self, name: str, start: Callable[[], Startable], where: str) -> Startable:
+        service = Service(name, start, where)
+        self._services.append(service)
+        return service.begin()
+
+    def _note_processes(self) -> None:
+        pids = {s.name: s.running.server.pid for s in self._services if s.running}
+        write_atomic(self._folder / "running.json", json.dumps(pids).encode())
+
+    def _table(self) -> str:
+        rows = [(service.name, service.where) for service in self._services]
+        rows.append(("passwords", str(environment.path_of(self._settings))))
+        return "".join(f"{name:<10} {where}\n" for name, where in rows)
+
+
+def _store_variables(store: SeaweedServer) -> dict[str, str]:
+    return {
+        "REELWRIGHT_S3_ENDPOINT": store.endpoint,
+        "REELWRIGHT_S3_ACCESS_KEY": store.credentials.access_key,
+        "REELWRIGHT_S3_SECRET_KEY": store.credentials.secret_key,
+        "REELWRIGHT_S3_SECURE": "false",
+    }
+
+
+def _check_free(port: int, variable: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SettingsError(
+                f"the port {port} is taken by another program ({error.strerror}); "
+                f"set {variable} to a free one"
+            ) from error

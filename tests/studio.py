@@ -1,0 +1,212 @@
+"""`reelwright up` under test: started as an operator would, talked to as an editor would."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
+from prefect.states import Cancelling
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import Manifest
+from tests.conftest import Cli
+
+PATIENCE = 300.0
+"""Seconds after which a test gives up waiting; nothing is asserted about speed."""
+
+
+def wait_for(what: str, found: Callable[[], Any]) -> Any:
+    """The first true value of `found`."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        value = found()
+        if value:
+            return value
+        time.sleep(0.3)
+    raise AssertionError(f"waited {PATIENCE:g} s for {what}")
+
+
+@dataclass
+class Studio:
+    """A studio that runs, and its editor."""
+
+    cli: Cli
+    process: subprocess.Popen[str]
+    variables: dict[str, str]
+
+    @contextmanager
+    def client(self) -> Iterator[SyncPrefectClient]:
+        with (
+            temporary_settings(
+                {
+                    PREFECT_API_URL: self.variables["PREFECT_API_URL"],
+                    PREFECT_API_AUTH_STRING: self.variables["PREFECT_API_AUTH_STRING"],
+                    PREFECT_CLIENT_MAX_RETRIES: 7,
+                }
+            ),
+            get_client(sync_client=True) as client,
+        ):
+            yield client
+
+    def start(self, deployment: str = "produce-content/normal", **brief: Any) -> UUID:
+        """What the form's button does."""
+        with self.client() as client:
+            found = client.read_deployment_by_name(deployment)
+            run = client.create_flow_run_from_deployment(found.id, parameters={"brief": brief})
+            return run.id
+
+    def look(self, run: UUID) -> FlowRun:
+        with self.client() as client:
+            return client.read_flow_run(run)
+
+    def finish(self, run: UUID) -> FlowRun:
+        """The run when it has ended for good: a crash that is mended is not the end."""
+
+        def ended() -> FlowRun | None:
+            found = self.look(run)
+            final = found.state and found.state.is_final()
+            crashed = found.state and found.state.is_crashed() and found.run_count < 3
+            return found if final and not crashed else None
+
+        result = wait_for(f"the end of {run}", ended)
+        assert isinstance(result, FlowRun)
+        return result
+
+    def cancel(self, run: UUID) -> None:
+        with self.client() as client:
+            client.set_flow_run_state(run, Cancelling())
+
+    def children(self, run: UUID) -> list[FlowRun]:
+        with self.client() as client:
+            return client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(
+                    parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run])
+                ),
+            )
+
+    def artifacts(self, run: UUID) -> dict[str, Artifact]:
+        theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        with self.client() as client:
+            return {str(item.key): item for item in client.read_artifacts(artifact_filter=theirs)}
+
+    def progress(self, run: UUID) -> str:
+        """The words beside the bar on the run's page."""
+        bar = self.artifacts(run).get("progress")
+        return (bar.description or "") if bar else ""
+
+    def wait_until(self, run: UUID, words: str) -> None:
+        """Until the GPU host's page says `words`."""
+
+        def seen() -> bool:
+            return any(words in self.progress(child.id) for child in self.children(run))
+
+        wait_for(f"{words!r} on the page", seen)
+
+    @property
+    def store(self) -> ObjectStore:
+        return ObjectStore(
+            StoreSettings(
+                endpoint=self.variables["REELWRIGHT_S3_ENDPOINT"],
+                access_key=self.variables["REELWRIGHT_S3_ACCESS_KEY"],
+                secret_key=self.variables["REELWRIGHT_S3_SECRET_KEY"],  # type: ignore[arg-type]
+            )
+        )
+
+    def manifests(self) -> list[Manifest]:
+        """Of everything that is published, each proven against the bucket."""
+        store, found = self.store, []
+        for key in store.list_keys("videos/"):
+            if not key.endswith("manifest.json"):
+                continue
+            data = store.get_bytes(ObjectKey(key))
+            assert data is not None
+            manifest = Manifest.model_validate_json(data)
+            for item in manifest.objects:
+                assert store.head(item.key) == item
+            found.append(manifest)
+        return found
+
+    def pid_of(self, part: str) -> int:
+        path = self.cli.data / "studio" / "running.json"
+        return int(json.loads(path.read_text())[part])
+
+    def children_of(self, part: str) -> list[int]:
+        """Processes that a part started, such as the warm child of the GPU worker."""
+        return descendants(self.pid_of(part))
+
+    def worker_log(self, pool: str) -> str:
+        return (self.cli.data / "studio" / "logs" / f"{pool}.log").read_text(errors="replace")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
+        """End it as an operator would. Returns what it said."""
+        self.process.send_signal(how)
+        _, errors = self.process.communicate(timeout=60)
+        return errors
+
+
+def start_studio(cli: Cli, *options: str) -> Studio:
+    """Start it and wait until it says that it is ready."""
+    process = cli.start("up", *options)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("passwords"):
+            break
+    else:
+        assert process.stderr is not None
+        raise AssertionError(f"no studio: {process.stderr.read()}")
+    path = Path(lines[-1].split()[-1])
+    pairs = (line.partition("=") for line in path.read_text().splitlines())
+    return Studio(cli, process, {name: value for name, _, value in pairs})
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    except OSError:
+        pass  # it ended while we looked
+    return found
+
+
+def processes_of(data: Path) -> list[str]:
+    """Commands of all living processes whose environment or arguments name `data`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            text = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if str(data).encode() in text and state != "Z":
+            found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found

@@ -1,0 +1,85 @@
+"""The deployment files say what the code can do."""
+
+import importlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.utilities.callables import parameter_schema
+
+from tests.conftest import REPOSITORY
+
+DEPLOY = REPOSITORY / "infra" / "deploy"
+PREFECT = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("deployment", PREFECT["deployments"], ids=lambda d: d["name"])
+def test_an_entry_point_is_a_flow_with_a_form(deployment: dict[str, Any]) -> None:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    flow = getattr(importlib.import_module(module), name)
+    assert isinstance(flow, Flow)
+    schema = parameter_schema(flow)
+    for parameter in schema.properties.values():
+        assert parameter["title"]
+    text = str(schema.model_dump())
+    assert "Property is type None" not in text
+    assert deployment["work_pool"]["name"] in {"studio", "rtx-5090"}
+    assert deployment["tags"]
+    assert len(deployment["description"]) > 60
+
+
+def test_a_brief_in_the_form_has_labels_help_and_defaults() -> None:
+    from flows.produce_content import produce_content
+
+    schema = parameter_schema(produce_content).model_dump()
+    brief = schema["definitions"]["Brief"]
+    for name, field in brief["properties"].items():
+        assert field.get("description"), name
+    assert brief["required"] == ["prompt"]
+
+
+def test_queues_of_the_deployments_are_those_of_the_code() -> None:
+    from tasks.dispatch import QUEUES
+
+    used = {item["work_pool"]["work_queue_name"] for item in PREFECT["deployments"]}
+    assert used == set(QUEUES)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_a_unit_is_valid(unit: Path, tmp_path: Path) -> None:
+    """With a program and a user that exist here in place of the host's."""
+    text = unit.read_text().replace("/opt/reelwright/.venv/bin/reelwright", "/bin/true")
+    text = re.sub(r"^(User|Group|WorkingDirectory)=.*$", "", text, flags=re.MULTILINE)
+    copy = tmp_path / unit.name
+    copy.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert unit.stem not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("service", COMPOSE["services"])
+def test_a_container_is_pinned_checked_and_unprivileged(service: str) -> None:
+    found = COMPOSE["services"][service]
+    assert ":?" in found["image"] or re.search(r":\d", found["image"])
+    assert found["healthcheck"]["test"]
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    for name in re.findall(r"\$\{(\w*(?:PASSWORD|KEY|AUTH)\w*)([^}]*)\}", text):
+        assert name[1].startswith(":?"), name
+    for line in (DEPLOY / "example.env").read_text().splitlines():
+        if not line.startswith("#"):
+            assert line.partition("=")[2] in {"", "studio:"}

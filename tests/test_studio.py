@@ -1,0 +1,166 @@
+"""The whole studio on one machine, as its operator and its editors meet it."""
+
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.adapters.embedded import free_ports
+from pipelines.schema.manifest import Manifest
+from tests.conftest import Cli
+from tests.studio import Studio, processes_of, start_studio, wait_for
+
+pytestmark = pytest.mark.xdist_group("studio")
+
+RED = "a red ball moves to the right over a dark blue background"
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory, demo_models: Path) -> Cli:
+    """The command, with an empty data directory and ports of its own."""
+    prefect, s3 = free_ports(2)
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return Cli(
+        env
+        | {
+            "REELWRIGHT_DATA_DIR": str(tmp_path_factory.mktemp("studio")),
+            "REELWRIGHT_MODELS_DIR": str(demo_models),
+            "REELWRIGHT_STUDIO_PREFECT_PORT": str(prefect),
+            "REELWRIGHT_STUDIO_S3_PORT": str(s3),
+            "REELWRIGHT_DEVICE": "cpu",
+            "PYTHONUTF8": "1",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def studio(operator: Cli) -> Iterator[Studio]:
+    running = start_studio(operator)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def published(studio: Studio, words: str) -> list[Manifest]:
+    return [item for item in studio.manifests() if item.brief.prompt == words]
+
+
+def test_a_brief_from_the_form_ends_as_a_published_video(studio: Studio) -> None:
+    run = studio.start(prompt=RED, seconds=4, upscale=2, joins="continue")
+    found = studio.finish(run)
+    assert found.state is not None
+    assert found.state.is_completed(), found.state.message
+    (manifest,) = published(studio, RED)
+    assert manifest.clip.frames == 64
+    (child,) = studio.children(run)
+    assert child.work_queue_name == "normal"
+    page, gpu_page = studio.artifacts(run), studio.artifacts(child.id)
+    assert {"progress", "storyboard", "contact-sheet", "video", "joins", "cost"} <= set(page)
+    assert {"progress", "storyboard"} <= set(gpu_page)
+    assert manifest.address in (page["video"].description or "")
+
+
+def test_the_models_stay_between_runs(studio: Studio) -> None:
+    for number in (1, 2):
+        found = studio.finish(studio.start(prompt=f"{RED} {number}", seconds=1, upscale=2))
+        assert found.state is not None
+        assert found.state.is_completed(), found.state.message
+    log = studio.worker_log("rtx-5090")
+    assert log.count("loading Reelwright Tiny Wan") == 1
+    assert log.count("loading realesr-animevideov3") == 1
+
+
+def test_a_cancel_reaches_the_gpu_and_the_next_brief_has_it(studio: Studio) -> None:
+    run = studio.start(prompt="a green square moves up", seconds=8, upscale=4)
+    studio.wait_until(run, "chunk 2 of 4")
+    studio.cancel(run)
+    found = studio.finish(run)
+    assert found.state is not None
+    assert found.state.is_cancelled()
+    (child,) = studio.children(run)
+    ended = studio.finish(child.id)
+    assert ended.state is not None
+    assert ended.state.is_cancelled()
+    assert not published(studio, "a green square moves up")
+    following = studio.finish(studio.start(prompt="a blue square moves up", seconds=1))
+    assert following.state is not None
+    assert following.state.is_completed(), following.state.message
+
+
+def test_a_bad_brief_is_refused_when_the_form_is_sent(studio: Studio) -> None:
+    with pytest.raises(Exception, match=r"seconds|422|409"):
+        studio.start(prompt=RED, seconds=-1)
+
+
+@pytest.mark.parametrize("part", ["child", "rtx-5090", "studio", "server", "database", "store"])
+def test_a_killed_part_costs_no_work(studio: Studio, part: str) -> None:
+    """Killed in its second chunk, the brief is finished by itself, and published once."""
+    words = f"an orange triangle moves down, take {part}"
+    run = studio.start(prompt=words, seconds=6, upscale=2)
+    studio.wait_until(run, "chunk 2 of 3")
+    pids = studio.children_of("rtx-5090") if part == "child" else [studio.pid_of(part)]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    found = studio.finish(run)
+    assert found.state is not None
+    assert found.state.is_completed(), found.state.message
+    (manifest,) = published(studio, words)
+    assert manifest.clip.frames == 96
+    assert manifest.run.chunks_reused >= 1
+
+
+def test_status_tells_parts_pools_and_errors(studio: Studio) -> None:
+    result = studio.cli("status")
+    assert result.code == 0, result.err
+    assert "pool rtx-5090" in result.out
+    assert "rtx-5090-" in result.out  # its worker
+    assert "ENDED" not in result.out
+
+
+def test_a_second_start_is_refused_with_a_reason(studio: Studio) -> None:
+    result = studio.cli("up")
+    assert result.code == 1
+    assert "runs already" in result.err
+
+
+def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None:
+    path = studio.cli.data / "studio" / "studio.env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    import httpx
+
+    answer = httpx.post(f"{studio.variables['PREFECT_API_URL']}/flow_runs/filter", json={})
+    assert answer.status_code == 401
+
+
+def test_nothing_listens_beyond_this_machine(studio: Studio) -> None:
+    ports = [studio.variables["REELWRIGHT_S3_ENDPOINT"].split(":")[1]]
+    ports.append(studio.variables["PREFECT_API_URL"].split(":")[2].split("/")[0])
+    outside = socket.gethostbyname(socket.gethostname())
+    for port in ports:
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            reached = probe.connect_ex((outside, int(port))) == 0
+        assert not reached or outside.startswith("127.")
+
+
+def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(
+    operator: Cli, studio: Studio
+) -> None:
+    """The last of these tests: it ends the studio of the others."""
+    before = {manifest.content_id for manifest in studio.manifests()}
+    said = studio.stop(signal.SIGINT)
+    assert studio.process.returncode == 0, said
+    wait_for("all processes to end", lambda: not processes_of(operator.data))
+    again = start_studio(operator)
+    try:
+        assert {manifest.content_id for manifest in again.manifests()} == before
+        found = again.finish(again.start(prompt="a white circle moves left", seconds=1))
+        assert found.state is not None
+        assert found.state.is_completed(), found.state.message
+    finally:
+        again.stop()
+    wait_for("all processes to end", lambda: not processes_of(operator.data))
