@@ -10,7 +10,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo test test-slow bench scorecard train lint clean
+.PHONY: demo test test-slow test-faults bench scorecard train lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
@@ -18,10 +18,14 @@ demo: $(VENV)/.demo
 	$(BIN)/reelwright make "$$PROMPT" --seconds 6 --upscale 4 --joins continue --out out/demo.mp4
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+
+# An hour and more: every part is killed, and stopped for a minute, at every stage.
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m faults tests/test_faults.py
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench

@@ -30,7 +30,7 @@ from pipelines.schema.manifest import Manifest
 from pipelines.schema.plan import Plan
 from pipelines.schema.presets import FPS
 from pipelines.schema.storyboard import Storyboard
-from tasks.progress import listening
+from tasks.progress import ProgressLog, listening
 
 _SHARES = {"enhance": 5, "encode": 5, "chunks": 65, "stitch": 2, "upscale": 20, "upload": 3}
 """Per cent of a run, roughly: the bar shall move, the words beside it are exact."""
@@ -85,7 +85,7 @@ def run_page() -> Iterator[None]:
     if deployment.id is None:
         yield
         return
-    with listening(ProgressBar()):
+    with listening(ProgressBar()), listening(ProgressLog()):
         yield
 
 

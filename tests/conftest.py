@@ -17,6 +17,7 @@ for name in [name for name in os.environ if name.startswith(("REELWRIGHT_", "PRE
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"  # the workers share the cores; spinning threads would fight
 
+from infra.adapters.embedded import free_ports  # noqa: E402
 from infra.adapters.object_store import ObjectStore  # noqa: E402
 from infra.adapters.prefect_server import PrefectServer  # noqa: E402
 from infra.adapters.seaweed import SeaweedServer  # noqa: E402
@@ -251,3 +252,22 @@ def in_process(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., objec
             return produce_content(Brief.model_validate(values))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory, demo_models: Path) -> Cli:
+    """The command for `up`, with an empty data directory and ports of its own."""
+    prefect, s3 = free_ports(2)
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return Cli(
+        env
+        | {
+            "REELWRIGHT_DATA_DIR": str(tmp_path_factory.mktemp("studio")),
+            "REELWRIGHT_MODELS_DIR": str(demo_models),
+            "REELWRIGHT_STUDIO_PREFECT_PORT": str(prefect),
+            "REELWRIGHT_STUDIO_S3_PORT": str(s3),
+            "REELWRIGHT_DEVICE": "cpu",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUTF8": "1",
+        }
+    )

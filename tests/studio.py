@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -28,6 +29,7 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
+from infra.adapters.embedded import answers
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from pipelines.schema.keys import ObjectKey
@@ -73,23 +75,31 @@ class Studio:
 
     def start(self, deployment: str = "produce-content/normal", **brief: Any) -> UUID:
         """What the form's button does."""
+        self.wait_for_server()
         with self.client() as client:
             found = client.read_deployment_by_name(deployment)
             run = client.create_flow_run_from_deployment(found.id, parameters={"brief": brief})
             return run.id
 
-    def look(self, run: UUID) -> FlowRun:
-        with self.client() as client:
-            return client.read_flow_run(run)
+    def look(self, run: UUID) -> FlowRun | None:
+        """The run; None while the server is away."""
+        try:
+            with self.client() as client:
+                return client.read_flow_run(run)
+        except httpx.TransportError:
+            return None
+
+    def wait_for_server(self) -> None:
+        wait_for("the server", lambda: answers(f"{self.variables['PREFECT_API_URL']}/health"))
 
     def finish(self, run: UUID) -> FlowRun:
         """The run when it has ended for good: a crash that is mended is not the end."""
 
         def ended() -> FlowRun | None:
             found = self.look(run)
-            final = found.state and found.state.is_final()
-            crashed = found.state and found.state.is_crashed() and found.run_count < 3
-            return found if final and not crashed else None
+            if found is None or found.state is None or not found.state.is_final():
+                return None
+            return None if found.state.is_crashed() and found.run_count < 3 else found
 
         result = wait_for(f"the end of {run}", ended)
         assert isinstance(result, FlowRun)
@@ -112,18 +122,16 @@ class Studio:
         with self.client() as client:
             return {str(item.key): item for item in client.read_artifacts(artifact_filter=theirs)}
 
-    def progress(self, run: UUID) -> str:
-        """The words beside the bar on the run's page."""
-        bar = self.artifacts(run).get("progress")
-        return (bar.description or "") if bar else ""
+    def gpu_log(self, after: int = 0) -> str:
+        """What the GPU host's worker wrote, from that character on."""
+        return self.worker_log("rtx-5090")[after:]
 
-    def wait_until(self, run: UUID, words: str) -> None:
-        """Until the GPU host's page says `words`."""
-
-        def seen() -> bool:
-            return any(words in self.progress(child.id) for child in self.children(run))
-
-        wait_for(f"{words!r} on the page", seen)
+    def wait_until(self, words: str, after: int) -> None:
+        """Until the GPU host's worker has written `words`."""
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.gpu_log(after):
+            assert time.monotonic() < deadline, f"never saw {words!r}"
+            time.sleep(0.02)
 
     @property
     def store(self) -> ObjectStore:

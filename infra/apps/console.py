@@ -37,6 +37,12 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def show_log() -> None:
+    """Let what Reelwright itself logs through to the root logger, which a worker's Prefect has
+    sent to standard error."""
+    logging.getLogger("reelwright").setLevel(logging.INFO)
+
+
 class ProgressBars:
     """One bar a stage, with what is being done and the time left; nothing if not a terminal."""
 
@@ -81,18 +87,3 @@ class ProgressBars:
             task = self._bars.add_task("", title=title, detail="", total=progress.total)
             self._tasks[progress.stage] = task
         self._bars.update(task, completed=progress.done, detail=progress.detail)
-
-
-class ProgressLog:
-    """The same reports in the log, one line for each whole unit of a stage."""
-
-    def __init__(self) -> None:
-        self._log = logging.getLogger("reelwright.progress")
-        self._last: tuple[str, int] | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        unit = (progress.stage, int(progress.done))
-        if unit != self._last:
-            self._last = unit
-            where = f"{progress.done:g}/{progress.total:g}"
-            self._log.info("%s %s %s", progress.stage, where, progress.detail)

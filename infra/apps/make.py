@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.adapters.disk import is_full, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.console import ProgressBars, ProgressLog
+from infra.apps.console import ProgressBars
 from infra.apps.session import session
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 from pipelines.planning.plan import timeline
@@ -54,7 +54,7 @@ def make(brief: Brief, out: Path | None) -> Manifest:
 def _make(brief: Brief, settings: Settings, out: Path | None) -> Manifest:
     with ProgressBars() as bars, session(settings, bars.note):
         from flows.produce_content import produce_content
-        from tasks.progress import listening
+        from tasks.progress import ProgressLog, listening
 
         with listening(bars), listening(ProgressLog()):
             manifest = produce_content(brief)

@@ -9,7 +9,7 @@ import anyio
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
-from infra.apps.console import say
+from infra.apps.console import say, show_log
 from pipelines.errors import SettingsError
 
 GPU_POOL = "rtx-5090"
@@ -35,6 +35,7 @@ def serve(pool: str, *, cold: bool, limit: int) -> None:
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", _RETRIES)
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "reelwright")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
     folder = make_directory(settings.paths.data_dir / "workers")
 
@@ -44,6 +45,7 @@ def serve(pool: str, *, cold: bool, limit: int) -> None:
             "first, or give this one another REELWRIGHT_DATA_DIR"
         )
 
+    show_log()
     with exclusive(folder / f"{pool}.lock", taken):
         anyio.run(_serve, pool, cold, limit, settings)
     sys.stdout.flush()

@@ -1,0 +1,152 @@
+"""Every part of the studio is killed or stopped at every stage, and no work is lost.
+
+`make test-faults`; FAULTS_REPORT names a file that takes one JSON line a case.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+
+from tests.conftest import Cli
+from tests.studio import Studio, start_studio, wait_for
+
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(900)]
+
+STAGES = {
+    "enhance": "enhance 0/4",
+    "chunk 2": "chunks 1/4",
+    "stitch": "stitch 0/1",
+    "upscale": "upscale 20/64",
+    "upload": "upload 0/3",
+}
+PARTS = ("child", "rtx-5090", "studio", "server", "database", "store")
+CHILDREN = {
+    "enhancer": ("llama_child", ("enhance",)),
+    "ffmpeg": ("ffmpeg", ("chunk 2", "stitch", "upscale")),
+}
+CASES = [(part, stage) for part in PARTS for stage in STAGES]
+CASES += [(child, stage) for child, (_, stages) in CHILDREN.items() for stage in stages]
+STOPPED = 60.0
+
+
+@pytest.fixture(scope="module")
+def studio(operator: Cli) -> Iterator[Studio]:
+    running = start_studio(operator)
+    yield running
+    running.stop()
+
+
+def target(studio: Studio, part: str) -> psutil.Process:
+    """The process to hurt, as soon as it is there."""
+    if part == "child":
+        return wait_for("the warm child", lambda: _below(studio, "worker.child"))  # type: ignore[no-any-return]
+    if part in CHILDREN:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if found := _below(studio, CHILDREN[part][0]):
+                return found
+        raise AssertionError(f"no {part} was seen")
+    return psutil.Process(studio.pid_of(part))
+
+
+def _below(studio: Studio, word: str) -> psutil.Process | None:
+    for pid in studio.children_of("rtx-5090"):
+        try:
+            process = psutil.Process(pid)
+            if word in " ".join(process.cmdline()[:6]):
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+def hurt_at(studio: Studio, part: str, stage: str, act: Callable[[psutil.Process], None]) -> UUID:
+    """Start a brief of four chunks and do `act` to `part` in `stage`."""
+    mark = len(studio.gpu_log())
+    run = studio.start(
+        prompt=f"an orange triangle moves down {part} {stage} {act.__name__}",
+        seconds=4,
+        frames=17,
+        upscale=2,
+        style="calm",
+    )
+    studio.wait_until(STAGES[stage], mark)
+    act(target(studio, part))
+    return run
+
+
+def kill(process: psutil.Process) -> None:
+    process.kill()
+
+
+def stop_and_continue(process: psutil.Process) -> None:
+    process.suspend()
+    time.sleep(STOPPED)
+    with contextlib.suppress(psutil.NoSuchProcess):  # whoever watches it had enough
+        process.resume()
+
+
+def check(studio: Studio, run: UUID, part: str, stage: str, act: str, mark: int) -> None:
+    """Completed without a hand on it, or failed with its cause and completed on one retry."""
+    found = studio.finish(run)
+    assert found.state is not None
+    cause = ""
+    if not found.state.is_completed():
+        cause = found.state.message or ""
+        assert cause, "it ended without a reason"
+        with studio.client() as client:
+            parameters = found.parameters["brief"]
+            assert client
+        found = studio.finish(studio.start(**parameters))
+        assert found.state is not None
+    assert found.state.is_completed(), found.state.message
+    words = found.parameters["brief"]["prompt"]
+    manifests = [item for item in studio.manifests() if item.brief.prompt == words]
+    assert len(manifests) == 1
+    assert manifests[0].clip.frames == 64
+    made = studio.gpu_log(mark).count("of 4: made")
+    assert made <= 5, "more than one chunk was made twice"
+    wait_for("the slots to be free", lambda: not _at_work(studio))
+    assert _below(studio, "ffmpeg") is None
+    assert _below(studio, "llama_child") is None
+    assert studio.store.abort_stale_uploads(timedelta(0)) == 0
+    _report(part, stage, act, cause, made)
+
+
+def _at_work(studio: Studio) -> list[object]:
+    result = studio.cli("status", "--json")
+    if result.code:
+        return ["no answer"]
+    return [run for pool in json.loads(result.out)["pools"] for run in pool["at_work"]]
+
+
+def _report(part: str, stage: str, act: str, cause: str, made: int) -> None:
+    path = os.environ.get("FAULTS_REPORT")
+    if path:
+        line = {"part": part, "stage": stage, "act": act, "retried": bool(cause), "made": made}
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line | {"cause": cause[:200]}) + "\n")
+
+
+@pytest.mark.parametrize(("part", "stage"), CASES, ids=lambda value: str(value))
+def test_a_killed_part_costs_no_work(studio: Studio, part: str, stage: str) -> None:
+    mark = len(studio.gpu_log())
+    run = hurt_at(studio, part, stage, kill)
+    check(studio, run, part, stage, "kill", mark)
+
+
+@pytest.mark.parametrize(("part", "stage"), CASES, ids=lambda value: str(value))
+def test_a_part_that_hangs_for_a_minute_costs_no_work(
+    studio: Studio, part: str, stage: str
+) -> None:
+    mark = len(studio.gpu_log())
+    run = hurt_at(studio, part, stage, stop_and_continue)
+    check(studio, run, part, stage, "stop", mark)
