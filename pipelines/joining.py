@@ -5,6 +5,7 @@ would hold them all in memory.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -51,9 +52,12 @@ def crossfade(
     tool: Ffmpeg, before: Path, after: Path, path: Path, size: Size, length: int, blend: int
 ) -> None:
     """The last `blend` of `before`'s `length` frames dissolving into the first of `after`."""
-    ending = islice(read_frames(tool, before, size, frames=length), length - blend, None)
-    beginning = read_frames(tool, after, size, frames=blend)
-    with clip_writer(tool, path, size, blend, crf=CHUNK_CRF, speed=CHUNK_SPEED) as write:
+    with (
+        closing(read_frames(tool, before, size, frames=length)) as old_frames,
+        closing(read_frames(tool, after, size, frames=blend)) as beginning,
+        clip_writer(tool, path, size, blend, crf=CHUNK_CRF, speed=CHUNK_SPEED) as write,
+    ):
+        ending = islice(old_frames, length - blend, None)
         for index, (old, new) in enumerate(zip(ending, beginning, strict=True), start=1):
             write(mix(old, new, index / (blend + 1)))
 
@@ -82,7 +86,8 @@ def score_joins(
     steps = [
         (start - 1, start - 1 + chunk.blend) for start, chunk in zip(starts, later, strict=True)
     ]
-    frames = read_frames(tool, film, plan.size, frames=plan.frames)
+    with closing(read_frames(tool, film, plan.size, frames=plan.frames)) as frames:
+        seams = list(seams_in(frames, steps))
     return tuple(
         JoinRecord(
             number=chunk.number - 1,
@@ -92,7 +97,5 @@ def score_joins(
             retries=len(record.takes) - 1,
             seam=seam,
         )
-        for chunk, start, record, seam in zip(
-            later, starts, records[1:], seams_in(frames, steps), strict=True
-        )
+        for chunk, start, record, seam in zip(later, starts, records[1:], seams, strict=True)
     )

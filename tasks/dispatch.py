@@ -24,7 +24,7 @@ from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
 from tasks.knobs import STAGE
-from tasks.page import mirror_progress
+from tasks.page import ProgressMirror
 from tasks.room import Room
 
 RENDER = "render-video/gpu"
@@ -83,13 +83,15 @@ def _wait(child: FlowRun) -> State[Any]:
     """Until the child has ended. If we are stopped meanwhile, so is the child."""
     with get_client(sync_client=True) as client:
         try:
-            with mirror_progress(client, child.id) as look:
-                while True:
-                    run = client.read_flow_run(child.id)
-                    if run.state and run.state.is_final():
-                        return run.state
-                    look()
-                    time.sleep(_POLL)
+            mirror = ProgressMirror(client, child.id)
+            while True:
+                run = client.read_flow_run(child.id)
+                if run.state and run.state.is_final():
+                    if run.state.is_completed():
+                        mirror.finish()
+                    return run.state
+                mirror.look()
+                time.sleep(_POLL)
         except BaseException:
             _cancel_if_we_are(client, child)
             raise

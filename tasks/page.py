@@ -6,7 +6,7 @@ Nothing here may fail a run, and without a studio nothing here does anything.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -58,8 +58,9 @@ class ProgressBar:
         self._shown: tuple[float, str] | None = None
 
     def show(self, percent: float, text: str) -> None:
-        """At most once in _EVERY seconds; the last one may be left out."""
-        if time.monotonic() < self._next or (percent, text) == self._shown:
+        """At most once in _EVERY seconds, but for the end."""
+        early = time.monotonic() < self._next and percent < 100
+        if early or (percent, text) == self._shown:
             return
         self._next = time.monotonic() + _EVERY
         self._shown = (percent, text)
@@ -85,23 +86,32 @@ def run_page() -> Iterator[None]:
     if deployment.id is None:
         yield
         return
-    with listening(ProgressBar()), listening(ProgressLog()):
-        yield
-
-
-@contextlib.contextmanager
-def mirror_progress(client: SyncPrefectClient, child: UUID) -> Iterator[Callable[[], None]]:
-    """A function that shows the progress of the run `child` on the page of this one."""
+    # What Reelwright logs belongs on the run's page as well.
+    logging.getLogger("reelwright").setLevel(logging.INFO)
     bar = ProgressBar()
-    theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[child]))
+    with listening(bar), listening(ProgressLog()):
+        yield
+    bar.show(100, "the film is made")
 
-    def look() -> None:
+
+class ProgressMirror:
+    """The progress of another run, shown on the page of this one."""
+
+    def __init__(self, client: SyncPrefectClient, run: UUID) -> None:
+        self._client = client
+        self._theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        self._bar = ProgressBar()
+
+    def look(self) -> None:
+        """Show how far it is now."""
         with _harmless("the progress"):
-            for artifact in client.read_artifacts(artifact_filter=theirs):
+            for artifact in self._client.read_artifacts(artifact_filter=self._theirs):
                 if artifact.type == "progress" and artifact.data is not None:
-                    bar.show(float(str(artifact.data)), artifact.description or "")
+                    self._bar.show(float(str(artifact.data)), artifact.description or "")
 
-    yield look
+    def finish(self) -> None:
+        """It is done."""
+        self._bar.show(100, "the film is made")
 
 
 def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:

@@ -16,12 +16,17 @@ from infra.adapters.weights.library import Installed, InstalledSet, installed_se
 from pipelines.errors import SettingsError
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg
 from pipelines.planning.plan import Weights
+from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import ChunkRecord, SegmentRecord
 from tasks.ledger import Ledger
+from tasks.progress import report
 
 if TYPE_CHECKING:
     import torch
+
+
+_GPU = Path("/dev/nvidia0")
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,16 @@ class Room:
 
 @contextmanager
 def open_room(brief: Brief) -> Iterator[Room]:
-    """The room for `brief`; its scratch folder is gone afterwards.
+    """The room for `brief`, which has the device; its scratch folder is gone afterwards.
 
     Raises SettingsError, WeightsError, StoreError or DiskFullError, each with a remedy.
     """
     settings = Settings.load()
     models = check_surroundings(brief, settings)
-    with disk.scratch(settings.paths.data_dir / "scratch") as folder:
+    with (
+        disk.exclusive(_device_lock(settings), _say_waiting),
+        disk.scratch(settings.paths.data_dir / "scratch") as folder,
+    ):
         room = Room(settings, models, brief.resolved_preset().overlap, folder)
         room.store.ensure_bucket()
         yield room
@@ -100,6 +108,17 @@ def check_surroundings(brief: Brief, settings: Settings) -> InstalledSet:
     find_ffmpeg(settings.paths.ffmpeg)
     name = brief.resolved_preset().model_set
     return installed_set(settings.paths.models, name, extends=brief.joins == "continue")
+
+
+def _device_lock(settings: Settings) -> Path:
+    """One run at a time: on a GPU for all users of the machine, else for this data directory."""
+    if _device_name(settings) == "cuda" and _GPU.exists():
+        return _GPU
+    return disk.make_directory(settings.paths.data_dir) / "device.lock"
+
+
+def _say_waiting() -> None:
+    report(Progress("check", 0, 1, "another run has the device; waiting for it to finish"))
 
 
 def _device_name(settings: Settings) -> str:

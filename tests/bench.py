@@ -3,11 +3,14 @@
 (a) our upscaler against the realesrgan package, frame by frame
 (b) the whole flow against a plain sequential script doing the same work
 (c) peak memory at 30 chunks over 3 chunks
+(d) from a run's trigger to its first denoising step: our worker against the stock one
+(e) only when asked for, as `queue`: many briefs at once
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -38,8 +41,10 @@ def main() -> None:
         "upscaler": bench_upscaler,
         "flow": bench_flow,
         "memory": bench_memory,
+        "start": lambda: importlib.import_module("tests.bench_start").bench_start(),
+        "queue": lambda: importlib.import_module("tests.bench_queue").bench_queue(),
     }
-    wanted = sys.argv[1:] or list(parts)
+    wanted = sys.argv[1:] or [name for name in parts if name != "queue"]
     results: dict[str, Any] = {"cpu_cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
     for name in wanted:
         results[name] = parts[name]()

@@ -21,10 +21,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLIENT_RETRY_EXTRA_CODES,
     temporary_settings,
 )
 from prefect.states import Cancelling
@@ -67,6 +69,7 @@ class Studio:
                     PREFECT_API_URL: self.variables["PREFECT_API_URL"],
                     PREFECT_API_AUTH_STRING: self.variables["PREFECT_API_AUTH_STRING"],
                     PREFECT_CLIENT_MAX_RETRIES: 7,
+                    PREFECT_CLIENT_RETRY_EXTRA_CODES: {500},
                 }
             ),
             get_client(sync_client=True) as client,
@@ -86,11 +89,11 @@ class Studio:
         try:
             with self.client() as client:
                 return client.read_flow_run(run)
-        except httpx.TransportError:
+        except (httpx.TransportError, PrefectHTTPStatusError):
             return None
 
     def wait_for_server(self) -> None:
-        wait_for("the server", lambda: answers(f"{self.variables['PREFECT_API_URL']}/health"))
+        wait_for("the server", lambda: answers(f"{self.variables['PREFECT_API_URL']}/ready"))
 
     def finish(self, run: UUID) -> FlowRun:
         """The run when it has ended for good: a crash that is mended is not the end."""

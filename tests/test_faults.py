@@ -143,6 +143,26 @@ def test_a_killed_part_costs_no_work(studio: Studio, part: str, stage: str) -> N
     check(studio, run, part, stage, "kill", mark)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cancel_ends_the_run_on_the_gpu(studio: Studio, stage: str) -> None:
+    """How long that takes stands in the report; the next case needs the GPU."""
+    mark = len(studio.gpu_log())
+    run = studio.start(prompt=f"a brief to cancel {stage}", seconds=4, frames=17, upscale=2)
+    studio.wait_until(STAGES[stage], mark)
+    began = time.monotonic()
+    studio.cancel(run)
+    (child,) = wait_for("the child", lambda: studio.children(run))
+    ended = studio.finish(child.id)
+    seconds = time.monotonic() - began
+    parent = studio.finish(run)
+    assert ended.state is not None
+    assert parent.state is not None
+    assert ended.state.is_cancelled()
+    assert parent.state.is_cancelled()
+    wait_for("the slots to be free", lambda: not _at_work(studio))
+    _report("parent", stage, f"cancel, {seconds:.1f} s", "", 0)
+
+
 @pytest.mark.parametrize(("part", "stage"), CASES, ids=lambda value: str(value))
 def test_a_part_that_hangs_for_a_minute_costs_no_work(
     studio: Studio, part: str, stage: str

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
-from pipelines.errors import UpscaleError, WeightsError
+from pipelines.errors import MediaError, UpscaleError, WeightsError
 from pipelines.media.codec import Frame
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.presets import Size
@@ -240,3 +241,22 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         load(path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_failure_leaves_no_ffmpeg_even_if_somebody_keeps_the_error(
+    ffmpeg: Ffmpeg, tmp_path: Path, compact: Path
+) -> None:
+    """A process that goes on after a failed run keeps its exception for a while."""
+    size = Size(32, 32)
+    film = write_clip(ffmpeg, tmp_path / "film.mp4", moving_frames(size, 33), size, 33)
+    network = load(compact)
+
+    def fail(done: int) -> None:
+        raise MediaError(f"after frame {done}")
+
+    source = SegmentSource(film, size, 0, 33)
+    with pytest.raises(MediaError) as kept:
+        upscale_segment(ffmpeg, network, source, 2, tmp_path / "out.mp4", fail)
+    left = [child.name() for child in psutil.Process().children(recursive=True)]
+    assert kept.value
+    assert not any("ffmpeg" in name for name in left)

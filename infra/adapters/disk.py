@@ -45,8 +45,11 @@ def is_full(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file `path`; `on_wait` is called once if somebody else holds it."""
-    with path.open("a") as handle:
+    """Hold the lock file `path`; `on_wait` is called once if somebody else holds it.
+
+    A device is a file too: it is opened, not made.
+    """
+    with path.open("rb" if path.is_char_device() else "a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -196,6 +196,7 @@ def worker(
     pool: Annotated[str, typer.Argument(help="studio or rtx-5090")],
     cold: Annotated[bool, typer.Option(help="A new process for each run.")] = False,
     limit: Annotated[int, typer.Option(help="Runs at once in the studio pool.")] = 2,
+    name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""
     from infra.apps.worker.main import GPU_POOL, STUDIO_POOL, serve
@@ -203,7 +204,7 @@ def worker(
     if pool not in (GPU_POOL, STUDIO_POOL):
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
     _adopt_studio()
-    serve(pool, cold=cold, limit=limit)
+    serve(pool, cold=cold, limit=limit, name=name)
 
 
 def _adopt_studio() -> None:

@@ -5,7 +5,7 @@ All clips are encoded alike (no B-frames, one closed group of pictures a clip, t
 x264's output depends on it: the same frames give the same bytes on every machine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,10 +107,11 @@ def _x264(frames: int, crf: int, speed: str) -> dict[str, object]:
 
 def read_frames(
     tool: Ffmpeg, path: Path, size: Size, *, start: int = 0, frames: int
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Yield `frames` RGB frames of `path` from frame `start` on, which must be a keyframe's.
 
-    Raises MediaError if the file ends early.
+    Whoever may stop before the end closes it: an exception that somebody keeps would else keep
+    ffmpeg running. Raises MediaError if the file ends early.
     """
     source = forced_input(path, ss=f"{start / FPS:.6f}") if start else forced_input(path)
     node = source.output(

@@ -42,21 +42,23 @@ class ShotOverride(BaseModel):
         return clean_text(value, "words of a shot", MAX_PROMPT)
 
 
+def _in_order(schema: dict[str, Any]) -> None:
+    """Prefect's form shows the fields by `position`; PostgreSQL forgets the order they had."""
+    for position, field in enumerate(schema["properties"].values()):
+        field["position"] = position
+
+
 class Brief(BaseModel):
     """What an editor asks for. Every field has a default but the prompt."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=True, json_schema_extra=_in_order
+    )
 
     prompt: str = Field(
         title="Brief",
         description=f"What the video shows, in your words. Up to {MAX_PROMPT:,} characters.",
         json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT},
-    )
-    preset: str = Field(
-        "demo",
-        title="Preset",
-        description="Size, chunk length and quality under a name.",
-        json_schema_extra={"enum": list(PRESETS)},
     )
     seconds: float = Field(
         4.0,
@@ -64,29 +66,14 @@ class Brief(BaseModel):
         description=f"Length of the video, {MIN_SECONDS:g} to {MAX_SECONDS:g}. Stills ignore it.",
         json_schema_extra={"minimum": MIN_SECONDS, "maximum": MAX_SECONDS},
     )
-    seed: int = Field(
-        PICK,
-        title="Seed",
-        description=f"0 to {MAX_SEED} for a take you can repeat; -1 derives it from the brief.",
-        json_schema_extra={"minimum": PICK, "maximum": MAX_SEED},
+    preset: str = Field(
+        "demo",
+        title="Preset",
+        description="Size, chunk length and quality under a name.",
+        json_schema_extra={"enum": list(PRESETS)},
     )
     upscale: Literal[1, 2, 4] = Field(
         1, title="Upscale", description="1 keeps the size, 2 and 4 enlarge with Real-ESRGAN."
-    )
-    size: str = Field(
-        "preset",
-        title="Size",
-        description="Width*height before upscaling; 'preset' takes the preset's.",
-        json_schema_extra={"enum": ["preset", *SIZES]},
-    )
-    frames: int = Field(
-        PICK,
-        title="Frames a chunk",
-        description=f"4k+1 up to {MAX_FRAMES}, such as 17 or 33; -1 takes the preset's.",
-    )
-    steps: int = Field(PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's.")
-    guidance: float = Field(
-        -1.0, title="Guidance", description=f"0 to {MAX_GUIDANCE:g}; -1 takes the preset's."
     )
     joins: Literal["cut", "continue", "crossfade"] = Field(
         "cut",
@@ -106,8 +93,29 @@ class Brief(BaseModel):
         title="Let the writer expand the brief",
         description="Off: every shot uses the brief's own words.",
     )
+    size: str = Field(
+        "preset",
+        title="Size",
+        description="Width*height before upscaling; 'preset' takes the preset's.",
+        json_schema_extra={"enum": ["preset", *SIZES]},
+    )
+    seed: int = Field(
+        PICK,
+        title="Seed",
+        description=f"0 to {MAX_SEED} for a take you can repeat; -1 derives it from the brief.",
+        json_schema_extra={"minimum": PICK, "maximum": MAX_SEED},
+    )
     shots: tuple[ShotOverride, ...] = Field(
         (), title="Changed shots", description="Another seed or other words for single shots."
+    )
+    frames: int = Field(
+        PICK,
+        title="Frames a chunk",
+        description=f"4k+1 up to {MAX_FRAMES}, such as 17 or 33; -1 takes the preset's.",
+    )
+    steps: int = Field(PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's.")
+    guidance: float = Field(
+        -1.0, title="Guidance", description=f"0 to {MAX_GUIDANCE:g}; -1 takes the preset's."
     )
 
     @field_validator("prompt")

@@ -1,6 +1,7 @@
 """Upscaling one segment of the stitched film into a clip of its own."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,13 @@ def upscale_segment(
 
     `report` is told the frames done. Raises MediaError or UpscaleError; then there is no file.
     """
-    frames = read_frames(tool, source.film, source.size, start=source.start, frames=source.frames)
     large = source.size.scaled(factor)
-    with clip_writer(tool, path, large, source.frames, crf=FINAL_CRF, speed=FINAL_SPEED) as write:
+    with (
+        closing(
+            read_frames(tool, source.film, source.size, start=source.start, frames=source.frames)
+        ) as frames,
+        clip_writer(tool, path, large, source.frames, crf=FINAL_CRF, speed=FINAL_SPEED) as write,
+    ):
         for done, frame in enumerate(network.upscale(frames, factor), start=1):
             write(frame)
             report(done)

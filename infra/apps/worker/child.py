@@ -15,7 +15,6 @@ from types import FrameType
 from typing import IO, Any
 from uuid import UUID
 
-from infra.apps.console import show_log
 from infra.apps.worker.code import import_everything
 
 
@@ -26,7 +25,6 @@ def main() -> None:
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     import_everything()
-    show_log()
     _answer(answers, {"ready": True})
     threads = _lasting_threads()
     for line in commands:

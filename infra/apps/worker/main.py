@@ -22,7 +22,7 @@ _RETRIES = "7"
 """Of Prefect's client: 2 + 4 + … + 128 s, for a server that is being restarted."""
 
 
-def serve(pool: str, *, cold: bool, limit: int) -> None:
+def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
     """Run the pool's worker in this process. Raises SettingsError if it is served here already."""
     settings = Settings.load()
     if not os.environ.get("PREFECT_API_URL"):
@@ -34,6 +34,8 @@ def serve(pool: str, *, cold: bool, limit: int) -> None:
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS)
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", _RETRIES)
+    # What the server says while its database is away.
+    os.environ.setdefault("PREFECT_CLIENT_RETRY_EXTRA_CODES", "500")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "reelwright")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
@@ -47,15 +49,15 @@ def serve(pool: str, *, cold: bool, limit: int) -> None:
 
     show_log()
     with exclusive(folder / f"{pool}.lock", taken):
-        anyio.run(_serve, pool, cold, limit, settings)
+        name = name or f"{pool}-{socket.gethostname()}"
+        anyio.run(_serve, pool, cold, limit, name, settings)
     sys.stdout.flush()
     os._exit(0)  # children and threads of libraries have nothing left to say
 
 
-async def _serve(pool: str, cold: bool, limit: int, settings: Settings) -> None:
+async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Settings) -> None:
     from infra.apps.worker.pool import StudioWorker, WarmWorker
 
-    name = f"{pool}-{socket.gethostname()}"
     options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
     worker: StudioWorker
     if pool == GPU_POOL and not cold:

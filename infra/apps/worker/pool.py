@@ -29,6 +29,7 @@ from prefect.workers.process import (
     ProcessWorkerResult,
 )
 
+from infra.apps.worker.code import fingerprint
 from infra.apps.worker.reconcile import reconcile, revive
 from infra.apps.worker.warm import WarmChild
 from pipelines import processes
@@ -61,6 +62,7 @@ with _Quiet():
             self.busy: set[UUID] = set()
             self.draining = False
             self._mended = 0.0
+            self._code = fingerprint()
 
         async def run(
             self,
@@ -98,6 +100,11 @@ with _Quiet():
         async def mend(self) -> None:
             """Put runs of ours back in the queue that are not with us."""
             self._mended = time.monotonic()
+            if fingerprint() != self._code and not self.draining:
+                self._logger.warning("the code changed: ending, to be started with the new one")
+                self.draining = True
+            if self.draining and not self.busy:
+                os._exit(0)  # whoever watches this process starts it again
             ours = self.busy | self._submitting_flow_run_ids
             try:
                 await reconcile(self.client, self._work_pool_name, self.name, ours)

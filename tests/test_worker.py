@@ -1,0 +1,132 @@
+"""What a worker mends: each wreck is made first, on a real server."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import State, StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling, Crashed, Pending, Running, Submitting
+
+from flows.purge_scratch import purge_scratch
+from infra.apps.worker import warm
+from infra.apps.worker.reconcile import STARTS, reconcile, revive
+from infra.apps.worker.warm import WarmChild
+
+T = TypeVar("T")
+ME, OTHER = "gpu-here", "gpu-there"
+
+
+@pytest.fixture
+def pool(prefect_server: dict[str, str]) -> Iterator[str]:
+    """An empty pool on the suite's server."""
+    name = f"pool-{uuid4().hex[:8]}"
+    with temporary_settings({PREFECT_API_URL: prefect_server["PREFECT_API_URL"]}):
+        with get_client(sync_client=True) as client:
+            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        yield name
+
+
+async def _wreck(
+    client: PrefectClient, pool: str, state: State[object], worker: str = ME, starts: int = 1
+) -> UUID:
+    """A run of `pool` that `worker` left in `state` after it had begun `starts` times."""
+    flow = await client.create_flow(purge_scratch)
+    deployment = await client.create_deployment(
+        flow_id=flow, name=pool, work_pool_name=pool, entrypoint="flows.purge_scratch.purge_scratch"
+    )
+    run = await client.create_flow_run_from_deployment(deployment)
+    await client.update_flow_run_labels(run.id, {"prefect.worker.name": worker})
+    for _ in range(starts):
+        await client.set_flow_run_state(run.id, Running(), force=True)
+        await client.set_flow_run_state(run.id, Pending(), force=True)
+    await client.set_flow_run_state(run.id, state, force=True)
+    return run.id
+
+
+async def _type(client: PrefectClient, run: UUID) -> StateType | None:
+    return (await client.read_flow_run(run)).state_type
+
+
+def using(work: Callable[[PrefectClient], Awaitable[T]]) -> T:
+    async def inside() -> T:
+        async with get_client() as client:
+            return await work(client)
+
+    return asyncio.run(inside())
+
+
+@pytest.mark.parametrize(
+    ("state", "starts", "expected"),
+    [
+        (Pending(), 0, StateType.SCHEDULED),
+        (Submitting(), 0, StateType.SCHEDULED),
+        (Running(), 0, StateType.SCHEDULED),
+        (Running(), STARTS, StateType.CRASHED),
+        (Cancelling(), 1, StateType.CANCELLED),
+    ],
+    ids=lambda value: str(getattr(value, "name", value)),
+)
+def test_a_run_that_nobody_has_is_put_right(
+    pool: str, state: State[object], starts: int, expected: StateType
+) -> None:
+    async def work(client: PrefectClient) -> None:
+        run = await _wreck(client, pool, state, starts=starts)
+        assert await reconcile(client, pool, ME, set()) == [run]
+        assert await _type(client, run) == expected
+        assert await reconcile(client, pool, ME, set()) == []
+
+    using(work)
+
+
+def test_runs_of_others_and_runs_at_work_are_left_alone(pool: str) -> None:
+    async def work(client: PrefectClient) -> None:
+        theirs = await _wreck(client, pool, Running(), worker=OTHER)
+        ours = await _wreck(client, pool, Running())
+        assert await reconcile(client, pool, ME, {ours}) == []
+        assert await _type(client, theirs) == StateType.RUNNING
+
+    using(work)
+
+
+def test_a_crash_is_no_end_until_the_third(pool: str) -> None:
+    async def work(client: PrefectClient) -> None:
+        young = await _wreck(client, pool, Crashed(message="killed"), starts=1)
+        old = await _wreck(client, pool, Crashed(message="killed"), starts=STARTS)
+        assert await revive(client, pool, ME) == [young]
+        assert await _type(client, young) == StateType.SCHEDULED
+        assert await _type(client, old) == StateType.CRASHED
+
+    using(work)
+
+
+@pytest.mark.slow
+def test_the_warm_process_is_retired_when_it_must_not_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        child, env = WarmChild(idle_seconds=0.0), dict(os.environ)
+        await child.prepare(env)
+        first = child._process
+        assert first is not None
+        await child.prepare(env | {"PREFECT__FLOW_RUN_ID": "differs from run to run"})
+        assert child._process is first
+        await child.prepare(env | {"REELWRIGHT_DTYPE": "float32"})
+        second = child._process
+        assert second is not None
+        assert (second is first, first.returncode) == (False, -9)
+        monkeypatch.setattr(warm, "fingerprint", lambda: "new code")
+        await child.prepare(env | {"REELWRIGHT_DTYPE": "float32"})
+        third = child._process
+        assert third is not None
+        assert (third is second, second.returncode) == (False, -9)
+        await child.retire_if_idle()
+        assert (child._process, third.returncode) == (None, -9)
+
+    anyio.run(work)
