@@ -177,7 +177,7 @@ def can_mount() -> bool:
     return shutil.which("unshare") is not None and not subprocess.run(probe).returncode
 
 
-@pytest.mark.parametrize(("megabytes", "seconds"), [slow(1, 4), (3, 4), slow(24, 60)])
+@pytest.mark.parametrize(("megabytes", "seconds"), [slow(1, 4), slow(3, 4), slow(24, 60)])
 @pytest.mark.skipif(not can_mount(), reason="no right to mount a small disk here")
 def test_a_full_disk_is_named(
     started_cli: Cli, tmp_path: Path, megabytes: int, seconds: int

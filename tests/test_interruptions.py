@@ -116,6 +116,7 @@ def interrupt_at(cli: Cli, stage: str) -> None:
     assert gone(cli), ours(cli)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_one_line_and_no_server_left(started_cli: Cli) -> None:
     interrupt_at(started_cli, "chunk 2")
 

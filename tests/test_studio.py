@@ -15,6 +15,14 @@ pytestmark = pytest.mark.xdist_group("studio")
 RED = "a red ball moves to the right over a dark blue background"
 
 
+@pytest.fixture(scope="module")
+def studio(operator: Cli) -> Iterator[Studio]:
+    running = start_studio(operator)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
 def published(studio: Studio, words: str) -> list[Manifest]:
     return [item for item in studio.manifests() if item.brief.prompt == words]
 
@@ -103,6 +111,7 @@ def test_nothing_listens_beyond_this_machine(studio: Studio) -> None:
         assert not reached or outside.startswith("127.")
 
 
+@pytest.mark.slow
 def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(
     operator: Cli, studio: Studio
 ) -> None:
