@@ -65,6 +65,7 @@ def test_an_unknown_model_set_is_bad_input(bare_cli: Cli, args: list[str]) -> No
     assert (result.code, "demo, studio" in result.err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["สุนัขจิ้งจอก 🦊 '; rm -rf \n </s>"])
 def test_odd_characters_pass_through_the_command_line(cli: Cli, text: str) -> None:
     result = cli("make", text, *QUICK, "--json")

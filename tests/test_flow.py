@@ -78,7 +78,7 @@ def test_every_object_is_what_the_manifest_says(
 
 
 def test_the_same_brief_again_makes_nothing(run: Run) -> None:
-    first, again = run(**BRIEF), run(**BRIEF)
+    first, again = run(**PLAIN), run(**PLAIN)
     assert counts(again) == (0, 3)
     assert again.run.already_published
     assert again.objects == first.objects
@@ -201,12 +201,13 @@ def test_fresh_surroundings_give_the_same_bytes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = run(**BRIEF)
+    short = BRIEF | {"seconds": 0.5}
+    first = run(**short)
     monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "other"))
     monkeypatch.setenv("REELWRIGHT_S3_BUCKET", f"{store_settings.bucket}-other")
     free_models()
-    again = run(**BRIEF)
-    assert counts(again) == (3, 0)
+    again = run(**short)
+    assert counts(again) == (1, 0)
     assert again.content_id == first.content_id
     assert [c.object.sha256 for c in again.chunks] == [c.object.sha256 for c in first.chunks]
 
@@ -286,7 +287,7 @@ BRIEFS = {
     "newline": "a fox\nin the snow",
     "braces": "a fox {idea} %s \\n $(id)",
 }
-_FEW = ("thai", "end token", "braces")
+_FEW = ("thai", "end token")
 
 
 @pytest.mark.parametrize("name", [*_FEW, *(slow(name) for name in BRIEFS if name not in _FEW)])

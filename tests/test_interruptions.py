@@ -15,7 +15,7 @@ from tests.conftest import Cli, slow
 
 BRIEF = (
     *("make", "a red fox in the snow", "--seconds", "3", "--frames", "17"),
-    *("--steps", "8", "--upscale", "4"),
+    *("--steps", "8", "--upscale", "2"),
 )
 STAGES = {
     "starting": "",

@@ -3,6 +3,7 @@
 import signal
 import socket
 import stat
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from pipelines.schema.manifest import Manifest
 from tests.conftest import Cli
 from tests.studio import Studio, processes_of, start_studio, wait_for
 
-pytestmark = pytest.mark.xdist_group("studio")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio")]
 
 RED = "a red ball moves to the right over a dark blue background"
 
@@ -42,7 +43,6 @@ def test_a_brief_from_the_form_ends_as_a_published_video(studio: Studio) -> None
     assert manifest.address in (page["video"].description or "")
 
 
-@pytest.mark.slow
 def test_the_models_stay_between_runs(studio: Studio) -> None:
     for number in (1, 2):
         found = studio.finish(studio.start(prompt=f"{RED} {number}", seconds=1, upscale=2))
@@ -53,7 +53,6 @@ def test_the_models_stay_between_runs(studio: Studio) -> None:
     assert log.count("loading realesr-animevideov3") == 1
 
 
-@pytest.mark.slow
 def test_a_cancel_reaches_the_gpu_and_the_next_brief_has_it(studio: Studio) -> None:
     mark = len(studio.gpu_log())
     run = studio.start(prompt="a green square moves up", seconds=8, upscale=4)
@@ -111,7 +110,6 @@ def test_nothing_listens_beyond_this_machine(studio: Studio) -> None:
         assert not reached or outside.startswith("127.")
 
 
-@pytest.mark.slow
 def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(
     operator: Cli, studio: Studio
 ) -> None:
