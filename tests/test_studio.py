@@ -90,6 +90,12 @@ def test_a_second_start_is_refused_with_a_reason(studio: Studio) -> None:
     assert "runs already" in result.err
 
 
+def test_the_command_uses_the_studio_that_runs(studio: Studio) -> None:
+    result = studio.cli("make", "a purple square moves down", "--seconds", "1", "--frames", "17")
+    assert result.code == 0, result.err
+    assert len(published(studio, "a purple square moves down")) == 1
+
+
 def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None:
     path = studio.cli.data / "studio" / "studio.env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -8,6 +8,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.console import ProgressBars
 from infra.apps.session import session
+from infra.apps.studio import environment
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 from pipelines.planning.plan import timeline
 from pipelines.schema.brief import Brief
@@ -39,6 +40,8 @@ def make(brief: Brief, out: Path | None) -> Manifest:
     timeline(brief)
     check_target(out)
     settings = Settings.load()
+    if environment.is_running(settings) and environment.adopt(settings):
+        settings = Settings.load()
     check_surroundings(brief, settings)
     try:
         return _make(brief, settings, out)

@@ -1,7 +1,7 @@
 """What one command needs around it when no studio runs: a store and a Prefect server.
 
 Whatever the environment names is used; the rest is started here, belongs to this command and
-ends with it, however it ends. One command at a time owns a data directory.
+ends with it, however it ends. One command at a time starts servers in a data directory.
 """
 
 import logging
@@ -30,8 +30,9 @@ def session(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
     """
     folder = make_directory(settings.paths.data_dir)
     with ExitStack() as stack:
-        waiting = f"another reelwright uses {folder}; waiting for it to finish"
-        stack.enter_context(exclusive(folder / "lock", lambda: say(waiting)))
+        if not (settings.store.endpoint and os.environ.get("PREFECT_API_URL")):
+            waiting = f"another reelwright uses {folder}; waiting for it to finish"
+            stack.enter_context(exclusive(folder / "lock", lambda: say(waiting)))
         log_to_file(make_directory(folder / "logs") / "reelwright.log")
         seaweed, prefect = None, None
         if not settings.store.endpoint:

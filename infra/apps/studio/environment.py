@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from infra.adapters.disk import make_directory, write_atomic
+from infra.adapters.disk import exclusive, make_directory, write_atomic
 from infra.adapters.settings import Settings
 
 _USER = "studio"
@@ -40,6 +40,22 @@ def write(settings: Settings, variables: dict[str, str]) -> None:
 def password_of(variables: dict[str, str]) -> str:
     """`user:password` of Prefect's API: the one in `variables`, or a new one."""
     return variables.get("PREFECT_API_AUTH_STRING") or f"{_USER}:{secrets.token_urlsafe(18)}"
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether a studio of this data directory runs: its lock is held as long as it lives."""
+    lock = path_of(settings).parent / "lock"
+    if not lock.exists():
+        return False
+
+    def taken() -> None:
+        raise BlockingIOError
+
+    try:
+        with exclusive(lock, taken):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def adopt(settings: Settings) -> bool:
