@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection
 from functools import partial
@@ -20,7 +19,7 @@ from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import Settings
 from infra.apps.console import say
 from infra.apps.studio import environment
-from infra.apps.studio.supervisor import Service, Startable
+from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
 
@@ -61,14 +60,14 @@ class Studio:
         self._services: list[Service] = []
         self._known = environment.read(settings)
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: Stop) -> None:
         """Until `stopped`. Raises SettingsError or ServerError if the parts cannot start."""
         began = time.monotonic()
         try:
             self._start_servers()
-            if not stopped.is_set() and "server" in self._parts:
+            if not stopped.asked and "server" in self._parts:
                 self._deploy()
-            if not stopped.is_set():
+            if not stopped.asked:
                 self._start_workers()
                 self._note_processes()
                 sys.stdout.write(self._table())

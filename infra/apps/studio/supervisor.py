@@ -13,6 +13,23 @@ _STEADY = 60.0
 """Seconds after which a service counts as running well."""
 
 
+class Stop:
+    """Set by a signal's handler. A threading.Event would now and then wait for itself there: the
+    handler runs in the thread that may hold the event's lock."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        """The handler."""
+        self.asked = True
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; returns whether a stop was asked for."""
+        time.sleep(seconds)
+        return self.asked
+
+
 class Startable(Protocol):
     """A server or worker of the studio."""
 

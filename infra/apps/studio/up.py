@@ -1,13 +1,13 @@
 """`reelwright up`: the studio, or some parts of it, on this machine until Ctrl-C or SIGTERM."""
 
 import signal
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
 from infra.apps.studio.studio import PARTS, Studio
+from infra.apps.studio.supervisor import Stop
 from pipelines.errors import SettingsError
 
 __all__ = ["PARTS", "up"]
@@ -39,12 +39,11 @@ def up(settings: Settings, parts: Collection[str], *, cold: bool = False) -> Non
 
 
 @contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set."""
-    stopped = threading.Event()
+def _stop_signal() -> Iterator[Stop]:
+    """What Ctrl-C and SIGTERM ask for."""
+    stopped = Stop()
     before = {
-        number: signal.signal(number, lambda *_: stopped.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, stopped.ask) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield stopped
