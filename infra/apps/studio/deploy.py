@@ -26,6 +26,7 @@ from pipelines.errors import ServerError
 from tasks.dispatch import QUEUES
 
 FILE = Path(__file__).parents[2] / "deploy" / "prefect.yaml"
+_RESTING = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended", "AwaitingRetry")
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _SILENCE = timedelta(seconds=90)
 """Three heartbeats of 30 s."""
@@ -67,9 +68,8 @@ def _pool(client: SyncPrefectClient, name: str, description: str, limit: int | N
             )
         )
     except ObjectAlreadyExists:
-        client.update_work_pool(
-            name, WorkPoolUpdate(description=description, concurrency_limit=limit)
-        )
+        # Its limit stays: whoever has more GPU hosts has raised it.
+        client.update_work_pool(name, WorkPoolUpdate(description=description))
     for priority, queue in enumerate(QUEUES, start=1):
         _queue(client, name, queue, priority)
 
@@ -85,56 +85,56 @@ def _queue(client: SyncPrefectClient, pool: str, name: str, priority: int) -> No
 
 
 def _automations() -> None:
-    ends = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
-    waits = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "AwaitingRetry")}
-    runs = {"prefect.resource.id": "prefect.flow-run.*"}
-    wanted = (
-        Automation(
-            name="reelwright: a run whose host died",
-            description="No heartbeat for 90 s: Crashed, so that it can begin again.",
-            trigger=EventTrigger(
-                after={_HEARTBEAT},
-                expect={_HEARTBEAT} | ends | waits,
-                match=runs,
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=_SILENCE,
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED, name="Crashed", message="Its host went silent."
-                )
-            ],
-        ),
-        Automation(
-            name="reelwright: a run that never began",
-            description="Pending for 10 minutes: Crashed, so that it gives its slot back.",
-            trigger=EventTrigger(
-                after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
-                expect={"prefect.flow-run.Running"} | ends | waits,
-                match=runs,
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=_PENDING_LIMIT,
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED, name="Crashed", message="It never began."
-                )
-            ],
-        ),
+    _crash_after_silence(
+        "reelwright: a run whose host died",
+        "No heartbeat for 90 s: Crashed, so that it can begin again.",
+        after={_HEARTBEAT},
+        expect={_HEARTBEAT},
+        within=_SILENCE,
+        message="Its host went silent.",
     )
-    for automation in wanted:
-        try:
-            known = Automation.read(name=automation.name)
-        except ValueError:
-            automation.create()
-        else:
-            assert isinstance(known, Automation)
-            automation.id = known.id
-            automation.update()
+    _crash_after_silence(
+        "reelwright: a run that never began",
+        "Pending for 10 minutes: Crashed, so that it gives its slot back.",
+        after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
+        expect={"prefect.flow-run.Running"},
+        within=_PENDING_LIMIT,
+        message="It never began.",
+    )
+
+
+def _crash_after_silence(
+    name: str,
+    description: str,
+    *,
+    after: set[str],
+    expect: set[str],
+    within: timedelta,
+    message: str,
+) -> None:
+    """Call a run Crashed if none of `expect`, and no end or pause, comes `within` of `after`."""
+    automation = Automation(
+        name=name,
+        description=description,
+        trigger=EventTrigger(
+            after=after,
+            expect=expect | {f"prefect.flow-run.{state}" for state in _RESTING},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)],
+    )
+    try:
+        known = Automation.read(name=name)
+    except ValueError:
+        automation.create()
+    else:
+        assert isinstance(known, Automation)
+        automation.id = known.id
+        automation.update()
 
 
 def _deployments() -> list[str]:
