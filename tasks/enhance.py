@@ -5,17 +5,15 @@ from prefect import task
 from pipelines.errors import CorruptObjectError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
-from pipelines.prompting.llama import LlamaOptions, LlamaWriter
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan
 from pipelines.schema.storyboard import Shot, Storyboard
+from tasks import models
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import Room
-
-_ALL_LAYERS = -1
 
 
 @task(name="enhance", **STAGE)
@@ -23,14 +21,6 @@ def enhance(brief: Brief, room: Room) -> Storyboard:
     """Write the shots that the bucket does not hold yet; the writer cannot fail the run."""
     joins = [slot.join for slot in timeline(brief)]
     count = sum(join != "continue" for join in joins)
-    compute = room.settings.compute
-    model_set, writer = room.models.model_set, room.models.writer
-    options = LlamaOptions(
-        context=model_set.context,
-        threads=compute.llm_threads,
-        gpu_layers=_ALL_LAYERS if room.device_name == "cuda" else 0,
-        answer_timeout=compute.llm_timeout,
-    )
     done = 0
 
     def find(digest: Digest) -> Shot | None:
@@ -47,11 +37,7 @@ def enhance(brief: Brief, room: Room) -> Storyboard:
         data = shot.model_dump_json().encode()
         room.store.put_bytes(ObjectKey.shot(digest), data, "application/json")
 
-    name = f"{writer.model.name}@{writer.index.content[:12]}"
-    with (
-        room.ledger.measure("enhance"),
-        LlamaWriter(writer.path, name, model_set.prompt, options) as llama,
-    ):
+    with room.ledger.measure("enhance"), models.writer(room) as llama:
         storyboard = write_storyboard(brief, joins, seed_of(brief), llama, find, keep)
     report(Progress("enhance", count, count, "shots written"))
     return storyboard

@@ -1,26 +1,58 @@
 """The models on the device, kept between tasks and runs in an importable module.
 
-One Wan and one Real-ESRGAN stay, together under 5 GB for the studio set. What is short-lived
-and large, the text encoder, takes their place if there is no room beside them.
+One Wan and one Real-ESRGAN stay, together under 5 GB for the studio set. The language model
+and the text encoder stay only if they are small beside what is free, as those of the demo set
+are; a large encoder takes the place of the others if there is no room beside them.
 """
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipelines.prompting.llama import LlamaOptions, LlamaWriter
 from tasks.room import Room
 
 if TYPE_CHECKING:
     import torch
 
-    from pipelines.generation.embeddings import EmbeddingCache
+    from pipelines.generation.embeddings import EmbeddingCache, TextEncoder
     from pipelines.generation.wan import WanModel
     from pipelines.upscaling.network import RealEsrgan
 
+_ALL_LAYERS = -1
 _BESIDE = 1.3
 """Memory that a model needs while it is loaded and used, as a multiple of its files."""
+_SMALL = 0.05
+"""Share of the free memory up to which a model stays that is used for a moment only."""
 _log = logging.getLogger("reelwright.models")
-_resident: "dict[tuple[str, ...], WanModel | RealEsrgan]" = {}
+_resident: "dict[tuple[str, ...], WanModel | RealEsrgan | LlamaWriter | TextEncoder]" = {}
+
+
+@contextmanager
+def writer(room: Room) -> Iterator[LlamaWriter]:
+    """The language model in its process; small, it is still there for the next run."""
+    compute = room.settings.compute
+    model_set, installed = room.models.model_set, room.models.writer
+    options = LlamaOptions(
+        context=model_set.context,
+        threads=compute.llm_threads,
+        gpu_layers=_ALL_LAYERS if room.device_name == "cuda" else 0,
+        answer_timeout=compute.llm_timeout,
+    )
+    key = ("writer", installed.index.content, str(options))
+    model = _resident.get(key)
+    if not isinstance(model, LlamaWriter):
+        _free("writer")
+        name = f"{installed.model.name}@{installed.index.content[:12]}"
+        model = LlamaWriter(installed.path, name, model_set.prompt, options)
+        _resident[key] = model
+    try:
+        yield model.renew()
+    finally:
+        if not _is_small(installed.index.size_of(), room):
+            _free("writer")
 
 
 def wan_model(room: Room) -> "WanModel":
@@ -68,22 +100,34 @@ def embeddings(room: Room, texts: list[str]) -> "EmbeddingCache":
     """A cache that holds all of `texts`; the encoder is loaded only if one is missing."""
     import torch
 
-    from pipelines.generation.embeddings import EmbeddingCache, encode_missing
+    from pipelines.generation.embeddings import EmbeddingCache, TextEncoder
 
     dtype = getattr(torch, room.wan_dtype)
     folder = room.settings.paths.data_dir / "cache" / "embeddings"
     cache = EmbeddingCache(folder, room.models.video.index.content, dtype)
-    if any(cache.get(text) is None for text in texts):
-        if _room_on(room.device) < _BESIDE * room.models.video.index.size_of("text_encoder/"):
-            free_models()
-        encode_missing(texts, room.models.video.path, cache, room.device, dtype)
+    if missing := cache.missing(texts):
+        size = room.models.video.index.size_of("text_encoder/")
+        key = ("encoder", room.models.video.index.content, room.wan_dtype, room.device_name)
+        encoder = _resident.get(key)
+        if not isinstance(encoder, TextEncoder):
+            if _room_on(room.device) < _BESIDE * size:
+                free_models()
+            encoder = TextEncoder(room.models.video.path, room.device, dtype)
+            _resident[key] = encoder
+        encoder.encode(missing, cache)
+        if not _is_small(size, room):
+            _free("encoder")
     return cache
 
 
 def free_models() -> None:
     """Give all device memory back."""
-    _free("wan")
-    _free("esrgan")
+    for kind in ("wan", "esrgan", "writer", "encoder"):
+        _free(kind)
+
+
+def _is_small(size: int, room: Room) -> bool:
+    return size < _SMALL * _room_on(room.device)
 
 
 def _free(kind: str) -> None:

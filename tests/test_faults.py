@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.conftest import Cli
-from tests.studio import Studio, start_studio, wait_for
+from tests.studio import Studio, processes_of, start_studio, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(900)]
 
@@ -116,7 +116,8 @@ def check(studio: Studio, run: UUID, part: str, stage: str, act: str, mark: int)
     assert made <= 5, "more than one chunk was made twice"
     wait_for("the slots to be free", lambda: not _at_work(studio))
     assert _below(studio, "ffmpeg") is None
-    assert _below(studio, "llama_child") is None
+    enhancers = [item for item in processes_of(studio.cli.data) if "llama_child" in item]
+    assert len(enhancers) <= 1  # the warm child's own, for the next run
     assert studio.store.abort_stale_uploads(timedelta(0)) == 0
     _report(part, stage, act, cause, made)
 

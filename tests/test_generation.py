@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipelines.errors import BadFramesError, GenerationError, WeightsError
-from pipelines.generation.embeddings import MAX_TOKENS, EmbeddingCache, encode_missing
+from pipelines.generation.embeddings import MAX_TOKENS, EmbeddingCache, TextEncoder
 from pipelines.generation.frames import to_frames
 from pipelines.generation.vace import VaceModel, known_video
 from pipelines.generation.wan import WanModel
@@ -35,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
     folder = tmp_path_factory.mktemp("embeddings")
     cache = EmbeddingCache(folder, digest_of("wan"), torch.float32)
-    encode_missing(TEXTS, checkpoint, cache, CPU, torch.float32)
+    TextEncoder(checkpoint, CPU, torch.float32).encode(TEXTS, cache)
     return cache
 
 
@@ -127,7 +127,8 @@ def test_texts_are_encoded_once_and_exactly_as_the_pipeline_would(
 ) -> None:
     from diffusers import WanPipeline
 
-    assert encode_missing(TEXTS, Path("/nowhere"), cache, CPU, torch.float32) == 0
+    assert cache.missing([*TEXTS, *TEXTS]) == []
+    assert cache.missing(["a fox", TEXTS[0], "a fox"]) == ["a fox"]
     stock = WanPipeline.from_pretrained(checkpoint, dtype=torch.float32)
     with torch.inference_mode():  # with gradients, attention takes another kernel
         expected, _ = stock.encode_prompt(
@@ -140,11 +141,13 @@ def test_texts_are_encoded_once_and_exactly_as_the_pipeline_would(
 
 def test_a_damaged_embedding_is_encoded_again(checkpoint: Path, tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path, digest_of("wan"), torch.float32)
-    assert encode_missing(["fox"], checkpoint, cache, CPU, torch.float32) == 1
+    encoder = TextEncoder(checkpoint, CPU, torch.float32)
+    encoder.encode(["fox"], cache)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert cache.get("fox") is None
-    assert encode_missing(["fox"], checkpoint, cache, CPU, torch.float32) == 1
+    assert cache.missing(["fox"]) == ["fox"]
+    encoder.encode(["fox"], cache)
     assert cache.get("fox") is not None
 
 
@@ -162,9 +165,8 @@ def test_an_untied_text_encoder_is_refused(
         return model
 
     monkeypatch.setattr(UMT5EncoderModel, "from_pretrained", classmethod(untied))
-    cache = EmbeddingCache(tmp_path, digest_of("wan"), torch.float32)
     with pytest.raises(WeightsError, match="untied"):
-        encode_missing(["fox"], checkpoint, cache, CPU, torch.float32)
+        TextEncoder(checkpoint, CPU, torch.float32)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

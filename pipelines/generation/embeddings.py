@@ -39,6 +39,10 @@ class EmbeddingCache:
         padded[0, : tokens.shape[0]] = tokens
         return padded
 
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """Those of `texts` that it lacks, each once."""
+        return [text for text in dict.fromkeys(texts) if self.get(text) is None]
+
     def put(self, text: str, embedding: torch.Tensor) -> None:
         """Keep `embedding` (MAX_TOKENS x width) up to its last token that is not zero."""
         used = embedding.abs().sum(dim=-1).nonzero()
@@ -54,48 +58,45 @@ class EmbeddingCache:
         return self._folder / f"{key}.safetensors"
 
 
-def encode_missing(
-    texts: Iterable[str],
-    model: Path,
-    cache: EmbeddingCache,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> int:
-    """Encode the texts that the cache lacks and free the encoder. Returns how many.
+class TextEncoder:
+    """UMT5 as WanPipeline uses it, on `device` until `close`.
 
-    Raises WeightsError if the encoder does not load or its embedding table came untied.
+    Raises WeightsError if it does not load or its embedding table came untied.
     """
-    missing = [text for text in dict.fromkeys(texts) if cache.get(text) is None]
-    if not missing:
-        return 0
-    from diffusers import WanPipeline
 
-    from pipelines.generation.quiet import quiet_libraries
+    def __init__(self, model: Path, device: torch.device, dtype: torch.dtype) -> None:
+        from diffusers import WanPipeline
 
-    quiet_libraries()
+        from pipelines.generation.quiet import quiet_libraries
 
-    try:
-        pipeline = WanPipeline.from_pretrained(
-            model, transformer=None, vae=None, dtype=dtype, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise WeightsError(f"the text encoder in {model} does not load: {error}") from error
-    encoder = pipeline.text_encoder
-    if encoder.shared.weight.data_ptr() != encoder.encoder.embed_tokens.weight.data_ptr():
-        raise WeightsError(
-            "UMT5's embedding table came untied and every video would be noise; "
-            "install the transformers version that constraints.txt pins"
-        )
-    pipeline.to(device)
-    with torch.inference_mode():
-        for text in missing:
-            embedding, _ = pipeline.encode_prompt(
-                text, do_classifier_free_guidance=False, max_sequence_length=MAX_TOKENS
+        quiet_libraries()
+        try:
+            pipeline = WanPipeline.from_pretrained(
+                model, transformer=None, vae=None, dtype=dtype, local_files_only=True
             )
-            cache.put(text, embedding[0])
-    del pipeline, encoder
-    free_memory()
-    return len(missing)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise WeightsError(f"the text encoder in {model} does not load: {error}") from error
+        encoder = pipeline.text_encoder
+        if encoder.shared.weight.data_ptr() != encoder.encoder.embed_tokens.weight.data_ptr():
+            raise WeightsError(
+                "UMT5's embedding table came untied and every video would be noise; "
+                "install the transformers version that constraints.txt pins"
+            )
+        self._pipeline = pipeline.to(device)
+
+    def encode(self, texts: Iterable[str], cache: EmbeddingCache) -> None:
+        """Put the embeddings of `texts` into `cache`."""
+        with torch.inference_mode():
+            for text in texts:
+                embedding, _ = self._pipeline.encode_prompt(
+                    text, do_classifier_free_guidance=False, max_sequence_length=MAX_TOKENS
+                )
+                cache.put(text, embedding[0])
+
+    def close(self) -> None:
+        """Free its memory."""
+        del self._pipeline
+        free_memory()
 
 
 def free_memory() -> None:

@@ -16,6 +16,7 @@ from pipelines import processes
 from pipelines.errors import EnhancerError
 
 MAX_TOKENS = 96
+_STARTS = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class LlamaWriter:
         self._template = template.read_text(encoding="utf-8")
         self._options = options
         self._child: _Child | None = None
-        self._starts_left = 2
+        self._starts_left = _STARTS
 
     @property
     def name(self) -> str:
@@ -78,6 +79,15 @@ class LlamaWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def renew(self) -> Self:
+        """For another run: its process may be started twice again, whatever happened before."""
+        self._starts_left = _STARTS
+        return self
+
+    def close(self) -> None:
+        """End the child."""
         self._drop()
 
     def words(self, request: ShotRequest) -> str:

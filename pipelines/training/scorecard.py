@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.generation.embeddings import EmbeddingCache, encode_missing
+from pipelines.generation.embeddings import EmbeddingCache, TextEncoder
 from pipelines.generation.takes import Earlier, choose_take
 from pipelines.generation.wan import RenderedChunk, WanModel
 from pipelines.media.codec import Frame
@@ -56,7 +56,9 @@ class Studio:
         self._negative = negative_of(Brief(prompt="x"))
         revision = digest_of(str(folder))
         self._cache = EmbeddingCache(scratch, revision, torch.float32)
-        encode_missing([*texts, self._negative], folder, self._cache, _CPU, torch.float32)
+        encoder = TextEncoder(folder, _CPU, torch.float32)
+        encoder.encode(self._cache.missing([*texts, self._negative]), self._cache)
+        encoder.close()
         self._model = WanModel(folder, _CPU, torch.float32)
         self._revision = revision
 

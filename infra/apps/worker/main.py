@@ -14,7 +14,7 @@ from pipelines.errors import SettingsError
 
 GPU_POOL = "rtx-5090"
 STUDIO_POOL = "studio"
-_QUERY_SECONDS = "1"
+_QUERY_SECONDS = "0.3"
 """How often a worker asks for runs; one worker a pool makes that cheap."""
 _HEARTBEAT_SECONDS = "30"
 """Of a flow run: what the server's automation for dead hosts counts on."""
