@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import BriefError
-from pipelines.schema.brief import MAX_PROMPT, Brief, parse_brief
+from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
+from pipelines.schema.brief import MINUTES, Brief, parse_brief
 from pipelines.schema.presets import PRESETS, SIZES, Size, is_chunk_length
+from pipelines.schema.shots import MAX_PROMPT
 from pipelines.schema.text import without_control_tokens
 
 REFUSED = {
@@ -32,9 +34,15 @@ REFUSED = {
     "seed": ({"seed": -2}, "seed -2", "-1 to derive"),
     "seed too large": ({"seed": 2**32}, "seed 4294967296", "-1 to derive"),
     "upscale": ({"upscale": 3}, "upscale 3", "1, 2 or 4"),
-    "steps": ({"steps": 0}, "0 steps", "1 to 100"),
+    "steps": ({"steps": 0}, "steps 0", "1 to 100"),
     "guidance": ({"guidance": 99}, "guidance 99", "0 to 20"),
     "shot twice": ({"shots": [{"shot": 1}, {"shot": 1}]}, "shot 1", "keep one"),
+    "shape and size": ({"aspect": "square", "size": "64*64"}, "both set", "keep one"),
+    "shape": ({"aspect": "round"}, "round", "'square'"),
+    "hours": ({"approval_hours": 0}, "approval_hours 0", "0.01 to 720"),
+    "hours nan": ({"approval_hours": float("nan")}, "nan", "0.01 to 720"),
+    "empty shot": ({"storyboard": [{"prompt": " "}]}, "no words", "say what it shows"),
+    "long campaign": ({"campaign": "x" * 101}, "101", "shorten"),
     "unknown field": ({"colour": "red"}, "colour", "not permitted"),
 }
 
@@ -109,3 +117,34 @@ def test_the_brief_overrides_single_values_of_its_preset() -> None:
 def test_the_form_has_no_field_that_may_be_null() -> None:
     """Prefect's form renders such fields as tabs that read 'Property is type None'."""
     assert '"null"' not in json.dumps(Brief.model_json_schema())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("aspect", ["landscape", "portrait", "square"])
+def test_a_shape_keeps_the_pixels_and_the_multiples_of_16(preset: str, aspect: str) -> None:
+    before = PRESETS[preset].size
+    size = parse_brief({"prompt": "x", "preset": preset, "aspect": aspect}).resolved_preset().size
+    assert size.width % 16 == 0
+    assert size.height % 16 == 0
+    assert 0.9 <= size.megapixels / before.megapixels <= 1.5
+    wide = {"landscape": 1, "portrait": -1, "square": 0}[aspect]
+    assert (size.width > size.height) - (size.width < size.height) == wide
+
+
+def test_a_picture_has_one_frame() -> None:
+    brief = parse_brief({"prompt": "x", "kind": "image", "seconds": 60})
+    assert brief.resolved_preset().is_still
+
+
+def test_the_minutes_in_the_form_are_those_of_the_estimate() -> None:
+    """Of the studio set on CUDA with the sizes of its files, of the demo set on a CPU."""
+    footprint = Footprint(4_400_000_000, 11_400_000_000, 3_300_000_000, 70_000_000, 1)
+
+    def minutes(preset: str, device: str) -> str:
+        brief = parse_brief({"prompt": "x", "preset": preset})
+        return f"{estimate(brief, DEFAULT_RATES[device], footprint).seconds / 60:.1f}"
+
+    assert f"demo {minutes('demo', 'cpu')} on a CPU" in MINUTES
+    assert f"video_fast {minutes('video_fast', 'cuda')} and" in MINUTES
+    assert f"video_high {minutes('video_high', 'cuda')} on an RTX 5090" in MINUTES
+    assert f"stills {float(minutes('image_fast', 'cuda')):.0f}." in MINUTES

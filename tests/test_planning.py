@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
 from pipelines.planning.plan import Weights, frames_of, make_plan, timeline
+from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, digest_of
@@ -130,3 +131,36 @@ def test_a_digest_refuses_nonsense(text: str) -> None:
 def test_a_key_refuses_what_is_outside_the_layout(text: str) -> None:
     with pytest.raises(ValueError, match="layout"):
         ObjectKey(text)
+
+
+def test_shots_by_hand_share_the_length_and_may_have_seeds() -> None:
+    hand = [{"prompt": "a fox", "seed": 7}, {"prompt": "a bear"}]
+    brief = Brief.model_validate({"prompt": "x", "seconds": 8, "storyboard": hand})
+    written = write_storyboard(brief, [s.join for s in timeline(brief)], 1, None, no_shot, keep)
+    assert [shot.prompt for shot in written.shots] == ["a fox", "a fox", "a bear", "a bear"]
+    assert {shot.source for shot in written.shots} == {"editor"}
+    plan = make_plan(brief, written, WEIGHTS)
+    assert plan.chunks[0].spec.seed == 7
+    assert len(set(digests(plan))) == 4  # no take is shown twice
+
+
+def test_more_shots_by_hand_than_chunks_are_refused() -> None:
+    brief = Brief.model_validate(
+        {"prompt": "x", "seconds": 2, "storyboard": [{"prompt": "a"}, {"prompt": "b"}]}
+    )
+    with pytest.raises(BriefError, match=r"2 shots are given by hand.*room for 1.*more seconds"):
+        timeline(brief)
+
+
+def test_a_video_that_stands_in_is_another_video_of_the_same_chunks() -> None:
+    plain, stand_in = plan_of(), plan_of(stands_in_for="t2v-1.3B")
+    assert digests(plain) == digests(stand_in)
+    assert plain.content_id != stand_in.content_id
+
+
+def no_shot(_: Digest) -> Shot | None:
+    return None
+
+
+def keep(_: Digest, __: Shot) -> None:
+    raise AssertionError("nothing was written")

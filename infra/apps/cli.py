@@ -11,8 +11,9 @@ from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
 from pipelines.errors import BriefError, WeightsError
-from pipelines.schema.brief import PICK, parse_brief
+from pipelines.schema.brief import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
+from pipelines.schema.shots import PICK
 
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
@@ -33,6 +34,8 @@ def make(
     seed: Annotated[int, typer.Option(help="A take to repeat; -1: from the brief.")] = PICK,
     upscale: Annotated[int, typer.Option(help="1, 2 or 4.")] = 1,
     size: Annotated[str, typer.Option(help=f"One of {', '.join(SIZES)}.")] = "preset",
+    aspect: Annotated[str, typer.Option(help="landscape, portrait or square.")] = "preset",
+    image: Annotated[bool, typer.Option(help="A single picture.")] = False,
     frames: Annotated[int, typer.Option(help="Frames a chunk, 4k+1; -1: the preset's.")] = PICK,
     steps: Annotated[int, typer.Option(help="Denoising steps; -1: the preset's.")] = PICK,
     guidance: Annotated[float, typer.Option(help="Guidance; -1: the preset's.")] = float(PICK),
@@ -59,6 +62,8 @@ def make(
         "seed": seed,
         "upscale": upscale,
         "size": size,
+        "aspect": aspect,
+        "kind": "image" if image else "video",
         "frames": frames,
         "steps": steps,
         "guidance": guidance,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from pipelines.errors import BriefError
-from pipelines.schema.brief import PICK, Brief
+from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import (
     ChunkSpec,
@@ -16,6 +16,7 @@ from pipelines.schema.plan import (
     digest_of,
 )
 from pipelines.schema.presets import FPS, MAX_EXTENSIONS, fade_of
+from pipelines.schema.shots import PICK, HandShot
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
 
@@ -50,7 +51,7 @@ class Slot:
 def timeline(brief: Brief) -> list[Slot]:
     """The chunks of the video; their `keep` add up to `frames_of(brief)` in every mode.
 
-    Raises BriefError if the brief changes a shot that it does not have.
+    Raises BriefError if the brief changes a shot that it does not have, or has too many.
     """
     preset, left = brief.resolved_preset(), frames_of(brief)
     slots: list[Slot] = []
@@ -71,7 +72,19 @@ def timeline(brief: Brief) -> list[Slot]:
             f"shot {beyond[0]} is changed, but the brief has {len(slots)} "
             f"{'shot' if len(slots) == 1 else 'shots'}: name an earlier one or ask for more seconds"
         )
+    if len(brief.storyboard) > len(slots):
+        raise BriefError(
+            f"{len(brief.storyboard)} shots are given by hand, but the video has room for "
+            f"{len(slots)}: ask for more seconds, or join shots"
+        )
     return slots
+
+
+def hand_shot_of(brief: Brief, number: int, count: int) -> HandShot | None:
+    """The shot by hand that chunk `number` of `count` shows: they share the length evenly."""
+    if not brief.storyboard:
+        return None
+    return brief.storyboard[(number - 1) * len(brief.storyboard) // count]
 
 
 def seed_of(brief: Brief) -> int:
@@ -82,15 +95,24 @@ def seed_of(brief: Brief) -> int:
     return _number([brief.prompt, brief.style, brief.negative])
 
 
+def _seed_of_chunk(brief: Brief, number: int, count: int) -> int:
+    override, hand = brief.override_of(number), hand_shot_of(brief, number, count)
+    if override and override.seed != PICK:
+        return override.seed
+    if hand is None or hand.seed == PICK:
+        return _number([seed_of(brief), number])
+    # Further chunks of a shot are not to show the same take once more.
+    again = number > 1 and hand is hand_shot_of(brief, number - 1, count)
+    return _number([hand.seed, number]) if again else hand.seed
+
+
 def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
     """One chunk for each shot of `storyboard`, in order; the last one keeps what is left."""
     preset = brief.resolved_preset()
-    seed, negative = seed_of(brief), negative_of(brief)
+    negative = negative_of(brief)
     chunks: list[PlannedChunk] = []
     slots = timeline(brief)
     for number, (shot, slot) in enumerate(zip(storyboard.shots, slots, strict=True), start=1):
-        override = brief.override_of(number)
-        own_seed = override.seed if override and override.seed != PICK else _number([seed, number])
         conditioning = None
         if slot.overlap:
             before = chunks[-1].spec.digest
@@ -107,7 +129,7 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
             steps=preset.steps,
             guidance=preset.continued_guidance if conditioning else preset.guidance,
             flow_shift=preset.flow_shift,
-            seed=own_seed,
+            seed=_seed_of_chunk(brief, number, len(slots)),
             conditioning=conditioning,
         )
         planned = PlannedChunk(
@@ -119,7 +141,11 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
             spec=spec,
         )
         chunks.append(planned)
-    return Plan(chunks=tuple(chunks), upscale=_upscale(brief, weights))
+    return Plan(
+        chunks=tuple(chunks),
+        upscale=_upscale(brief, weights),
+        stands_in_for=brief.stands_in_for,
+    )
 
 
 def negative_of(brief: Brief) -> str:

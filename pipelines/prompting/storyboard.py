@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import EnhancerError
+from pipelines.planning.plan import hand_shot_of
 from pipelines.prompting.cameras import camera_of
 from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import ShotRequest, Writer
@@ -44,6 +45,8 @@ def write_storyboard(
     Never fails because of the writer: the template takes over. `find` looks a shot up by its
     digest, `keep` stores a fresh one; both may raise.
     """
+    if brief.storyboard:
+        return _by_hand(brief, len(joins))
     idea = without_control_tokens(brief.prompt)
     reason = _why_own_words(brief, idea, writer)
     count = sum(join != "continue" for join in joins)
@@ -71,6 +74,17 @@ def write_storyboard(
         writer=name,
         written=sum(item.fresh for item in written),
     )
+
+
+def _by_hand(brief: Brief, count: int) -> Storyboard:
+    shots = []
+    for number in range(1, count + 1):
+        given = hand_shot_of(brief, number, count)
+        assert given is not None
+        words = without_control_tokens(given.prompt)
+        shot = Shot(number=number, camera="as written", prompt=words, source="editor")
+        shots.append(_styled(_override(shot, brief), brief))
+    return Storyboard(shots=tuple(shots), writer="none", written=0)
 
 
 def _write_all(

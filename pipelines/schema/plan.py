@@ -110,6 +110,9 @@ class Plan(_Frozen):
     recipe: str = "joins/1"
     chunks: tuple[PlannedChunk, ...]
     upscale: UpscaleSpec | None
+    stands_in_for: str = ""
+    """Model that a client asked for, if the demo set took its place: a video of its own, so that
+    its manifest can say so."""
 
     @property
     def frames(self) -> int:
@@ -131,13 +134,12 @@ class Plan(_Frozen):
     @property
     def content_id(self) -> Digest:
         """What the finished film is: its chunks, how they are joined, how it is enlarged."""
-        return digest_of(
-            {
-                "recipe": self.recipe,
-                "chunks": [[c.spec.digest, c.blend, c.keep] for c in self.chunks],
-                "upscale": self.upscale.model_dump(mode="json") if self.upscale else None,
-            }
-        )
+        film = {
+            "recipe": self.recipe,
+            "chunks": [[c.spec.digest, c.blend, c.keep] for c in self.chunks],
+            "upscale": self.upscale.model_dump(mode="json") if self.upscale else None,
+        }
+        return digest_of(film | ({"for": self.stands_in_for} if self.stands_in_for else {}))
 
     def span_of(self, chunk: PlannedChunk) -> Span:
         """The film's frames from where `chunk` begins to show, to where the next one does."""

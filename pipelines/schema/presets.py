@@ -1,5 +1,6 @@
 """Presets: size, frames, steps and guidance under a name, and the limits around them."""
 
+import math
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +17,10 @@ FADE = 8
 MAX_EXTENSIONS = 5
 """Chunks that go on from one another before a fresh one follows by a cut: colours and shapes
 drift a little each time."""
+
+
+Aspect = Literal["preset", "landscape", "portrait", "square"]
+_SIDE = 16
 
 
 class Size(NamedTuple):
@@ -35,6 +40,16 @@ class Size(NamedTuple):
 
     def scaled(self, factor: int) -> "Size":
         return Size(self.width * factor, self.height * factor)
+
+    def shaped(self, aspect: Aspect) -> "Size":
+        """About as many pixels in another shape; a square becomes 3:2 or 2:3."""
+        long, short = max(self), min(self)
+        if aspect == "square":
+            side = math.isqrt(long * short) // _SIDE * _SIDE
+            return Size(side, side)
+        if long == short:
+            long = short * 3 // 2 // _SIDE * _SIDE
+        return {"landscape": Size(long, short), "portrait": Size(short, long)}.get(aspect, self)
 
     @property
     def megapixels(self) -> float:
