@@ -1,23 +1,33 @@
 """produce-content: an editor's brief from check to published video."""
 
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from flows.render_video import render_video
+from pipelines.errors import RejectedError
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Manifest
+from tasks.approval import approve_storyboard, approve_video, rejected
 from tasks.dispatch import in_studio, render_on_gpu_host
 from tasks.page import show_video
 from tasks.publish import publish
 
 
 @flow(name="produce-content", persist_result=False)
-def produce_content(brief: Brief) -> Manifest:
+def produce_content(brief: Brief) -> Manifest | State[Any]:
     """Turn a brief into a finished, published video.
 
     Args:
         brief: What the video shows and how it is made.
     """
-    film = render_on_gpu_host(brief) if in_studio() else render_video(brief)
-    manifest = publish(brief, film)
+    try:
+        approved = approve_storyboard(brief)
+        film = render_on_gpu_host(approved) if in_studio() else render_video(approved)
+        approve_video(brief, film)
+    except RejectedError as no:
+        return rejected(no)
+    manifest = publish(approved, film)
     show_video(manifest)
     return manifest

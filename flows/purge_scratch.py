@@ -6,7 +6,7 @@ from tasks.purge import abort_uploads, purge_hand_overs
 
 
 @flow(name="purge-scratch", persist_result=False)
-def purge_scratch(keep_days: int = 7) -> None:
+def purge_scratch(keep_days: int = 45) -> None:
     """Remove uploads that nobody finished and hand-overs of old runs.
 
     Args:

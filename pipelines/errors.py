@@ -49,6 +49,10 @@ class RenderError(ReelwrightError):
     """The GPU host could not make the film."""
 
 
+class RejectedError(ReelwrightError):
+    """A person said no to a storyboard or a video; nothing was published."""
+
+
 class StoreError(ReelwrightError):
     """The object store is unreachable, refuses us, or is full."""
 

@@ -24,6 +24,8 @@ from tasks.room import Room
 def check(brief: Brief, room: Room) -> Estimate:
     """Say what the brief will cost. Raises DiskFullError if there is no room for it."""
     expected = estimate(brief, _rates(room), _footprint(room.models))
+    cost = expected.seconds / 3600 * room.settings.compute.gpu_hour_price
+    expected = expected.model_copy(update={"cost": round(cost, 4)})
     report(Progress("check", 1, 1, _in_words(expected)))
     disk.check_room(room.folder, expected.disk_bytes)
     return expected

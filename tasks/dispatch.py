@@ -7,7 +7,7 @@ idempotency key counts attempts, because a key that was once used gives the same
 import contextlib
 import logging
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,6 +21,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import RenderError, StoreError
 from pipelines.schema.brief import Brief
+from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
 from tasks.knobs import STAGE
@@ -28,11 +29,13 @@ from tasks.page import ProgressMirror
 from tasks.room import Room
 
 RENDER = "render-video/gpu"
+DRAFT = "draft-storyboard/gpu"
 QUEUES = ("rush", "normal", "batch")
 """By priority; the deployments of `produce-content` have the same names."""
 ATTEMPTS = 3
 """Runs on the GPU host for one brief, of which all but the last crashed."""
 _POLL = 1.0
+_Handed = TypeVar("_Handed", Film, Draft)
 
 
 def in_studio() -> bool:
@@ -49,27 +52,53 @@ def hand_over(film: Film, room: Room) -> Film:
     return film
 
 
+@task(name="hand-over", **STAGE)
+def hand_over_draft(draft: Draft, room: Room) -> Draft:
+    """The same with a draft."""
+    if in_studio():
+        data = draft.model_dump_json().encode()
+        room.store.put_bytes(ObjectKey.draft(flow_run.id), data, "application/json")
+    return draft
+
+
 def render_on_gpu_host(brief: Brief) -> Film:
     """The film, made by a run of `render-video` in the GPU host's pool.
 
     Called again for the same flow run (a retry, a worker that was restarted) it finds the run
     that it started before. Raises RenderError with the child's own words if it failed.
     """
+    child = _on_gpu_host(RENDER, "render", brief, _queue_of(brief))
+    return _collect(ObjectKey.film(child.id), Film)
+
+
+def draft_on_gpu_host(brief: Brief) -> Draft:
+    """The same with `draft-storyboard`, which goes before everything that waits: it takes
+    seconds, and somebody waits for it."""
+    child = _on_gpu_host(DRAFT, "draft", brief, QUEUES[0])
+    return _collect(ObjectKey.draft(child.id), Draft)
+
+
+def _queue_of(brief: Brief) -> str:
+    """The higher of the brief's priority and of the deployment's that took it."""
+    wanted = [brief.priority, deployment.name]
+    return next(queue for queue in (*QUEUES, "normal") if queue in wanted)
+
+
+def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:
     parameters = {"brief": brief.model_dump(mode="json")}
-    queue = deployment.name if deployment.name in QUEUES else "normal"
     for attempt in range(1, ATTEMPTS + 1):
         child = run_deployment(
-            RENDER,
+            name,
             parameters=parameters,
-            flow_run_name=f"{flow_run.name} ({attempt})",
+            flow_run_name=f"{flow_run.name} ({purpose} {attempt})",
             work_queue_name=queue,
-            idempotency_key=f"{flow_run.id}-render-{attempt}",
+            idempotency_key=f"{flow_run.id}-{purpose}-{attempt}",
             timeout=0,
         )
         assert isinstance(child, FlowRun)
         state = _wait(child)
         if state.is_completed():
-            return _collect(child)
+            return child
         words = f"{state.name}: {state.message or 'no reason was given'}"
         if not state.is_crashed():
             raise RenderError(f"the run on the GPU host ended as {words}")
@@ -105,13 +134,12 @@ def _cancel_if_we_are(client: SyncPrefectClient, child: FlowRun) -> None:
             client.set_flow_run_state(child.id, Cancelling(message="The brief was cancelled."))
 
 
-def _collect(child: FlowRun) -> Film:
-    key = ObjectKey.film(child.id)
+def _collect(key: ObjectKey, kind: type[_Handed]) -> _Handed:
     data = ObjectStore(Settings.load().store).get_bytes(key)
     if data is None:
         raise StoreError(f"{key} is missing, though the run that makes it says it is done")
     try:
-        return Film.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
         raise RenderError(
             "the GPU host runs another version of Reelwright than this flow; run it again when "

@@ -25,9 +25,10 @@ from prefect.runtime import deployment
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.progress import Progress
-from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Manifest
-from pipelines.schema.plan import Plan
+from pipelines.schema.draft import Draft
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.manifest import Film, Manifest
+from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.presets import FPS
 from pipelines.schema.storyboard import Storyboard
 from tasks.progress import ProgressLog, listening
@@ -133,22 +134,67 @@ def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
         create_table_artifact(rows, key="storyboard", description="Storyboard")
 
 
+def show_draft(draft: Draft) -> None:
+    """The stills and the shots that a person is asked about."""
+    with _harmless("the draft"):
+        store = ObjectStore(Settings.load().store)
+        for shot in draft.shots:
+            create_image_artifact(
+                store.link(shot.still.key, _LINK_LIFE),
+                key=f"still-{shot.number}",
+                description=f"Shot {shot.number}: {shot.prompt}",
+            )
+        rows = [
+            {"shot": shot.number, "seconds": shot.seconds, "what it shows": shot.prompt}
+            for shot in draft.shots
+        ]
+        create_table_artifact(rows, key="draft", description=f"Draft. {in_words(draft.estimate)}")
+
+
+def describe_draft(draft: Draft) -> str:
+    """Markdown above the form that asks about it."""
+    lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
+    lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
+    return "\n".join([*lines, "", "Their stills are under *Artifacts*."])
+
+
+def show_film(film: Film) -> None:
+    """The finished video that a person is asked about."""
+    with _harmless("the film"):
+        _show_pictures(film.plan.content_id, "Not published yet.")
+
+
+def describe_film(film: Film) -> str:
+    """Markdown above the form that asks about it."""
+    link = ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
+    return f"**The video is made, and not published yet.** [Play it]({link})"
+
+
+def _show_pictures(cid: Digest, description: str) -> None:
+    store = ObjectStore(Settings.load().store)
+    video = store.link(ObjectKey.video(cid), _LINK_LIFE)
+    create_link_artifact(video, link_text="Play the video", key="video", description=description)
+    create_image_artifact(
+        store.link(ObjectKey.contact(cid), _LINK_LIFE),
+        key="contact-sheet",
+        description=f"One picture of every chunk. [Play the video]({video})",
+    )
+
+
+def in_words(expected: Estimate) -> str:
+    """An estimate as an editor reads it."""
+    minutes = expected.seconds / 60
+    length = f"{minutes:.1f} minutes" if minutes >= 1 else f"{expected.seconds:.0f} seconds"
+    cost = f", {expected.cost:.2f} for the GPU" if expected.cost else ""
+    return f"about {length}{cost} ({expected.basis})"
+
+
 def show_video(manifest: Manifest) -> None:
     """Link, contact sheet, joins and cost of the finished video."""
     if deployment.id is None:
         return
     with _harmless("the video"):
-        store = ObjectStore(Settings.load().store)
-        cid = manifest.content_id
-        video = store.link(ObjectKey.video(cid), _LINK_LIFE)
-        create_link_artifact(
-            video, link_text="Play the video", key="video", description=manifest.address
-        )
-        create_image_artifact(
-            store.link(ObjectKey.contact(cid), _LINK_LIFE),
-            key="contact-sheet",
-            description=f"One picture of every chunk. [Play the video]({video})",
-        )
+        _show_pictures(manifest.content_id, manifest.address)
         show_storyboard(manifest.plan, manifest.storyboard)
         if manifest.joins:
             create_table_artifact(_joins(manifest), key="joins", description="How the joins look")

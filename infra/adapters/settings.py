@@ -62,6 +62,9 @@ class ComputeSettings(_Section):
     llm_threads: int = Field(
         1, ge=1, description="Threads of the language model; more are slower on a busy machine."
     )
+    gpu_hour_price: float = Field(
+        0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
+    )
     llm_timeout: float = Field(120.0, gt=0, description="Seconds one sentence may take.")
 
 

@@ -61,6 +61,7 @@ def _make(brief: Brief, settings: Settings, out: Path | None) -> Manifest:
 
         with listening(bars), listening(ProgressLog()):
             manifest = produce_content(brief)
+            assert isinstance(manifest, Manifest)  # nobody is asked for approval here
         if out is not None:
             _copy_out(manifest, out)
     return manifest

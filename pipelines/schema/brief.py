@@ -287,7 +287,12 @@ def parse_brief(values: dict[str, Any]) -> Brief:
     try:
         return Brief.model_validate(values)
     except ValidationError as error:
-        raise BriefError("; ".join(_sentence(item) for item in error.errors())) from error
+        raise BriefError(sentences(error)) from error
+
+
+def sentences(error: ValidationError) -> str:
+    """What is wrong with a brief, for an editor."""
+    return "; ".join(_sentence(item) for item in error.errors())
 
 
 def _sentence(item: Any) -> str:

@@ -4,8 +4,9 @@ The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
 `poster.jpg`, `contact.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
 `shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside
 each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
-one below the other, from which the next chunk may go on). `runs/<flow-run-id>/film.json` is
-what the GPU host hands over to the flow that waits for it.
+one below the other, from which the next chunk may go on). `stills/<digest>.png` is a draft's
+still; `runs/<flow-run-id>/film.json` and `draft.json` are what the GPU host hands over to the
+flow that waits for it.
 """
 
 import re
@@ -21,7 +22,8 @@ _KEY = re.compile(
     r"|segments/[0-9a-f]{64}\.mp4"
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
-    r"|runs/[0-9a-f-]{36}/film\.json)\Z"
+    r"|stills/[0-9a-f]{64}\.png"
+    r"|runs/[0-9a-f-]{36}/(?:film|draft)\.json)\Z"
 )
 
 
@@ -81,6 +83,14 @@ class ObjectKey(str):
     @classmethod
     def contact(cls, content_id: Digest) -> Self:
         return cls(f"videos/{content_id}/contact.jpg")
+
+    @classmethod
+    def still(cls, digest: Digest) -> Self:
+        return cls(f"stills/{digest}.png")
+
+    @classmethod
+    def draft(cls, run: UUID) -> Self:
+        return cls(f"runs/{run}/draft.json")
 
     @classmethod
     def film(cls, run: UUID) -> Self:

@@ -165,5 +165,7 @@ class Estimate(_Frozen):
     seconds: float
     peak_memory_bytes: int
     disk_bytes: int
+    cost: float = 0.0
+    """Of the GPU's time, in the operator's currency; 0 if its price is not set."""
     basis: str
     """Where the figures come from: measured here before, or which published anchor."""
