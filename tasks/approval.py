@@ -115,11 +115,11 @@ def waiting_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
     )
 
 
-def asked_about(run: FlowRun) -> str:
-    """STORYBOARD or VIDEO if `run` waits for a person, else nothing."""
+def asked_about(run: FlowRun) -> Literal["", "storyboard", "video"]:
+    """What `run` waits for a person to look at, if it does."""
     if run.state is None or not run.state.is_paused():
         return ""
-    return str(run.state.state_details.pause_key or "")
+    return "video" if run.state.state_details.pause_key == VIDEO else "storyboard"
 
 
 def _accept(answer: Answer) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
-from pydantic import ValidationError
+from prefect.runtime import flow_run
+from pydantic import BaseModel, ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
@@ -13,7 +14,7 @@ from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
 from pipelines.publishing import make_manifest, summary_of
 from pipelines.schema.brief import Brief
-from pipelines.schema.keys import ObjectKey
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import (
     ChunkRecord,
     Film,
@@ -25,6 +26,7 @@ from pipelines.schema.manifest import (
 )
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.storyboard import Storyboard
+from tasks.dispatch import in_studio
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import LocalClip, Room
@@ -95,6 +97,12 @@ def upload_film(
     )
 
 
+class Published(BaseModel):
+    """Which video a run published."""
+
+    content_id: Digest
+
+
 @task(name="publish", **STAGE)
 def publish(brief: Brief, film: Film) -> Manifest:
     """Write the manifest after checking that what it names is there.
@@ -109,10 +117,19 @@ def publish(brief: Brief, film: Film) -> Manifest:
     before = _read_manifest(store, key)
     run = summary_of(film)
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
+        _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     manifest = make_manifest(brief, film, store.bucket)
     store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
+    _note(store, film)
     return manifest
+
+
+def _note(store: ObjectStore, film: Film) -> None:
+    """For those who know the run and look for its video."""
+    if in_studio():
+        data = Published(content_id=film.plan.content_id).model_dump_json().encode()
+        store.put_bytes(ObjectKey.published(flow_run.id), data, "application/json")
 
 
 def _middles(plan: Plan) -> list[int]:

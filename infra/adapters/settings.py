@@ -98,6 +98,31 @@ class WorkerSettings(_Section):
     )
 
 
+class GatewaySettings(_Section):
+    """The gateway: REST, webhooks, the page to watch."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}GATEWAY_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8004, ge=1, le=65535, description="Port to listen on.")
+    url: str = Field("", description="How others reach it, as in `https://video.example`.")
+    trust_local: bool = Field(
+        False, description="Programs on this machine need no key; `up` sets it."
+    )
+    stand_in: bool = Field(
+        True, description="The demo set answers for a studio model that is not installed."
+    )
+    wait_seconds: float = Field(
+        600.0, ge=0, description="How long a request waits for its video before it gets a 202."
+    )
+    writes_per_minute: int = Field(120, ge=1, description="Requests of a key that make something.")
+    hooks: Path | None = Field(None, description="YAML file of webhook sources and endpoints.")
+
+    @property
+    def base_url(self) -> str:
+        return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
 class StudioSettings(_Section):
     """The studio of `reelwright up`."""
 
@@ -105,6 +130,7 @@ class StudioSettings(_Section):
 
     prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's pages and API.")
     s3_port: int = Field(8333, ge=1, le=65535, description="The object store.")
+    gateway_port: int = Field(8004, ge=1, le=65535, description="The gateway of `up`.")
     briefs: int = Field(2, ge=1, description="Briefs at work at once; one of them has the GPU.")
 
 
@@ -117,6 +143,7 @@ class Settings:
         self.compute = ComputeSettings()
         self.upscaler = UpscalerSettings()
         self.worker = WorkerSettings()
+        self.gateway = GatewaySettings()
         self.studio = StudioSettings()
 
     @classmethod
@@ -135,6 +162,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     ComputeSettings,
     UpscalerSettings,
     WorkerSettings,
+    GatewaySettings,
     StudioSettings,
 )
 

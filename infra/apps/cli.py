@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The model sets: demo and studio.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+keys_app = typer.Typer(help="API keys of the gateway.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 
 @app.command()
@@ -159,8 +161,8 @@ def up(
         list[str] | None,
         typer.Option(
             "--with",
-            help="Only this part, repeatable: store, database, server, studio, rtx-5090. What is "
-            "left out runs elsewhere and is named by its setting.",
+            help="Only this part, repeatable: store, database, server, studio, rtx-5090, gateway. "
+            "What is left out runs elsewhere and is named by its setting.",
         ),
     ] = None,
     cold: Annotated[bool, typer.Option(help="A new process for each run on the GPU.")] = False,
@@ -210,6 +212,51 @@ def worker(
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
     _adopt_studio()
     serve(pool, cold=cold, limit=limit, name=name)
+
+
+@app.command()
+def gateway() -> None:
+    """Serve the REST API, the webhooks and the page to watch until Ctrl-C."""
+    _adopt_studio()
+    from infra.apps.gateway.main import serve
+
+    serve(Settings.load())
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="read, make, approve, manage; repeatable.")
+    ] = None,
+) -> None:
+    """Make an API key and print it; it is shown this once."""
+    from infra.apps.gateway import keys
+    from infra.apps.gateway.database import opened
+
+    with opened(Settings.load().paths.data_dir) as database:
+        sys.stdout.write(keys.add(database, name, scope or ["read", "make"]) + "\n")
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Names, scopes and dates of all keys."""
+    from infra.apps.gateway import keys
+    from infra.apps.gateway.database import opened
+
+    with opened(Settings.load().paths.data_dir) as database:
+        for name, scopes, created in keys.listed(database):
+            sys.stdout.write(plain(f"{name:<20} {scopes:<28} {created[:10]}") + "\n")
+
+
+@keys_app.command("revoke")
+def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None:
+    """Make a key useless at once."""
+    from infra.apps.gateway import keys
+    from infra.apps.gateway.database import opened
+
+    with opened(Settings.load().paths.data_dir) as database:
+        keys.revoke(database, name)
 
 
 def _adopt_studio() -> None:

@@ -29,7 +29,7 @@ from pipelines.schema.text import clean_text, without_control_tokens
 Priority = Literal["rush", "normal", "batch"]
 Approval = Literal["none", "storyboard", "video", "both"]
 
-MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
+MIN_SECONDS, MAX_SECONDS = 0.25, 600.0
 MAX_STEPS = 100
 MAX_GUIDANCE = 20.0
 MIN_CONTINUED = 9

@@ -6,7 +6,7 @@ The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
 each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
 one below the other, from which the next chunk may go on). `stills/<digest>.png` is a draft's
 still; `runs/<flow-run-id>/film.json` and `draft.json` are what the GPU host hands over to the
-flow that waits for it.
+flow that waits for it, `published.json` says which video that flow published.
 """
 
 import re
@@ -23,7 +23,7 @@ _KEY = re.compile(
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
     r"|stills/[0-9a-f]{64}\.png"
-    r"|runs/[0-9a-f-]{36}/(?:film|draft)\.json)\Z"
+    r"|runs/[0-9a-f-]{36}/(?:film|draft|published)\.json)\Z"
 )
 
 
@@ -91,6 +91,10 @@ class ObjectKey(str):
     @classmethod
     def draft(cls, run: UUID) -> Self:
         return cls(f"runs/{run}/draft.json")
+
+    @classmethod
+    def published(cls, run: UUID) -> Self:
+        return cls(f"runs/{run}/published.json")
 
     @classmethod
     def film(cls, run: UUID) -> Self:

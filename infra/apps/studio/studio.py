@@ -23,25 +23,26 @@ from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
 
-PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL)
+GATEWAY = "gateway"
+PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
 _LOOK_EVERY = 0.5
 _WORKER_GRACE = 8.0
 
 
-class Worker:
-    """`reelwright worker` as a service."""
+class Command:
+    """A `reelwright` command as a service."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], log: Path) -> None:
+    def __init__(self, name: str, argv: list[str], env: dict[str, str], log: Path) -> None:
         self.server = EmbeddedServer(
-            argv[0],
-            [sys.executable, "-m", "infra.apps.cli", "worker", *argv],
+            name,
+            [sys.executable, "-m", "infra.apps.cli", *argv],
             env,
             log,
             log.parent,
         )
 
     def wait(self) -> None:
-        """A worker waits for its server by itself."""
+        """It waits for its server by itself."""
 
     def stop(self) -> None:
         self.server.stop(_WORKER_GRACE)
@@ -92,6 +93,8 @@ class Studio:
             _check_free(ports.s3_port, "REELWRIGHT_STUDIO_S3_PORT")
         if "server" in self._parts:
             _check_free(ports.prefect_port, "REELWRIGHT_STUDIO_PREFECT_PORT")
+        if GATEWAY in self._parts:
+            _check_free(ports.gateway_port, "REELWRIGHT_STUDIO_GATEWAY_PORT")
         if "store" in self._parts:
             folder = self._settings.paths.data_dir / "store"
             store = self._begin(
@@ -169,9 +172,16 @@ class Studio:
         limit = ["--limit", str(self._settings.studio.briefs)]
         for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, limit)):
             if pool in self._parts:
-                argv, log = [pool, *options], logs / f"{pool}.log"
-                start = partial(Worker, argv, self._worker_env(), log)
+                argv, log = ["worker", pool, *options], logs / f"{pool}.log"
+                start = partial(Command, pool, argv, self._worker_env(), log)
                 self._begin(pool, start, f"worker; log: {log}")
+        if GATEWAY in self._parts:
+            port = self._settings.studio.gateway_port
+            env = self._worker_env() | {"REELWRIGHT_GATEWAY_PORT": str(port)}
+            # Whoever starts all of it on this machine may use it from there.
+            env.setdefault("REELWRIGHT_GATEWAY_TRUST_LOCAL", "true")
+            start = partial(Command, GATEWAY, ["gateway"], env, logs / f"{GATEWAY}.log")
+            self._begin(GATEWAY, start, f"http://127.0.0.1:{port}")
 
     def _deploy(self) -> None:
         """In a process of its own: this one stays small."""

@@ -1,0 +1,133 @@
+"""Who may ask: a key with the right scope, or, where the operator allows it, this machine.
+
+A program on the same machine is known by its peer address. A web page that is open there has
+that address too, so the Host, Origin and Sec-Fetch-Site headers must say that no other site is
+behind the request, and nothing may say that a proxy is.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from infra.apps.gateway.keys import SCOPES, Client, Scope, client_of
+from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.state import Gateway
+
+COOKIE = "reelwright_key"
+_LOOPBACK = {"127.0.0.1", "::1"}
+_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+_PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_SAME = {"same-origin", "none"}
+_CLIENTS = 1_000
+LOCAL = Client("this machine", frozenset(SCOPES))
+
+
+def gateway_of(request: Request) -> Gateway:
+    """What all requests share."""
+    found = request.app.state.gateway
+    assert isinstance(found, Gateway)
+    return found
+
+
+def identify(request: Request) -> Client:
+    """Who asks. Raises ProblemError 401 or 403."""
+    gateway = gateway_of(request)
+    key = _key_in(request)
+    if key:
+        client = client_of(gateway.database, key)
+        if client is None:
+            raise ProblemError(
+                401, "unauthorised", "this API key is not known here, or was revoked"
+            )
+        return client
+    if gateway.settings.gateway.trust_local and _is_local(request):
+        return LOCAL
+    raise ProblemError(
+        401,
+        "unauthorised",
+        "an API key is needed: send it as `Authorization: Bearer rw_…`; the operator makes one "
+        "with: reelwright keys add NAME",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def needs(scope: Scope) -> Callable[[Request], Client]:
+    """A dependency: the client, if it may do that. Writes count against its limit."""
+
+    def check(request: Request) -> Client:
+        client = identify(request)
+        if scope not in client.scopes:
+            raise ProblemError(
+                403, "forbidden", f"the key {client.name!r} lacks the scope {scope!r}"
+            )
+        if scope != "read":
+            gateway_of(request).limits.count(client.name)
+        return client
+
+    return check
+
+
+class Limits:
+    """So many writes a minute for each name, refilled evenly."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._size = float(per_minute)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def count(self, name: str) -> None:
+        """Raises ProblemError 429 with the seconds to wait."""
+        now = time.monotonic()
+        left, then = self._buckets.pop(name, (self._size, now))
+        left = min(self._size, left + (now - then) * self._size / 60)
+        if left < 1:
+            self._buckets[name] = (left, now)
+            wait = max(1, round((1 - left) * 60 / self._size))
+            raise ProblemError(
+                429,
+                "too_many",
+                f"more than {self._size:g} requests a minute; try again in {wait} s",
+                headers={"Retry-After": str(wait)},
+            )
+        self._buckets[name] = (left - 1, now)
+        while len(self._buckets) > _CLIENTS:
+            self._buckets.popitem(last=False)
+
+
+def _key_in(request: Request) -> str:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    header = request.headers.get("x-api-key", "")
+    if header:
+        return header
+    # A cookie travels with every request of a browser, also with one that another site made.
+    return request.cookies.get(COOKIE, "") if _is_own_page(request) else ""
+
+
+def _is_local(request: Request) -> bool:
+    peer = request.client.host if request.client else ""
+    if peer not in _LOOPBACK or any(name in request.headers for name in _PROXIED):
+        return False
+    host = request.headers.get("host", "")
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    return name in _NAMES and _is_own_page(request)
+
+
+def _is_own_page(request: Request) -> bool:
+    """Whether no other site is behind the request."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return False
+    site = request.headers.get("sec-fetch-site", "none")
+    # Following a link from elsewhere shows a page, and changes nothing.
+    return site in _SAME or request.method in ("GET", "HEAD")
+
+
+Reader = Annotated[Client, Depends(needs("read"))]
+Maker = Annotated[Client, Depends(needs("make"))]
+Approver = Annotated[Client, Depends(needs("approve"))]
+Manager = Annotated[Client, Depends(needs("manage"))]

@@ -1,0 +1,126 @@
+"""The application: its parts, put together."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from prefect.client.orchestration import get_client
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from infra.apps.gateway import api, pages, wan
+from infra.apps.gateway.access import Limits
+from infra.apps.gateway.database import opened
+from infra.apps.gateway.problems import add_handlers, answer
+from infra.apps.gateway.runs import Runs
+from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.videos import Videos
+
+MAX_BODY = 1_000_000
+"""Bytes of a request; no brief comes near it."""
+_HERE = Path(__file__).parent
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        b"media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+)
+_log = logging.getLogger("reelwright.gateway")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway for `settings`; it connects when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database = stack.enter_context(opened(settings.paths.data_dir))
+            client = await stack.enter_async_context(get_client())
+            store = ObjectStore(settings.store)
+            app.state.gateway = Gateway(
+                settings=settings,
+                database=database,
+                store=store,
+                runs=Runs(client, store),
+                videos=Videos(store),
+                limits=Limits(settings.gateway.writes_per_minute),
+            )
+            yield
+
+    app = FastAPI(
+        title="Reelwright",
+        version=metadata.version("reelwright"),
+        description="Videos from briefs, on the studio's own GPU.",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    add_handlers(app)
+    app.include_router(api.router)
+    app.include_router(wan.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(Guard)
+    return app
+
+
+class Guard:
+    """Refuses large bodies before they are read, and sets the headers of every answer."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        read, too_large = 0, False
+
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal read, too_large
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY:
+                too_large = True
+                raise _TooLargeError
+            return message
+
+        started = False
+
+        async def secured(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            if too_large and not started:
+                return  # whatever the application makes of the error
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        length = headers.get(b"content-length", b"0")
+        refusal = answer(413, "too_large", f"a request may have {MAX_BODY:,} bytes at most")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            await refusal(scope, receive, secured)
+            return
+        with suppress(_TooLargeError):
+            await self._app(scope, limited, secured)
+        if too_large and not started:
+            too_large = False
+            await refusal(scope, receive, secured)
+
+
+class _TooLargeError(Exception):
+    """A body without a length, or with a false one."""

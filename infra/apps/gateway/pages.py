@@ -1,0 +1,220 @@
+"""The page to watch: gallery, player, running jobs, approval. Rendered here, no build step."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.templating import Jinja2Templates
+from starlette.concurrency import run_in_threadpool
+
+from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_of, identify
+from infra.apps.gateway.keys import client_of
+from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.starting import start_brief
+from infra.apps.gateway.videos import view_of
+from infra.apps.gateway.views import RunView
+from pipelines.schema.brief import parse_brief
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.presets import FPS
+
+router = APIRouter()
+_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+_WEEK = 7 * 24 * 3600
+_PAGE = 24
+_ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
+
+
+def _render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    return _templates.TemplateResponse(request, name, values, status_code=status)
+
+
+@router.get("/")
+async def gallery(
+    request: Request,
+    campaign: Annotated[str, Query(max_length=100)] = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Response:
+    """Videos, and above them what is being made."""
+    if redirect := _to_login(request):
+        return redirect
+    gateway = gateway_of(request)
+    runs = await gateway.runs.recent(_PAGE)
+    manifests = await run_in_threadpool(gateway.videos.listed)
+    videos = [view_of(manifest) for manifest in manifests]
+    campaigns = sorted({video.campaign for video in videos} - {""})
+    chosen = [video for video in videos if campaign in ("", video.campaign)]
+    return _render(
+        request,
+        "gallery.html",
+        jobs=[run for run in runs if not run.ended],
+        ended=[run for run in runs if run.ended and run.state != "completed"][:5],
+        videos=chosen[(page - 1) * _PAGE : page * _PAGE],
+        campaigns=campaigns,
+        campaign=campaign,
+        page=page,
+        more=len(chosen) > page * _PAGE,
+    )
+
+
+@router.get("/watch/{cid}")
+def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
+    """One video with everything that is known of it."""
+    if redirect := _to_login(request):
+        return redirect
+    manifest = gateway_of(request).videos.manifest(Digest(cid))
+    if manifest is None:
+        return _render(request, "message.html", 404, title="No such video", text="It was deleted.")
+    seconds = {
+        shot.number: round(
+            sum(c.keep for c in manifest.plan.chunks if c.shot == shot.number) / FPS, 2
+        )
+        for shot in manifest.storyboard.shots
+    }
+    return _render(
+        request,
+        "watch.html",
+        video=view_of(manifest),
+        manifest=manifest,
+        seconds=seconds,
+        fps=FPS,
+    )
+
+
+@router.get("/jobs/{run}")
+async def job(request: Request, run: UUID) -> Response:
+    """A run while it is made, and what it asks."""
+    if redirect := _to_login(request):
+        return redirect
+    return await _job(request, run)
+
+
+async def _job(request: Request, run: UUID, problem: str = "", status: int = 200) -> Response:
+    gateway = gateway_of(request)
+    view = await gateway.runs.look(run)
+    if view is None:
+        text = "Runs are forgotten after a while; their videos are not."
+        return _render(request, "message.html", 404, title="No such run", text=text)
+    draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
+    film = await gateway.runs.film(run) if view.waiting_for == "video" else None
+    return _render(request, "job.html", status, run=view, draft=draft, film=film, problem=problem)
+
+
+@router.post("/jobs/{run}/answer")
+async def answer(
+    request: Request,
+    run: UUID,
+    _: Approver,
+    decision: Annotated[Literal["approve", "reject"], Form()],
+    reason: Annotated[str, Form(max_length=500)] = "",
+    prompt: Annotated[list[str] | None, Form()] = None,
+    seed: Annotated[list[int] | None, Form()] = None,
+) -> Response:
+    """The buttons below a draft or a finished video."""
+    gateway = gateway_of(request)
+    values: dict[str, Any] = {"decision": decision, "reason": reason}
+    if prompt and seed and len(prompt) == len(seed):
+        values["shots"] = [
+            {"prompt": words.strip(), "seed": number}
+            for words, number in zip(prompt, seed, strict=True)
+            if words.strip()
+        ]
+    try:
+        await gateway.runs.answer(run, values)
+    except ProblemError as problem:
+        return await _job(request, run, problem.message, problem.status)
+    return RedirectResponse(f"/jobs/{run}", 303)
+
+
+@router.post("/jobs/{run}/cancel")
+async def cancel(request: Request, run: UUID, _: Maker) -> Response:
+    """The button beside a running job."""
+    await gateway_of(request).runs.cancel(run)
+    return RedirectResponse(f"/jobs/{run}", 303)
+
+
+@router.get("/new")
+def new(request: Request) -> Response:
+    """A short form; Prefect's has every field."""
+    return _to_login(request) or _render(request, "new.html", problem="", prompt="")
+
+
+@router.post("/new")
+async def create(
+    request: Request,
+    client: Maker,
+    prompt: Annotated[str, Form(max_length=5_000)] = "",
+    seconds: Annotated[float, Form()] = 4.0,
+    approval: Annotated[str, Form(max_length=20)] = "none",
+    campaign: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    """Start what the short form says."""
+    gateway = gateway_of(request)
+    values: dict[str, Any] = {
+        "prompt": prompt,
+        "seconds": seconds,
+        "approval": approval,
+        "campaign": campaign,
+        "preset": "video_fast" if "studio" in gateway.installed() else "demo",
+    }
+    from pipelines.errors import BriefError
+
+    try:
+        view: RunView = await start_brief(gateway, parse_brief(values), client.name, "")
+    except BriefError as error:
+        return _render(request, "new.html", 422, problem=str(error), prompt=prompt)
+    return RedirectResponse(f"/jobs/{view.id}", 303)
+
+
+@router.get("/stills/{digest}.png")
+def still(request: Request, digest: Annotated[str, _ID], _: Reader) -> Response:
+    """A still of a draft."""
+    data = gateway_of(request).store.get_bytes(ObjectKey.still(Digest(digest)))
+    if data is None:
+        raise ProblemError(404, "not_found", "there is no such still")
+    return Response(
+        data, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
+    )
+
+
+@router.get("/login")
+def login_page(request: Request, to: Annotated[str, Query(max_length=300)] = "/") -> Response:
+    """Where a browser without a key is sent."""
+    return _render(request, "login.html", to=_own(to), problem="")
+
+
+@router.post("/login")
+def login(
+    request: Request,
+    key: Annotated[str, Form(max_length=200)],
+    to: Annotated[str, Form(max_length=300)] = "/",
+) -> Response:
+    """Keep the key in a cookie that only this site gets and no script reads."""
+    gateway = gateway_of(request)
+    gateway.limits.count(f"login {request.client.host if request.client else ''}")
+    if client_of(gateway.database, key.strip()) is None:
+        return _render(request, "login.html", 401, to=_own(to), problem="This key is not known.")
+    answer = RedirectResponse(_own(to), 303)
+    secure = gateway.settings.gateway.base_url.startswith("https:")
+    answer.set_cookie(
+        COOKIE, key.strip(), max_age=_WEEK, httponly=True, samesite="strict", secure=secure
+    )
+    return answer
+
+
+def _to_login(request: Request) -> Response | None:
+    try:
+        client = identify(request)
+    except ProblemError:
+        return RedirectResponse(f"/login?{urlencode({'to': request.url.path})}", 303)
+    if "read" not in client.scopes:
+        raise ProblemError(403, "forbidden", f"the key {client.name!r} lacks the scope 'read'")
+    return None
+
+
+def _own(path: str) -> str:
+    """`path` if it is one of ours: nobody is sent to another site."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

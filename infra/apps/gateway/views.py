@@ -1,0 +1,79 @@
+"""A run in the words of its starter."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun, StateType
+from pydantic import BaseModel, Field
+
+from infra.apps.worker.reconcile import STARTS
+from tasks.approval import asked_about
+
+RunState = Literal[
+    "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
+]
+ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "cancelled"})
+_STATES: dict[StateType, RunState] = {
+    StateType.SCHEDULED: "accepted",
+    StateType.PENDING: "accepted",
+    StateType.RUNNING: "running",
+    StateType.PAUSED: "awaiting_approval",
+    StateType.COMPLETED: "completed",
+    StateType.CANCELLING: "running",
+    StateType.CANCELLED: "cancelled",
+    StateType.FAILED: "failed",
+    StateType.CRASHED: "running",  # its worker queues it again; after the third time it is failed
+}
+
+
+class RunView(BaseModel):
+    """A run, as its starter sees it."""
+
+    id: UUID
+    name: str
+    state: RunState
+    detail: str = Field("", description="Where it is, or why it ended.")
+    percent: float = Field(0.0, description="0 to 100.")
+    created: datetime | None = None
+    prompt: str = ""
+    campaign: str = ""
+    waiting_for: Literal["", "storyboard", "video"] = ""
+    model: str = Field("", description="Model set that makes it.")
+    stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
+    video_path: str = Field("", description="Address of the video on this gateway.")
+    watch: str = Field("", description="Its page, which outlives all links.")
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+def view_of_run(run: FlowRun) -> RunView:
+    """What Prefect alone knows of it."""
+    brief = run.parameters.get("brief")
+    words: dict[str, Any] = brief if isinstance(brief, dict) else {}
+    state = run.state
+    view = RunView(
+        id=run.id,
+        name=run.name,
+        state=_STATES[state.type] if state else "accepted",
+        detail=_plain(state.message) if state and state.message else "",
+        created=run.created,
+        prompt=str(words.get("prompt") or ""),
+        campaign=str(words.get("campaign") or ""),
+        waiting_for=asked_about(run),
+        model="demo" if words.get("preset", "demo") == "demo" else "studio",
+        stands_in_for=str(words.get("stands_in_for") or ""),
+    )
+    if state and state.name == "Rejected":
+        return view.model_copy(update={"state": "rejected"})
+    if state and state.is_crashed() and run.run_count >= STARTS:
+        return view.model_copy(update={"state": "failed"})
+    return view
+
+
+def _plain(message: str) -> str:
+    """The sentence of an error without Prefect's frame around it."""
+    line = message.splitlines()[0] if message else ""
+    return line.removeprefix("Flow run encountered an exception: ")[:500]

@@ -1,0 +1,1 @@
+"""Which preset and model a request gets, and why."""
