@@ -98,7 +98,7 @@ class Videos:
         return manifest
 
     def part(self, name: str, wanted: str | None) -> Part:
-        """What the Range header `wanted` names of the file `name`. Raises ProblemError 404 or 416."""
+        """What the Range header `wanted` names of file `name`. Raises ProblemError 404 or 416."""
         found = self._store.head(key_of(name))
         if found is None:
             raise ProblemError(404, "not_found", f"there is no video {name!r:.90}")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.adapters.disk import make_directory, write_atomic
-from infra.adapters.embedded import EmbeddedServer
+from infra.adapters.embedded import EmbeddedServer, answers
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.prefect_server import PrefectServer
@@ -27,6 +27,7 @@ GATEWAY = "gateway"
 PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
 _LOOK_EVERY = 0.5
 _WORKER_GRACE = 8.0
+_GATEWAY_TIMEOUT = 60.0
 
 
 class Command:
@@ -46,6 +47,18 @@ class Command:
 
     def stop(self) -> None:
         self.server.stop(_WORKER_GRACE)
+
+
+class GatewayCommand(Command):
+    """The gateway, which has an address to ask."""
+
+    def __init__(self, port: int, env: dict[str, str], log: Path) -> None:
+        super().__init__(GATEWAY, [GATEWAY], env | {"REELWRIGHT_GATEWAY_PORT": str(port)}, log)
+        self._health = f"http://127.0.0.1:{port}/health"
+
+    def wait(self) -> None:
+        """Until it answers. Raises ServerError if it ends or takes too long."""
+        self.server.wait_ready(lambda: answers(self._health), _GATEWAY_TIMEOUT)
 
 
 class Studio:
@@ -177,11 +190,11 @@ class Studio:
                 self._begin(pool, start, f"worker; log: {log}")
         if GATEWAY in self._parts:
             port = self._settings.studio.gateway_port
-            env = self._worker_env() | {"REELWRIGHT_GATEWAY_PORT": str(port)}
+            env = self._worker_env()
             # Whoever starts all of it on this machine may use it from there.
             env.setdefault("REELWRIGHT_GATEWAY_TRUST_LOCAL", "true")
-            start = partial(Command, GATEWAY, ["gateway"], env, logs / f"{GATEWAY}.log")
-            self._begin(GATEWAY, start, f"http://127.0.0.1:{port}")
+            begin = partial(GatewayCommand, port, env, logs / f"{GATEWAY}.log")
+            self._begin(GATEWAY, begin, f"http://127.0.0.1:{port}").wait()
 
     def _deploy(self) -> None:
         """In a process of its own: this one stays small."""
