@@ -32,6 +32,8 @@ RENDER = "render-video/gpu"
 DRAFT = "draft-storyboard/gpu"
 QUEUES = ("rush", "normal", "batch")
 """By priority; the deployments of `produce-content` have the same names."""
+CLOCK = "clock"
+"""Queue of what a schedule starts: short, and never behind a brief."""
 ATTEMPTS = 3
 """Runs on the GPU host for one brief, of which all but the last crashed."""
 _POLL = 1.0

@@ -123,6 +123,16 @@ class GatewaySettings(_Section):
         return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
+class CalendarSettings(_Section):
+    """The content calendar."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}CALENDAR_", frozen=True, extra="ignore")
+
+    file: Path | None = Field(
+        None, description="YAML file; without it the calendar lies in the bucket."
+    )
+
+
 class StudioSettings(_Section):
     """The studio of `reelwright up`."""
 
@@ -144,6 +154,7 @@ class Settings:
         self.upscaler = UpscalerSettings()
         self.worker = WorkerSettings()
         self.gateway = GatewaySettings()
+        self.calendar = CalendarSettings()
         self.studio = StudioSettings()
 
     @classmethod
@@ -163,6 +174,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     UpscalerSettings,
     WorkerSettings,
     GatewaySettings,
+    CalendarSettings,
     StudioSettings,
 )
 

@@ -8,6 +8,7 @@ import typer
 
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
 from pipelines.errors import BriefError, WeightsError
@@ -24,8 +25,9 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The model sets: demo and studio.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-keys_app = typer.Typer(help="API keys of the gateway.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(calendar_app, name="calendar")
+app.add_typer(hooks_app, name="hooks")
 
 
 @app.command()
@@ -182,7 +184,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show pools, queues, the run on the GPU and the last errors."""
-    _adopt_studio()
+    adopt_studio()
     from infra.apps.studio.status import status as look
 
     found = look(Settings.load())
@@ -192,7 +194,7 @@ def status(
 @app.command()
 def deploy() -> None:
     """Bring the Prefect server to what this version needs: pools, limits, deployments."""
-    _adopt_studio()
+    adopt_studio()
     from infra.apps.studio.deploy import deploy as bring
 
     sys.stdout.write("\n".join(bring()) + "\n")
@@ -202,7 +204,7 @@ def deploy() -> None:
 def worker(
     pool: Annotated[str, typer.Argument(help="studio or rtx-5090")],
     cold: Annotated[bool, typer.Option(help="A new process for each run.")] = False,
-    limit: Annotated[int, typer.Option(help="Runs at once in the studio pool.")] = 2,
+    limit: Annotated[int, typer.Option(help="Runs at once in the studio pool.")] = 8,
     name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""
@@ -210,60 +212,17 @@ def worker(
 
     if pool not in (GPU_POOL, STUDIO_POOL):
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
-    _adopt_studio()
+    adopt_studio()
     serve(pool, cold=cold, limit=limit, name=name)
 
 
 @app.command()
 def gateway() -> None:
     """Serve the REST API, the webhooks and the page to watch until Ctrl-C."""
-    _adopt_studio()
+    adopt_studio()
     from infra.apps.gateway.main import serve
 
     serve(Settings.load())
-
-
-@keys_app.command("add")
-def keys_add(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    scope: Annotated[
-        list[str] | None, typer.Option(help="read, make, approve, manage; repeatable.")
-    ] = None,
-) -> None:
-    """Make an API key and print it; it is shown this once."""
-    from infra.apps.gateway import keys
-    from infra.apps.gateway.database import opened
-
-    with opened(Settings.load().paths.data_dir) as database:
-        sys.stdout.write(keys.add(database, name, scope or ["read", "make"]) + "\n")
-
-
-@keys_app.command("list")
-def keys_list() -> None:
-    """Names, scopes and dates of all keys."""
-    from infra.apps.gateway import keys
-    from infra.apps.gateway.database import opened
-
-    with opened(Settings.load().paths.data_dir) as database:
-        for name, scopes, created in keys.listed(database):
-            sys.stdout.write(plain(f"{name:<20} {scopes:<28} {created[:10]}") + "\n")
-
-
-@keys_app.command("revoke")
-def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None:
-    """Make a key useless at once."""
-    from infra.apps.gateway import keys
-    from infra.apps.gateway.database import opened
-
-    with opened(Settings.load().paths.data_dir) as database:
-        keys.revoke(database, name)
-
-
-def _adopt_studio() -> None:
-    """Reach the studio of this machine, unless the environment names another."""
-    from infra.apps.studio import environment
-
-    environment.adopt(Settings.load())
 
 
 def _model_set(name: str) -> str:

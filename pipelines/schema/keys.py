@@ -6,7 +6,8 @@ The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
 each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
 one below the other, from which the next chunk may go on). `stills/<digest>.png` is a draft's
 still; `runs/<flow-run-id>/film.json` and `draft.json` are what the GPU host hands over to the
-flow that waits for it, `published.json` says which video that flow published.
+flow that waits for it, `published.json` says which video that flow published. `calendar/` holds
+the calendar and how far each entry was looked at.
 """
 
 import re
@@ -22,6 +23,7 @@ _KEY = re.compile(
     r"|segments/[0-9a-f]{64}\.mp4"
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
+    r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
     r"|stills/[0-9a-f]{64}\.png"
     r"|runs/[0-9a-f-]{36}/(?:film|draft|published)\.json)\Z"
 )
@@ -83,6 +85,14 @@ class ObjectKey(str):
     @classmethod
     def contact(cls, content_id: Digest) -> Self:
         return cls(f"videos/{content_id}/contact.jpg")
+
+    @classmethod
+    def calendar(cls) -> Self:
+        return cls("calendar/calendar.yaml")
+
+    @classmethod
+    def calendar_mark(cls, entry: str) -> Self:
+        return cls(f"calendar/marks/{entry}.json")
 
     @classmethod
     def still(cls, digest: Digest) -> Self:

@@ -21,9 +21,10 @@ from prefect.exceptions import (
     PrefectHTTPStatusError,
 )
 
+from infra.adapters.settings import Settings
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError
-from tasks.dispatch import QUEUES
+from tasks.dispatch import CLOCK, QUEUES
 
 FILE = Path(__file__).parents[2] / "deploy" / "prefect.yaml"
 _RESTING = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended", "AwaitingRetry")
@@ -40,7 +41,13 @@ def deploy() -> list[str]:
     """
     with _errors(), get_client(sync_client=True) as client:
         _pool(client, STUDIO_POOL, "Flows that wait and publish; no GPU.", None)
+        _queue(client, STUDIO_POOL, CLOCK, 1)
+        briefs = Settings.load().studio.briefs
+        for priority, queue in enumerate(QUEUES, start=2):
+            _queue(client, STUDIO_POOL, queue, priority, briefs)
         _pool(client, GPU_POOL, "One run at a time on the GPU host.", 1)
+        for priority, queue in enumerate(QUEUES, start=1):
+            _queue(client, GPU_POOL, queue, priority)
         _automations()
         return _deployments()
 
@@ -70,18 +77,20 @@ def _pool(client: SyncPrefectClient, name: str, description: str, limit: int | N
     except ObjectAlreadyExists:
         # Its limit stays: whoever has more GPU hosts has raised it.
         client.update_work_pool(name, WorkPoolUpdate(description=description))
-    for priority, queue in enumerate(QUEUES, start=1):
-        _queue(client, name, queue, priority)
 
 
-def _queue(client: SyncPrefectClient, pool: str, name: str, priority: int) -> None:
+def _queue(
+    client: SyncPrefectClient, pool: str, name: str, priority: int, limit: int | None = None
+) -> None:
     try:
         found = client.read_work_queue_by_name(name, work_pool_name=pool)
     except ObjectNotFound:
-        client.create_work_queue(name=name, work_pool_name=pool, priority=priority)
+        client.create_work_queue(
+            name=name, work_pool_name=pool, priority=priority, concurrency_limit=limit
+        )
     else:
-        if found.priority != priority:
-            client.update_work_queue(found.id, priority=priority)
+        if (found.priority, found.concurrency_limit) != (priority, limit):
+            client.update_work_queue(found.id, priority=priority, concurrency_limit=limit)
 
 
 def _automations() -> None:

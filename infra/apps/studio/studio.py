@@ -22,10 +22,12 @@ from infra.apps.studio import environment
 from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
+from tasks.dispatch import QUEUES
 
 GATEWAY = "gateway"
 PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
 _LOOK_EVERY = 0.5
+_CLOCK = 2
 _WORKER_GRACE = 8.0
 _GATEWAY_TIMEOUT = 60.0
 
@@ -182,7 +184,8 @@ class Studio:
     def _start_workers(self) -> None:
         logs = make_directory(self._folder / "logs")
         cold = ["--cold"] if self._cold else []
-        limit = ["--limit", str(self._settings.studio.briefs)]
+        # The queues hold the briefs back, so that what a schedule starts never waits for one.
+        limit = ["--limit", str(len(QUEUES) * self._settings.studio.briefs + _CLOCK)]
         for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, limit)):
             if pool in self._parts:
                 argv, log = ["worker", pool, *options], logs / f"{pool}.log"

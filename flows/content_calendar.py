@@ -1,0 +1,18 @@
+"""content-calendar: starts what is due, and answers for those who did not."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from tasks.approval import settle_silences
+from tasks.calendar import start_what_is_due
+from tasks.knobs import done
+
+
+@flow(name="content-calendar", persist_result=False)
+def content_calendar() -> State[Any]:
+    """Start what the calendar says is due, and settle approvals that nobody gave."""
+    tick = start_what_is_due()
+    settle_silences()
+    return done(str(tick))

@@ -1,0 +1,200 @@
+"""Entries of the calendar, read from YAML; a broken one is named with its line."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from string import Formatter
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import yaml
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipelines.errors import BriefError
+from pipelines.schema.brief import Brief, Priority, parse_brief
+
+_VARIABLES = ("name", "item", "date", "time")
+_PROBE = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
+
+
+class Entry(BaseModel):
+    """A brief that is made again and again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")
+    brief: dict[str, Any]
+    """A template: in its texts {name}, {item}, {date} and {time} are filled in, and {date:%A} as
+    strftime has it; a brace of its own is written twice."""
+    items: tuple[str, ...] = ()
+    """{item} takes the next one every day."""
+    cron: str = ""
+    dates: tuple[datetime, ...] = ()
+    """Local times, instead of cron."""
+    time_zone: str = "UTC"
+    priority: Priority = "normal"
+    active_from: date | None = None
+    active_to: date | None = None
+    """The last day, included."""
+    missed: Literal["skip", "once", "all"] = "skip"
+    """What becomes of times at which nobody was there to start it: nothing, the last of them, or
+    every one."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"time_zone {value!r} is unknown; write Area/City or UTC") from error
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _valid_cron(cls, value: str) -> str:
+        if value:
+            try:
+                CronSim(value, _PROBE)
+            except CronSimError as error:
+                raise ValueError(
+                    f"cron {value!r}: {error}; write minute hour day month weekday"
+                ) from error
+        return value
+
+    @field_validator("dates")
+    @classmethod
+    def _local_dates(cls, value: tuple[datetime, ...]) -> tuple[datetime, ...]:
+        if any(item.tzinfo for item in value):
+            raise ValueError("dates are local times of the entry's time_zone; leave the offset out")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.cron) == bool(self.dates):
+            raise ValueError("give either cron or dates")
+        if self.active_from and self.active_to and self.active_to < self.active_from:
+            raise ValueError(f"active_to {self.active_to} lies before active_from")
+        if "priority" in self.brief:
+            raise ValueError("priority belongs to the entry, not to its brief")
+        try:
+            self.brief_at(_PROBE)
+        except BriefError as error:
+            raise ValueError(f"brief: {error}") from error
+        return self
+
+    def brief_at(self, moment: datetime) -> Brief:
+        """The brief of the occurrence at `moment`. Raises BriefError."""
+        local = moment.astimezone(self.zone)
+        item = self.items[local.date().toordinal() % len(self.items)] if self.items else ""
+        values = {"name": self.name, "item": item, "date": local.date(), "time": local.time()}
+        filled = _fill(self.brief, values)
+        return parse_brief(filled | {"priority": self.priority})
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry that cannot be used."""
+
+    line: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, entry {self.name!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What a file holds."""
+
+    entries: tuple[Entry, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    lines: dict[str, int] = field(default_factory=dict)
+    """Where each entry begins, counted from 1."""
+
+
+def parse_calendar(text: str) -> Calendar:
+    """The entries of a YAML text. Only a text that is no YAML at all breaks every entry."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return Calendar(broken=(Broken(mark.line + 1 if mark else 1, "", f"no YAML: {error}"),))
+    if root is None:
+        return Calendar()
+    listed = _entries_of(root)
+    if listed is None:
+        return Calendar(broken=(Broken(1, "", "write a list under the word `entries`"),))
+    good: list[Entry] = []
+    broken: list[Broken] = []
+    lines: dict[str, int] = {}
+    for node in listed:
+        line, name = node.start_mark.line + 1, ""
+        try:
+            values = _construct(node)
+            name = str(values.get("name", "")) if isinstance(values, dict) else ""
+            entry = Entry.model_validate(values)
+            if entry.name in lines:
+                raise ValueError(f"line {lines[entry.name]} has the same name")
+            lines[entry.name] = line
+            good.append(entry)
+        except ValidationError as error:
+            broken.append(Broken(line, name, "; ".join(map(_sentence, error.errors()))))
+        except (ValueError, yaml.YAMLError) as error:
+            broken.append(Broken(line, name, str(error)))
+    return Calendar(tuple(good), tuple(broken), lines)
+
+
+def _entries_of(root: yaml.Node) -> list[yaml.Node] | None:
+    if not isinstance(root, yaml.MappingNode):
+        return None
+    for key, value in root.value:
+        if key.value == "entries" and isinstance(value, yaml.SequenceNode):
+            return list(value.value)
+    return None
+
+
+def _construct(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _fill(value: Any, values: dict[str, Any]) -> Any:
+    if isinstance(value, str):
+        return _format(value, values)
+    if isinstance(value, dict):
+        return {key: _fill(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, values) for item in value]
+    return value
+
+
+def _format(text: str, values: dict[str, Any]) -> str:
+    """str.format, but for plain names only: a template must not reach into objects."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise BriefError(f"{text!r:.60}: {error}; write a brace of its own twice") from error
+    result = ""
+    for literal, name, form, conversion in parts:
+        result += literal
+        if name is None:
+            continue
+        if name not in values or conversion or "{" in (form or ""):
+            known = ", ".join(f"{{{variable}}}" for variable in _VARIABLES)
+            raise BriefError(f"{{{name}}} is unknown; use {known}")
+        result += format(values[name], form or "")
+    return result
+
+
+def _sentence(item: Any) -> str:
+    words = str(item["msg"]).removeprefix("Value error, ")
+    where = ".".join(str(part) for part in item["loc"])
+    return f"{where}: {words}" if where and where not in words else words
