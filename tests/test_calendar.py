@@ -61,7 +61,8 @@ entries:
 - {<<: *z, name: zurich-all, missed: all}
 - {<<: *y, name: york-all, cron: "30 1 * * 1-5", missed: all}
 - {<<: *y, name: york-skip, cron: "0 7 1 * *", missed: skip}
-- {<<: *z, name: two-dates, cron: "", dates: [2027-03-28T02:30:00, 2027-07-05T12:00:00], missed: all}
+- {<<: *z, name: two-dates, cron: "", missed: all,
+   dates: [2027-03-28T02:30:00, 2027-07-05T12:00:00]}
 """
 
 

@@ -1,5 +1,6 @@
 """Commands that stand below a word: `reelwright keys …`, `calendar …`, `hooks …`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -106,3 +107,57 @@ def calendar_put(
 
     entries = calendar.put(adopt_studio(), file).entries
     show([f"{len(entries)} entries: {', '.join(entry.name for entry in entries)}"])
+
+
+@hooks_app.command("check")
+def hooks_check() -> None:
+    """Say which sources and endpoints the gateway would use, or what is wrong with them."""
+    from infra.apps.gateway.hooks import read_hooks
+
+    hooks = read_hooks(Settings.load().gateway.hooks)
+    show(f"from {item.name}: {item.scheme}" for item in hooks.sources.values())
+    show(f"to {item.name}: {item.url}: {', '.join(item.events)}" for item in hooks.endpoints)
+
+
+@hooks_app.command("try")
+def hooks_try(
+    source: Annotated[str, typer.Argument(help="Name of the source.")],
+    payload: Annotated[Path, typer.Argument(help="A body, as JSON.", exists=True, dir_okay=False)],
+) -> None:
+    """Print the brief that a body would become; starts nothing."""
+    from infra.apps.gateway.hooks import read_hooks
+    from pipelines.errors import BriefError
+    from pipelines.planning.plan import timeline
+
+    sources = read_hooks(Settings.load().gateway.hooks).sources
+    if source not in sources:
+        raise BriefError(
+            f"there is no source {source!r}; there are: {', '.join(sources) or 'none'}"
+        )
+    try:
+        body = json.loads(payload.read_bytes())
+    except ValueError as error:
+        raise BriefError(f"{payload} is no JSON: {error}") from error
+    brief = sources[source].brief_of(body)
+    timeline(brief)
+    sys.stdout.write(brief.model_dump_json(indent=1) + "\n")
+
+
+@hooks_app.command("dead")
+def hooks_dead() -> None:
+    """List events that were given up."""
+    from infra.apps.gateway.database import opened
+    from infra.apps.gateway.outbox import dead
+
+    with opened(Settings.load().paths.data_dir) as database:
+        show(f"{name}  to {to}, {tries} tries: {why}" for name, to, tries, why in dead(database))
+
+
+@hooks_app.command("retry")
+def hooks_retry(event: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+    """Send an event again that was given up; it keeps its id."""
+    from infra.apps.gateway.database import opened
+    from infra.apps.gateway.outbox import revive
+
+    with opened(Settings.load().paths.data_dir) as database:
+        revive(database, event)

@@ -75,24 +75,24 @@ class Limits:
     """So many writes a minute for each name, refilled evenly."""
 
     def __init__(self, per_minute: int) -> None:
-        self._size = float(per_minute)
+        self._size = per_minute
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def count(self, name: str) -> None:
+    def count(self, name: str, per_minute: int | None = None) -> None:
         """Raises ProblemError 429 with the seconds to wait."""
+        size = float(per_minute or self._size)
         now = time.monotonic()
-        left, then = self._buckets.pop(name, (self._size, now))
-        left = min(self._size, left + (now - then) * self._size / 60)
+        left, then = self._buckets.pop(name, (size, now))
+        left = min(size, left + (now - then) * size / 60)
+        self._buckets[name] = (left - 1 if left >= 1 else left, now)
         if left < 1:
-            self._buckets[name] = (left, now)
-            wait = max(1, round((1 - left) * 60 / self._size))
+            wait = max(1, round((1 - left) * 60 / size))
             raise ProblemError(
                 429,
                 "too_many",
-                f"more than {self._size:g} requests a minute; try again in {wait} s",
+                f"more than {size:g} requests a minute; try again in {wait} s",
                 headers={"Retry-After": str(wait)},
             )
-        self._buckets[name] = (left - 1, now)
         while len(self._buckets) > _CLIENTS:
             self._buckets.popitem(last=False)
 

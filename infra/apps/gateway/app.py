@@ -13,9 +13,11 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, pages, wan
+from infra.apps.gateway import api, pages, receiving, wan
 from infra.apps.gateway.access import Limits
 from infra.apps.gateway.database import opened
+from infra.apps.gateway.hooks import read_hooks
+from infra.apps.gateway.outbox import Outbox, working
 from infra.apps.gateway.problems import add_handlers, answer
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
@@ -42,7 +44,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The gateway for `settings`; it connects when it starts."""
+    """The gateway for `settings`; it connects when it starts. Raises SettingsError."""
+
+    hooks = read_hooks(settings.gateway.hooks)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,14 +54,18 @@ def create_app(settings: Settings) -> FastAPI:
             database = stack.enter_context(opened(settings.paths.data_dir))
             client = await stack.enter_async_context(get_client())
             store = ObjectStore(settings.store)
+            runs = Runs(client, store)
             app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
                 store=store,
-                runs=Runs(client, store),
+                runs=runs,
                 videos=Videos(store),
                 limits=Limits(settings.gateway.writes_per_minute),
+                hooks=hooks,
             )
+            outbox = Outbox(database, runs, hooks.endpoints, settings.gateway.base_url)
+            await stack.enter_async_context(working(outbox))
             yield
 
     app = FastAPI(
@@ -71,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.include_router(api.router)
     app.include_router(wan.router)
+    app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(Guard)

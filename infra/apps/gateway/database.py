@@ -18,9 +18,9 @@ create table if not exists deliveries (
     primary key (source, signature)
 );
 create table if not exists events (
-    id text primary key, endpoint text not null, body text not null, made real not null,
+    id text not null, endpoint text not null, body text not null, made real not null,
     tries integer not null default 0, due real not null, state text not null default 'waiting',
-    error text not null default ''
+    error text not null default '', primary key (id, endpoint)
 );
 create index if not exists events_due on events (state, due);
 create table if not exists marks (name text primary key, value text not null);

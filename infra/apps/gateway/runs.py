@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,10 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
@@ -29,7 +33,7 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.problems import ProblemError
-from infra.apps.gateway.views import RunView, view_of_run
+from infra.apps.gateway.views import LIVING, RunView, view_of_run
 from pipelines.errors import ServerError
 from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft
@@ -40,6 +44,7 @@ from tasks.publish import Published
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
+_PAGE = 200
 _Handed = TypeVar("_Handed", Draft, Film)
 _ATTEMPTS = 20
 _FLOW = FlowFilter(name=FlowFilterName(any_=["produce-content"]))
@@ -175,6 +180,24 @@ class Runs:
             self._remember(view)
             found.append(view)
         return found
+
+    async def changed(self, since: datetime) -> AsyncIterator[RunView]:
+        """Runs that are not at their end, or came to it after `since`."""
+        living = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(LIVING)))
+        ended = FlowRunFilterEndTime(after_=since)
+        for chosen in (FlowRunFilter(state=living), FlowRunFilter(end_time=ended)):
+            offset = 0
+            while True:
+                runs = await self._client.read_flow_runs(
+                    flow_filter=_FLOW, flow_run_filter=chosen, limit=_PAGE, offset=offset
+                )
+                for run in runs:
+                    view = await self.look(run.id)
+                    if view:
+                        yield view
+                if len(runs) < _PAGE:
+                    break
+                offset += _PAGE
 
     async def draft(self, run: UUID) -> Draft | None:
         """The draft that `run` waits for."""

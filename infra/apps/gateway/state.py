@@ -12,6 +12,7 @@ from infra.apps.gateway.database import Database
 
 if TYPE_CHECKING:
     from infra.apps.gateway.access import Limits
+    from infra.apps.gateway.hooks import Hooks
     from infra.apps.gateway.runs import Runs
     from infra.apps.gateway.videos import Videos
 
@@ -26,6 +27,7 @@ class Gateway:
     runs: "Runs"
     videos: "Videos"
     limits: "Limits"
+    hooks: "Hooks"
 
     def installed(self) -> list[str]:
         """Model sets that are complete on this machine, but for what only some briefs need."""

@@ -14,6 +14,12 @@ RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
 ]
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "cancelled"})
+LIVING = frozenset(StateType) - {
+    StateType.COMPLETED,
+    StateType.CANCELLED,
+    StateType.FAILED,
+    StateType.CRASHED,
+}
 _STATES: dict[StateType, RunState] = {
     StateType.SCHEDULED: "accepted",
     StateType.PENDING: "accepted",

@@ -1,0 +1,242 @@
+"""Webhooks in: who may send what, and which brief it becomes. Read from the operator's YAML."""
+
+import hashlib
+import hmac
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import jmespath
+import yaml
+from jsonschema import Draft202012Validator, SchemaError
+from jsonschema.exceptions import best_match
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from infra.apps.gateway.problems import ProblemError
+from pipelines.errors import BriefError, SettingsError
+from pipelines.schema.brief import Brief, parse_brief
+
+_NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
+
+
+def read_secret(value: str) -> str:
+    """`env:NAME` or `file:PATH`. Raises ValueError: secrets do not stand in the file itself."""
+    kind, _, place = value.partition(":")
+    if kind == "env" and os.environ.get(place):
+        return os.environ[place]
+    if kind == "file":
+        try:
+            return Path(place).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"the secret {value!r} cannot be read: {error.strerror}") from error
+    raise ValueError(
+        f"the secret {value!r:.20} must be env:NAME, a variable that is set, or file:PATH"
+    )
+
+
+class Source(BaseModel):
+    """One sender."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str = Field(pattern=_NAME)
+    scheme: Literal["standard", "github"]
+    """`standard`: standardwebhooks.com, with its five-minute replay window. `github`: an HMAC in
+    X-Hub-Signature-256 and an id in X-GitHub-Delivery; it carries no time, so a signature is
+    taken once."""
+    secret: str
+    events: tuple[str, ...] = ()
+    """Of `type` in the body, or X-GitHub-Event; others are thanked for and ignored."""
+    payload: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    """JSON Schema of the body."""
+    brief: dict[str, Any]
+    """The brief; {…} in its texts is a JMESPath into the body, and a text that is nothing else
+    keeps the value's type."""
+    max_bytes: int = Field(100_000, ge=1, le=1_000_000)
+    per_minute: int = Field(60, ge=1)
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_is_there(cls, value: str) -> str:
+        read_secret(value)
+        return value
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        try:
+            Draft202012Validator.check_schema(self.payload)
+        except SchemaError as error:
+            raise ValueError(f"schema: {error.message}") from error
+        _walk(self.brief, lambda text: _pieces(text))
+        if self.scheme == "standard":
+            try:
+                Webhook(read_secret(self.secret))
+            except Exception as error:
+                raise ValueError(f"the secret is no Standard Webhooks secret: {error}") from error
+        return self
+
+    def delivery(self, headers: dict[str, str], body: bytes) -> tuple[str, str]:
+        """Id and signature of a request that this sender signed. Raises ProblemError 401."""
+        secret = read_secret(self.secret)
+        if self.scheme == "standard":
+            try:
+                Webhook(secret).verify(body, headers, json_parse=False)
+            except (WebhookVerificationError, ValueError, UnicodeDecodeError) as error:
+                raise _unsigned(str(error) or "the signature cannot be read") from error
+            return headers["webhook-id"], ""
+        given = headers.get("x-hub-signature-256", "")
+        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(given.encode(), expected.encode()):
+            raise _unsigned("the signature is missing or not that of this body")
+        if not headers.get("x-github-delivery"):
+            raise _unsigned("X-GitHub-Delivery is missing")
+        return headers["x-github-delivery"], given
+
+    def event_of(self, headers: dict[str, str], payload: Any) -> str:
+        """What happened at the sender."""
+        if self.scheme == "github":
+            return headers.get("x-github-event", "")
+        return str(payload.get("type", "")) if isinstance(payload, dict) else ""
+
+    def wants(self, event: str) -> bool:
+        return not self.events or event in self.events
+
+    def brief_of(self, payload: Any) -> Brief:
+        """The brief of a body. Raises BriefError naming what is wrong with it."""
+        problem = best_match(Draft202012Validator(self.payload).iter_errors(payload))
+        if problem is not None:
+            where = "/".join(str(part) for part in problem.absolute_path) or "the body"
+            raise BriefError(f"{where}: {problem.message[:200]}")
+        return parse_brief(_walk(self.brief, lambda text: _fill(text, payload)))
+
+
+class Endpoint(BaseModel):
+    """Where our events go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=_NAME)
+    url: str = Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")
+    secret: str
+    events: tuple[
+        Literal["accepted", "progress", "completed", "failed", "awaiting_approval"], ...
+    ] = ("accepted", "progress", "completed", "failed", "awaiting_approval")
+    networks: tuple[str, ...] = ()
+    """Private networks that the address may lie in, as in 10.1.0.0/16; public ones always may."""
+
+    @field_validator("secret")
+    @classmethod
+    def _is_standard(cls, value: str) -> str:
+        Webhook(read_secret(value))
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from ipaddress import ip_network
+
+        for item in value:
+            ip_network(item)
+        return value
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The operator's file."""
+
+    sources: dict[str, Source]
+    endpoints: tuple[Endpoint, ...]
+
+
+def read_hooks(path: Path | None) -> Hooks:
+    """The hooks in `path`. Raises SettingsError naming every entry that cannot be used."""
+    if path is None:
+        return Hooks({}, ())
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"REELWRIGHT_GATEWAY_HOOKS={path} cannot be read: {error}") from error
+    problems: list[str] = []
+    sources = _each(Source, values, "sources", problems)
+    endpoints = _each(Endpoint, values, "endpoints", problems)
+    if problems:
+        raise SettingsError(f"{path}: {'; '.join(problems)}")
+    return Hooks({item.name: item for item in sources}, tuple(endpoints))
+
+
+def _each(kind: type[Any], values: Any, word: str, problems: list[str]) -> list[Any]:
+    listed = values.get(word, []) if isinstance(values, dict) else None
+    if not isinstance(listed, list):
+        problems.append(f"{word} must be a list")
+        return []
+    found = []
+    for item in listed:
+        name = item.get("name", "?") if isinstance(item, dict) else "?"
+        try:
+            found.append(kind.model_validate(item))
+        except (ValidationError, ValueError) as error:
+            words = str(error)
+            if isinstance(error, ValidationError):
+                words = ", ".join(
+                    f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                )
+            problems.append(f"{word} {name}: {words}")
+    return found
+
+
+def parse_body(body: bytes) -> Any:
+    """JSON. Raises ProblemError 400."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, "no_json", f"the body is no JSON: {error}") from error
+
+
+def _unsigned(reason: str) -> ProblemError:
+    return ProblemError(401, "unsigned", f"{reason}; nothing was started")
+
+
+def _walk(value: Any, change: Any) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _walk(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, change) for item in value]
+    return value
+
+
+def _pieces(text: str) -> list[tuple[str, Any]]:
+    """(text, None) or ("", compiled expression). Raises ValueError."""
+    pieces: list[tuple[str, Any]] = []
+    rest = text
+    while "{" in rest:
+        before, _, rest = rest.partition("{")
+        pieces.append((before, None))
+        if rest.startswith("{"):
+            pieces.append(("{", None))
+            rest = rest[1:]
+            continue
+        expression, closed, rest = rest.partition("}")
+        if not closed:
+            raise ValueError(f"{text!r:.60}: a brace is not closed")
+        try:
+            pieces.append(("", jmespath.compile(expression)))
+        except jmespath.exceptions.JMESPathError as error:
+            raise ValueError(f"{text!r:.60}: {expression!r} is no JMESPath: {error}") from error
+    pieces.append((rest, None))
+    return [piece for piece in pieces if piece != ("", None)]
+
+
+def _fill(text: str, payload: Any) -> Any:
+    pieces = _pieces(text)
+    try:
+        values = [words if found is None else found.search(payload) for words, found in pieces]
+    except jmespath.exceptions.JMESPathError as error:
+        raise BriefError(f"{text!r:.60} does not suit the body: {error}") from error
+    if len(values) == 1 and pieces[0][1] is not None:
+        return values[0]
+    return "".join("" if value is None else str(value) for value in values)

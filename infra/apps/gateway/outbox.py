@@ -1,0 +1,242 @@
+"""Webhooks out: what happened to runs, told to the operator's endpoints until they have it.
+
+Events are found by looking, not by being told, so none is lost while the gateway is down. An
+event's id follows from the run and what happened to it: found twice, it is one event, and it
+keeps its id however often it is sent. Sending follows standardwebhooks.com.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx
+from standardwebhooks import Webhook
+from starlette.concurrency import run_in_threadpool
+
+from infra.apps.gateway.database import Database
+from infra.apps.gateway.hooks import Endpoint, read_secret
+from infra.apps.gateway.runs import Runs
+from infra.apps.gateway.views import RunView
+from pipelines.errors import BriefError, ReelwrightError
+
+TRIES = 12
+"""With the pauses below, about a day."""
+_SHORTEST, _LONGEST = 5.0, 6 * 3600.0
+_LOOK_EVERY, _SEND_EVERY = 2.0, 1.0
+_STEPS = (25, 50, 75)
+"""Per cent at which progress is told."""
+_OVERLAP = timedelta(minutes=2)
+_TIMEOUT = httpx.Timeout(10.0)
+_log = logging.getLogger("reelwright.outbox")
+
+
+class Outbox:
+    """The events of one gateway."""
+
+    def __init__(
+        self, database: Database, runs: Runs, endpoints: tuple[Endpoint, ...], base_url: str
+    ) -> None:
+        self._database = database
+        self._runs = runs
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+        self._base_url = base_url
+
+    async def work(self) -> None:
+        """Find and send until cancelled."""
+        if not self._endpoints:
+            return
+        self._begin()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self.find, _LOOK_EVERY))
+            group.create_task(self._repeat(self.send, _SEND_EVERY))
+
+    async def _repeat(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await act()
+            except (ReelwrightError, httpx.HTTPError) as error:
+                _log.warning("%s", error)
+            except Exception:
+                _log.exception("the outbox stumbled")
+            await asyncio.sleep(seconds)
+
+    def _begin(self) -> None:
+        """A new endpoint hears of what happens from now on."""
+        now = datetime.now(UTC).isoformat()
+        for name in self._endpoints:
+            self._database.run("insert or ignore into marks values (?, ?)", (f"since {name}", now))
+        self._database.run("insert or ignore into marks values ('looked', ?)", (now,))
+
+    async def find(self) -> None:
+        """Note every event of runs that are at work, or ended since the last look."""
+        began = datetime.now(UTC)
+        ((looked,),) = self._database.rows("select value from marks where name = 'looked'")
+        since = datetime.fromisoformat(looked) - _OVERLAP
+        async for view in self._runs.changed(since):
+            await run_in_threadpool(self._note, view)
+        self._database.run("update marks set value = ? where name = 'looked'", (began.isoformat(),))
+
+    def _note(self, view: RunView) -> None:
+        for kind, detail in events_of(view):
+            identity = uuid5(NAMESPACE_URL, f"reelwright:{view.id}:{kind}:{detail}").hex
+            body = json.dumps(
+                {
+                    "type": f"run.{kind}",
+                    "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "data": view.model_dump(mode="json")
+                    | {
+                        "run_url": f"{self._base_url}/runs/{view.id}",
+                        "page_url": f"{self._base_url}/jobs/{view.id}",
+                        "video_url": f"{self._base_url}{view.video_path}"
+                        if view.video_path
+                        else "",
+                        "watch_url": f"{self._base_url}{view.watch}" if view.watch else "",
+                    },
+                }
+            )
+            for endpoint in self._endpoints.values():
+                if kind in endpoint.events and self._concerns(endpoint, view):
+                    self._database.run(
+                        "insert or ignore into events (id, endpoint, body, made, due) "
+                        "values (?, ?, ?, ?, ?)",
+                        (f"evt_{identity}", endpoint.name, body, time.time(), time.time()),
+                    )
+
+    def _concerns(self, endpoint: Endpoint, view: RunView) -> bool:
+        rows = self._database.rows(
+            "select value from marks where name = ?", (f"since {endpoint.name}",)
+        )
+        return view.created is not None and view.created >= datetime.fromisoformat(rows[0][0])
+
+    async def send(self) -> None:
+        """Send what is due, each to its endpoint."""
+        rows = self._database.rows(
+            "select id, endpoint, body, tries from events where state = 'waiting' and due <= ? "
+            "order by due limit 50",
+            (time.time(),),
+        )
+        await asyncio.gather(*(self._send(*row) for row in rows))
+
+    async def _send(self, identity: str, name: str, body: str, tries: int) -> None:
+        endpoint = self._endpoints.get(name)
+        error = await post(endpoint, identity, body) if endpoint else "this endpoint was removed"
+        if not error:
+            change = ("done", tries + 1, 0.0, "")
+        elif tries + 1 >= TRIES or endpoint is None:
+            _log.error("event %s to %s is given up: %s", identity, name, error)
+            change = ("dead", tries + 1, 0.0, error)
+        else:
+            change = ("waiting", tries + 1, time.time() + pause_after(tries), error)
+        self._database.run(
+            "update events set state = ?, tries = ?, due = ?, error = ? "
+            "where id = ? and endpoint = ?",
+            (*change, identity, name),
+        )
+
+
+def pause_after(tries: int) -> float:
+    """Seconds until the next attempt."""
+    return float(min(_SHORTEST * 3**tries, _LONGEST))
+
+
+def events_of(view: RunView) -> Iterator[tuple[str, str]]:
+    """Everything that has happened to the run so far: what, and which of its kind."""
+    yield "accepted", ""
+    if view.state != "accepted":
+        for step in _STEPS:
+            if view.percent >= step and view.state not in ("failed", "cancelled", "rejected"):
+                yield "progress", str(step)
+    if view.waiting_for:
+        yield "awaiting_approval", view.waiting_for
+    if view.state == "completed":
+        yield "completed", ""
+    elif view.ended:
+        yield "failed", view.state
+
+
+async def post(endpoint: Endpoint, identity: str, body: str) -> str:
+    """Send one event. Returns what was wrong, or nothing."""
+    try:
+        address = await run_in_threadpool(allowed_address, endpoint)
+    except (OSError, ValueError) as error:
+        return str(error)
+    now = datetime.now(UTC)
+    url = httpx.URL(endpoint.url)
+    headers = {
+        "Host": url.netloc.decode(),
+        "Content-Type": "application/json",
+        "webhook-id": identity,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(read_secret(endpoint.secret)).sign(identity, now, body),
+    }
+    # Straight to the address that was allowed: a second look at the name could find another.
+    async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+        try:
+            answer = await client.post(
+                url.copy_with(host=address),
+                content=body,
+                headers=headers,
+                extensions={"sni_hostname": url.host},
+                follow_redirects=False,
+            )
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+    return "" if answer.is_success else f"the endpoint answered {answer.status_code}"
+
+
+def allowed_address(endpoint: Endpoint) -> str:
+    """The IP address to send to. Raises ValueError if any that the name has is not allowed."""
+    parts = urlsplit(endpoint.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    networks = [ipaddress.ip_network(item) for item in endpoint.networks]
+    addresses = [str(item[4][0]) for item in found]
+    for text in addresses:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        inside = any(address.version == net.version and address in net for net in networks)
+        if not (inside or (address.is_global and not address.is_multicast)):
+            raise ValueError(
+                f"{parts.hostname} is at {address}, which is not public; name its network in "
+                "`networks` if it may be sent to"
+            )
+    return addresses[0]
+
+
+def dead(database: Database) -> list[tuple[str, str, int, str]]:
+    """Events that were given up: id, endpoint, tries, last error."""
+    rows = database.rows(
+        "select id, endpoint, tries, error from events where state = 'dead' order by made"
+    )
+    return [(str(a), str(b), int(c), str(d)) for a, b, c, d in rows]
+
+
+def revive(database: Database, identity: str) -> None:
+    """Send it again, with the same id. Raises BriefError if it is not among the dead."""
+    changed = database.run(
+        "update events set state = 'waiting', tries = 0, due = 0 where id = ? and state = 'dead'",
+        (identity,),
+    )
+    if not changed:
+        raise BriefError(f"there is no dead event {identity!r}; see: reelwright hooks dead")
+
+
+@contextlib.asynccontextmanager
+async def working(outbox: Outbox) -> AsyncIterator[None]:
+    """The outbox works as long as the block lasts."""
+    task = asyncio.create_task(outbox.work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

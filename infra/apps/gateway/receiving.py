@@ -1,0 +1,93 @@
+"""`/hooks/{source}`: a signed delivery becomes one run, however often it comes."""
+
+import hashlib
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from infra.apps.gateway.access import gateway_of
+from infra.apps.gateway.hooks import Source, parse_body
+from infra.apps.gateway.problems import ProblemAnswer, ProblemError
+from infra.apps.gateway.state import Gateway
+from pipelines.errors import BriefError
+from pipelines.planning.plan import timeline
+from pipelines.schema.brief import Brief
+
+router = APIRouter(tags=["Webhooks"])
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemAnswer} for code in (400, 401, 404, 409, 413, 422, 429, 503)
+}
+
+
+class Received(BaseModel):
+    """What became of a delivery."""
+
+    status: str
+    run: str = ""
+    run_url: str = ""
+
+
+@router.post("/hooks/{source}", status_code=202, response_model=Received, responses=_RESPONSES)
+async def receive(request: Request, source: Annotated[str, Path(max_length=40)]) -> Any:
+    """Take a delivery. The same one, repeated, is answered with the same run."""
+    gateway = gateway_of(request)
+    found = gateway.hooks.sources.get(source)
+    if found is None:
+        raise ProblemError(404, "not_found", f"no webhooks are taken from {source!r}")
+    body = await _body(request, found.max_bytes)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    delivery, signature = found.delivery(headers, body)
+    if signature:
+        await run_in_threadpool(_remember, gateway, source, signature, delivery)
+    gateway.limits.count(f"hook {source}", found.per_minute)
+    payload = parse_body(body)
+    event = found.event_of(headers, payload)
+    if not found.wants(event):
+        return Received(status=f"the event {event!r:.60} is not asked for")
+    brief = _brief(found, payload)
+    run = await gateway.runs.start(
+        brief,
+        f"hook-{source}-{hashlib.sha256(delivery.encode()).hexdigest()[:40]}",
+        ["webhook", f"webhook:{source}"],
+        retry=False,
+    )
+    where = f"/runs/{run}"
+    answer = Received(status="accepted", run=where, run_url=gateway.address(where))
+    return JSONResponse(answer.model_dump(), 202, headers={"Location": where})
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body, given up as soon as it is too long. Raises ProblemError 413."""
+    blocks, size = [], 0
+    async for block in request.stream():
+        size += len(block)
+        if size > limit:
+            raise ProblemError(413, "too_large", f"this source may send {limit:,} bytes at most")
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _remember(gateway: Gateway, source: str, signature: str, delivery: str) -> None:
+    """A signature belongs to one delivery. Raises ProblemError 401 if it comes with another."""
+    gateway.database.run(
+        "insert or ignore into deliveries values (?, ?, ?, ?)",
+        (source, signature, delivery, time.time()),
+    )
+    rows = gateway.database.rows(
+        "select delivery from deliveries where source = ? and signature = ?", (source, signature)
+    )
+    if rows[0][0] != delivery:
+        raise ProblemError(401, "replayed", "this signature came with another delivery before")
+
+
+def _brief(source: Source, payload: Any) -> Brief:
+    try:
+        brief = source.brief_of(payload)
+        timeline(brief)
+    except BriefError as error:
+        raise ProblemError(422, "invalid_payload", str(error)) from error
+    return brief
