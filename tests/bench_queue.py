@@ -11,8 +11,7 @@ from uuid import UUID
 
 import psutil
 
-from infra.adapters.embedded import free_ports
-from tests.bench_start import operator_for
+from tests.conftest import REPOSITORY, operator_of
 from tests.studio import Studio, start_studio, wait_for
 
 BRIEFS = int(os.environ.get("BRIEFS", "30"))
@@ -22,7 +21,7 @@ QUEUES = ("batch", "normal", "rush")
 def bench_queue() -> dict[str, object]:
     """How the briefs ended, in which order, and how memory grew."""
     with tempfile.TemporaryDirectory() as folder:
-        studio = start_studio(operator_for(Path(folder), free_ports(2)))
+        studio = start_studio(operator_of(Path(folder), REPOSITORY / "build" / "test-models"))
         try:
             runs = {name: _queue(studio, name) for name in QUEUES}
             everything = [run for some in runs.values() for run in some]

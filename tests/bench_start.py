@@ -4,7 +4,6 @@ Three workers take turns at the GPU pool of one studio, each with the same brief
 warm; the stock process worker at its best settings; the stock worker as it comes.
 """
 
-import os
 import re
 import statistics
 import subprocess
@@ -15,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.adapters.embedded import free_ports
-from tests.conftest import REPOSITORY, Cli
+from tests.conftest import REPOSITORY, operator_of
 from tests.studio import Studio, start_studio, wait_for
 
 RUNS = 4
@@ -28,8 +26,9 @@ _STEP = re.compile(r"step 1 of \d+")
 def bench_start() -> dict[str, object]:
     """Median seconds of each worker's runs after its first, and the ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        ports = free_ports(2)
-        studio = start_studio(operator_for(Path(folder), ports), *_parts())
+        studio = start_studio(
+            operator_of(Path(folder), REPOSITORY / "build" / "test-models"), *_parts()
+        )
         try:
             ours = [sys.executable, "-m", "infra.apps.cli", "worker", "rtx-5090"]
             stock = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "rtx-5090"]
@@ -49,21 +48,6 @@ def bench_start() -> dict[str, object]:
         "warm_over_best": round(median["warm"] / median["stock, best settings"], 3),
         "warm_over_defaults": round(median["warm"] / median["stock, defaults"], 3),
     }
-
-
-def operator_for(folder: Path, ports: list[int]) -> Cli:
-    keep = ("PATH", "HOME", "LANG")
-    env = {name: os.environ[name] for name in keep if name in os.environ}
-    return Cli(
-        env
-        | {
-            "REELWRIGHT_DATA_DIR": str(folder),
-            "REELWRIGHT_MODELS_DIR": str(REPOSITORY / "build" / "test-models"),
-            "REELWRIGHT_STUDIO_PREFECT_PORT": str(ports[0]),
-            "REELWRIGHT_STUDIO_S3_PORT": str(ports[1]),
-            "REELWRIGHT_DEVICE": "cpu",
-        }
-    )
 
 
 def _parts() -> Iterator[str]:

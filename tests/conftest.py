@@ -257,13 +257,19 @@ def in_process(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., objec
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory, demo_models: Path) -> Cli:
     """The command for `up`, with an empty data directory and ports of its own."""
-    prefect, s3 = free_ports(2)
+    return operator_of(tmp_path_factory.mktemp("studio"), demo_models)
+
+
+def operator_of(folder: Path, models: Path) -> Cli:
+    """A command with `folder` for its data, and ports that are free."""
+    prefect, s3, gateway = free_ports(3)
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return Cli(
         env
         | {
-            "REELWRIGHT_DATA_DIR": str(tmp_path_factory.mktemp("studio")),
-            "REELWRIGHT_MODELS_DIR": str(demo_models),
+            "REELWRIGHT_DATA_DIR": str(folder),
+            "REELWRIGHT_MODELS_DIR": str(models),
+            "REELWRIGHT_STUDIO_GATEWAY_PORT": str(gateway),
             "REELWRIGHT_STUDIO_PREFECT_PORT": str(prefect),
             "REELWRIGHT_STUDIO_S3_PORT": str(s3),
             "REELWRIGHT_DEVICE": "cpu",
@@ -271,3 +277,32 @@ def operator(tmp_path_factory: pytest.TempPathFactory, demo_models: Path) -> Cli
             "PYTHONUTF8": "1",
         }
     )
+
+
+@pytest.fixture(scope="session")
+def gateway_store(seaweed: Seaweed) -> StoreSettings:
+    return seaweed.settings.model_copy(update={"bucket": "test-gateway"})
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    gateway_store: StoreSettings,
+    prefect_server: dict[str, str],
+    demo_models: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Cli:
+    """A deployed studio without workers: what is started waits."""
+    cli = Cli(
+        operator_of(tmp_path_factory.mktemp("deployed"), demo_models).env
+        | prefect_server
+        | {
+            "REELWRIGHT_S3_ENDPOINT": gateway_store.endpoint,
+            "REELWRIGHT_S3_ACCESS_KEY": gateway_store.access_key,
+            "REELWRIGHT_S3_SECRET_KEY": gateway_store.secret_key.get_secret_value(),
+            "REELWRIGHT_S3_BUCKET": gateway_store.bucket,
+        }
+    )
+    ObjectStore(gateway_store).ensure_bucket()
+    done = cli("deploy")
+    assert done.code == 0, done.err
+    return cli

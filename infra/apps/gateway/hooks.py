@@ -215,7 +215,7 @@ def _pieces(text: str) -> list[tuple[str, Any]]:
     rest = text
     while "{" in rest:
         before, _, rest = rest.partition("{")
-        pieces.append((before, None))
+        pieces.append((before.replace("}}", "}"), None))
         if rest.startswith("{"):
             pieces.append(("{", None))
             rest = rest[1:]
@@ -227,7 +227,7 @@ def _pieces(text: str) -> list[tuple[str, Any]]:
             pieces.append(("", jmespath.compile(expression)))
         except jmespath.exceptions.JMESPathError as error:
             raise ValueError(f"{text!r:.60}: {expression!r} is no JMESPath: {error}") from error
-    pieces.append((rest, None))
+    pieces.append((rest.replace("}}", "}"), None))
     return [piece for piece in pieces if piece != ("", None)]
 
 
