@@ -20,7 +20,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
@@ -155,24 +155,33 @@ def describe_draft(draft: Draft) -> str:
     """Markdown above the form that asks about it."""
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
     lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
-    return "\n".join([*lines, "", "Their stills are under *Artifacts*."])
+    own = page_of(f"/jobs/{flow_run.id}")
+    there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
+    return "\n".join([*lines, "", f"Their stills: {there}."])
+
+
+def page_of(path: str) -> str:
+    """`path` on the gateway; empty if the settings do not say where it is."""
+    url = Settings.load().gateway.url
+    return f"{url.rstrip('/')}{path}" if url else ""
 
 
 def show_film(film: Film) -> None:
     """The finished video that a person is asked about."""
     with _harmless("the film"):
-        _show_pictures(film.plan.content_id, "Not published yet.")
+        _show_pictures(film.plan.content_id, "Not published yet.", f"/jobs/{flow_run.id}")
 
 
 def describe_film(film: Film) -> str:
     """Markdown above the form that asks about it."""
-    link = ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
+    link = page_of(f"/jobs/{flow_run.id}")
+    link = link or ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
     return f"**The video is made, and not published yet.** [Play it]({link})"
 
 
-def _show_pictures(cid: Digest, description: str) -> None:
+def _show_pictures(cid: Digest, description: str, page: str) -> None:
     store = ObjectStore(Settings.load().store)
-    video = store.link(ObjectKey.video(cid), _LINK_LIFE)
+    video = page_of(page) or store.link(ObjectKey.video(cid), _LINK_LIFE)
     create_link_artifact(video, link_text="Play the video", key="video", description=description)
     create_image_artifact(
         store.link(ObjectKey.contact(cid), _LINK_LIFE),
@@ -194,7 +203,7 @@ def show_video(manifest: Manifest) -> None:
     if deployment.id is None:
         return
     with _harmless("the video"):
-        _show_pictures(manifest.content_id, manifest.address)
+        _show_pictures(manifest.content_id, manifest.address, f"/watch/{manifest.content_id}")
         show_storyboard(manifest.plan, manifest.storyboard)
         if manifest.joins:
             create_table_artifact(_joins(manifest), key="joins", description="How the joins look")

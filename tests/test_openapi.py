@@ -41,8 +41,8 @@ CHECKS = [
 
 def test_it_answers_as_documented(api: schemathesis.BaseSchema) -> None:
     """Its own loop instead of the plug-in's, which does not know this pytest."""
-    faults = []
     operations = [result.ok() for result in api.get_all_operations()]
+    assert len(operations) > 15
     for operation in operations:
 
         @settings(
@@ -57,9 +57,4 @@ def test_it_answers_as_documented(api: schemathesis.BaseSchema) -> None:
         def ask(case: schemathesis.Case) -> None:
             case.call_and_validate(checks=CHECKS, timeout=60)
 
-        try:
-            ask()
-        except Exception as error:
-            faults.append(f"{operation.label}: {error}")
-    assert len(operations) > 15
-    assert not faults, "\n\n".join(faults)
+        ask()

@@ -179,7 +179,14 @@ class Studio:
 
     def _worker_env(self) -> dict[str, str]:
         home = make_directory(self._folder / "client")
-        return dict(os.environ) | {"PREFECT_HOME": str(home)}
+        env = dict(os.environ) | {"PREFECT_HOME": str(home)}
+        if GATEWAY in self._parts:
+            env.setdefault("REELWRIGHT_GATEWAY_URL", self._gateway_url)
+        return env
+
+    @property
+    def _gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self._settings.studio.gateway_port}"
 
     def _start_workers(self) -> None:
         logs = make_directory(self._folder / "logs")
@@ -197,7 +204,7 @@ class Studio:
             # Whoever starts all of it on this machine may use it from there.
             env.setdefault("REELWRIGHT_GATEWAY_TRUST_LOCAL", "true")
             begin = partial(GatewayCommand, port, env, logs / f"{GATEWAY}.log")
-            self._begin(GATEWAY, begin, f"http://127.0.0.1:{port}").wait()
+            self._begin(GATEWAY, begin, self._gateway_url).wait()
 
     def _deploy(self) -> None:
         """In a process of its own: this one stays small."""
