@@ -26,9 +26,10 @@ from prefect.states import Cancelled
 from pydantic import Field, ValidationError
 
 from pipelines.errors import BriefError, RejectedError
-from pipelines.schema.brief import Brief, parse_brief, sentences
+from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft, edited
 from pipelines.schema.manifest import Film
+from pipelines.schema.parsing import parse_brief, sentences
 from pipelines.schema.shots import HandShot
 from tasks.dispatch import draft_on_gpu_host, in_studio
 from tasks.knobs import STAGE

@@ -5,6 +5,7 @@
 (c) peak memory at 30 chunks over 3 chunks
 (d) from a run's trigger to its first denoising step: our worker against the stock one
 (e) only when asked for, as `queue`: many briefs at once
+(f) only when asked for, as `gateway`: /health beside many clients that ask for states
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
@@ -43,8 +44,9 @@ def main() -> None:
         "memory": bench_memory,
         "start": lambda: importlib.import_module("tests.bench_start").bench_start(),
         "queue": lambda: importlib.import_module("tests.bench_queue").bench_queue(),
+        "gateway": lambda: importlib.import_module("tests.bench_gateway").bench_gateway(),
     }
-    wanted = sys.argv[1:] or [name for name in parts if name != "queue"]
+    wanted = sys.argv[1:] or [name for name in parts if name not in ("queue", "gateway")]
     results: dict[str, Any] = {"cpu_cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
     for name in wanted:
         results[name] = parts[name]()

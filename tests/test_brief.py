@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
-from pipelines.schema.brief import MINUTES, Brief, parse_brief
+from pipelines.schema.brief import MINUTES, Brief
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES, Size, is_chunk_length
 from pipelines.schema.shots import MAX_PROMPT
 from pipelines.schema.text import without_control_tokens

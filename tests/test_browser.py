@@ -25,6 +25,7 @@ pytestmark = [
 ]
 PICTURES = Path(os.environ["REELWRIGHT_PICTURES"]) if "REELWRIGHT_PICTURES" in os.environ else None
 PATIENCE = 180_000
+expect.set_options(timeout=60_000)
 RED = "a red ball moves to the right over a black background"
 GREEN = "a green square moves to the left over a grey background"
 
@@ -85,6 +86,8 @@ def fill_and_start(page: Page, prompt: str, approval: str) -> str:
     page.get_by_role("option", name=approval, exact=True).click()
     picture(page, "form")
     page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**tab=Runs**")
+    page.locator("a[href*='/runs/flow-run/']").first.click()
     page.wait_for_url("**/runs/flow-run/**")
     return page.url.rpartition("/flow-run/")[2].partition("?")[0]
 

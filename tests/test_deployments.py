@@ -46,10 +46,10 @@ def test_a_brief_in_the_form_has_labels_help_and_defaults() -> None:
 
 
 def test_queues_of_the_deployments_are_those_of_the_code() -> None:
-    from tasks.dispatch import QUEUES
+    from tasks.dispatch import CLOCK, QUEUES
 
     used = {item["work_pool"]["work_queue_name"] for item in PREFECT["deployments"]}
-    assert used == set(QUEUES)
+    assert used == {*QUEUES, CLOCK}
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")

@@ -1,18 +1,13 @@
-"""Webhooks in: one signed delivery is one run. Webhooks out: told until they are heard."""
+"""Webhooks in: one signed delivery is one run."""
 
 import asyncio
 import hashlib
 import hmac
 import json
-import queue
 import secrets
-import threading
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +19,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from infra.apps.gateway.hooks import Endpoint, read_hooks
-from infra.apps.gateway.outbox import allowed_address
+from infra.apps.gateway.hooks import read_hooks
 from pipelines.errors import SettingsError
 from tests.conftest import Cli
-from tests.gateway import Gateway, brief, gateway
-from tests.studio import wait_for
+from tests.gateway import Gateway
+from tests.hooks import BRIEF, SECRET, hooked
 
 pytestmark = pytest.mark.xdist_group("gateway")
-SECRET = "whsec_" + b64encode(b"a secret of this test, 32 bytes.").decode()
 PAYLOAD = {
     "type": "product.created",
     "product": {"title": "a red ball", "seconds": 2, "tags": ["spring"]},
 }
-SCHEMA = {
-    "type": "object",
-    "required": ["product"],
-    "properties": {
-        "product": {
-            "type": "object",
-            "required": ["title"],
-            "properties": {"title": {"type": "string"}},
-        }
-    },
-}
-BRIEF = {
-    "prompt": "{product.title} moves right",
-    "seconds": "{product.seconds}",
-    "campaign": "{product.tags[0]}",
-    "style": "{{calm}}",
-}
-
-
-class Receiver:
-    """An endpoint of somebody else; refuses so many requests first."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        received: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
-        left = refusals
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                nonlocal left
-                body = self.rfile.read(int(self.headers["content-length"]))
-                received.put(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(500 if left > 0 else 204)
-                left -= 1
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.received = received
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def next(self) -> tuple[dict[str, str], dict[str, Any]]:
-        """The next event, its signature verified."""
-        headers, body = self.received.get(timeout=120)
-        return headers, Webhook(SECRET).verify(body, headers)
 
 
 @dataclass
@@ -119,28 +61,6 @@ class Sender:
             "X-GitHub-Event": event,
         }
         return self.client.post("/hooks/forge", content=body, headers=headers)
-
-
-@contextmanager
-def hooked(deployed: Cli, folder: Path, endpoints: list[dict[str, Any]]) -> Iterator[Gateway]:
-    """A gateway that takes webhooks and sends them."""
-    file = folder / "hooks.yaml"
-    common = {"secret": "env:HOOK_SECRET", "brief": BRIEF, "schema": SCHEMA}
-    sources = [
-        common
-        | {
-            "name": "shop",
-            "scheme": "standard",
-            "events": ["product.created"],
-            "per_minute": 100000,
-        },
-        common | {"name": "forge", "scheme": "github", "events": ["release"]},
-        common | {"name": "slow", "scheme": "standard", "per_minute": 2, "max_bytes": 1000},
-    ]
-    file.write_text(yaml.safe_dump({"sources": sources, "endpoints": endpoints}))
-    env = {"REELWRIGHT_GATEWAY_HOOKS": str(file), "HOOK_SECRET": SECRET}
-    with gateway(deployed, folder, **env) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -334,102 +254,3 @@ def test_a_broken_source_is_named(
     with pytest.raises(SettingsError, match="sources shop") as caught:
         read_hooks(file)
     assert words in str(caught.value)
-
-
-# Out ------------------------------------------------------------------------------------------
-
-
-def endpoint(url: str, **values: Any) -> dict[str, Any]:
-    return {"name": "cms", "url": url, "secret": "env:HOOK_SECRET"} | values
-
-
-def test_events_are_signed_told_again_and_keep_their_ids(deployed: Cli, tmp_path: Path) -> None:
-    receiver = Receiver(refusals=1)
-    try:
-        there = endpoint(receiver.url, networks=["127.0.0.0/8"])
-        with hooked(deployed, tmp_path, [there]) as found, found.client() as client:
-            run = client.post("/briefs", json=brief()).json()["id"]
-            first, event = receiver.next()
-            assert (event["type"], event["data"]["id"]) == ("run.accepted", run)
-            second, again = receiver.next()
-            assert second["webhook-id"] == first["webhook-id"]
-            assert again == event
-            client.delete(f"/runs/{run}")
-            _, ended = receiver.next()
-            assert (ended["type"], ended["data"]["state"]) == ("run.failed", "cancelled")
-        with hooked(deployed, tmp_path, [there]) as found, found.client() as client:
-            other = client.post("/briefs", json=brief()).json()["id"]
-            _, event = receiver.next()  # and nothing of the old one after a restart
-            assert event["data"]["id"] == other
-    finally:
-        receiver.close()
-
-
-def test_an_event_that_nobody_takes_is_kept_among_the_dead(deployed: Cli, tmp_path: Path) -> None:
-    receiver = Receiver()
-    receiver.close()
-    there = endpoint(receiver.url, networks=["127.0.0.0/8"], events=["accepted"])
-    with hooked(deployed, tmp_path, [there]) as found, found.client() as client:
-        client.post("/briefs", json=brief())
-        database = tmp_path / "gateway" / "gateway.db"
-
-        def change(statement: str) -> list[Any]:
-            import sqlite3
-
-            with sqlite3.connect(database, timeout=30) as connection:
-                return connection.execute(statement).fetchall()
-
-        wait_for("an attempt", lambda: change("select id from events where tries > 0"))
-        change("update events set tries = 11, due = 0")
-        wait_for("its end", lambda: change("select id from events where state = 'dead'"))
-        (line,) = found.cli("hooks", "dead").out.splitlines()
-        assert "cms" in line
-        assert "ConnectError" in line
-        assert found.cli("hooks", "retry", line.split()[0]).code == 0
-        assert found.cli("hooks", "dead").out == ""
-        assert found.cli("hooks", "retry", "evt_0").code == 2
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1/",
-        "http://localhost:4200/api",
-        "http://[::1]/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://10.0.0.1/",
-        "http://169.254.169.254/latest/meta-data",
-        "http://192.168.1.1/",
-        "http://0.0.0.0/",
-        "http://2130706433/",
-        "http://0x7f.1/",
-        "http://100.64.0.1/",
-        "http://224.0.0.1/",
-        "http://[fe80::1]/",
-        "http://[fd00::1]/",
-    ],
-)
-def test_no_request_goes_where_the_operator_did_not_allow(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
-    monkeypatch.setenv("HOOK_SECRET", SECRET)
-    there = Endpoint(name="x", url=url, secret="env:HOOK_SECRET")
-    with pytest.raises((ValueError, OSError)):
-        allowed_address(there)
-
-
-@pytest.mark.parametrize(
-    "url", ["ftp://a.example/", "http://user@a.example/", "file:///etc/passwd"]
-)
-def test_an_address_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("HOOK_SECRET", SECRET)
-    with pytest.raises(ValueError, match="url"):
-        Endpoint(name="x", url=url, secret="env:HOOK_SECRET")
-
-
-def test_public_and_named_networks_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOOK_SECRET", SECRET)
-    public = Endpoint(name="x", url="http://93.184.216.34/", secret="env:HOOK_SECRET")
-    assert allowed_address(public) == "93.184.216.34"
-    own = public.model_copy(update={"url": "http://10.1.2.3/", "networks": ("10.1.0.0/16",)})
-    assert allowed_address(own) == "10.1.2.3"

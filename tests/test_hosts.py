@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -193,3 +194,22 @@ def test_a_cut_link_heals(studio: Studio, network: Network, host: str) -> None:
     with network.cut(name):
         time.sleep(CUT)
     finished(studio, words, run)
+
+
+def test_the_other_host_takes_over_from_one_that_died(studio: Studio, network: Network) -> None:
+    """Its power is out: worker and child are gone, and nobody starts them again. The server's
+    automation notices the silence after 90 s."""
+    words = "a yellow square moves right, and the lights go out"
+    mark = len(studio.gpu_log())
+    run = studio.start(prompt=words, seconds=4, frames=17, upscale=2)
+    studio.wait_until("chunks 1/4", mark)
+    (child,) = studio.children(run)
+    dead = str(child.labels["prefect.worker.name"])
+    for pid in subprocess.check_output(["ip", "netns", "pids", network.space(dead)]).split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    finished(studio, words, run)
+    first, second = sorted(studio.children(run), key=lambda item: str(item.name))
+    assert first.state is not None
+    assert first.state.is_crashed()
+    assert second.labels["prefect.worker.name"] != dead

@@ -15,8 +15,9 @@ from pipelines.media.still import stack_png, unstack_png
 from pipelines.planning.plan import Weights, frames_of, make_plan, timeline
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.quality.seams import MAX_SEAM
-from pipelines.schema.brief import Brief, parse_brief
+from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import ChunkRecord, StoredObject
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.plan import Plan, digest_of
 from pipelines.schema.presets import MAX_EXTENSIONS, Size, fade_of
 from pipelines.stitching import stitch

@@ -4,11 +4,13 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from pipelines.schema.manifest import Manifest
-from tests.conftest import Cli
+from tests.conftest import operator_of
 from tests.studio import Studio, processes_of, start_studio, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio")]
@@ -16,9 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio")]
 RED = "a red ball moves to the right over a dark blue background"
 
 
-@pytest.fixture(scope="module")
-def studio(operator: Cli) -> Iterator[Studio]:
-    running = start_studio(operator)
+@pytest.fixture(scope="module", params=["warm", "cold"])
+def studio(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, demo_models: Path
+) -> Iterator[Studio]:
+    """Everything holds with our warm worker and with one process a run."""
+    operator = operator_of(tmp_path_factory.mktemp(request.param), demo_models)
+    running = start_studio(operator, *(["--cold"] if request.param == "cold" else []))
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -49,8 +55,9 @@ def test_the_models_stay_between_runs(studio: Studio) -> None:
         assert found.state is not None
         assert found.state.is_completed(), found.state.message
     log = studio.worker_log("rtx-5090")
-    assert log.count("loading Reelwright Tiny Wan") == 1
-    assert log.count("loading realesr-animevideov3") == 1
+    if "warm process" in log:  # a cold one loads them for every run
+        assert log.count("loading Reelwright Tiny Wan") == 1
+        assert log.count("loading realesr-animevideov3") == 1
 
 
 def test_a_cancel_reaches_the_gpu_and_the_next_brief_has_it(studio: Studio) -> None:
@@ -116,10 +123,70 @@ def test_nothing_listens_beyond_this_machine(studio: Studio) -> None:
         assert not reached or outside.startswith("127.")
 
 
-def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(
-    operator: Cli, studio: Studio
-) -> None:
+def test_the_calendar_starts_what_is_due_once(studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "calendar.yaml"
+    file.write_text(
+        "entries: [{name: every-minute, cron: '* * * * *', priority: batch,"
+        " brief: {prompt: 'a purple circle moves right, {name}', seconds: 0.5, frames: 9}}]"
+    )
+    assert studio.cli("calendar", "put", str(file)).code == 0
+    assert "every-minute: next" in studio.cli("calendar", "check").out
+
+    def started() -> list[str]:
+        lines = studio.cli("calendar", "next", "every-minute").out.splitlines()
+        return [line.split()[-1] for line in lines if "start: it is due" in line]
+
+    (first, *_) = wait_for("the first start", started)
+    file.write_text("entries: []")
+    assert studio.cli("calendar", "put", str(file)).code == 0
+    found = studio.finish(UUID(first))
+    assert found.state is not None
+    assert found.state.is_completed(), found.state.message
+    assert found.work_queue_name == "batch"
+    assert {"calendar", "calendar:every-minute"} <= set(found.tags)
+
+
+@pytest.mark.parametrize(("outcome", "name"), [("approve", "Completed"), ("reject", "Rejected")])
+def test_silence_is_settled_as_the_brief_says(studio: Studio, outcome: str, name: str) -> None:
+    run = studio.start(
+        prompt=f"a white square moves up, {outcome}",
+        seconds=1,
+        approval="video",
+        approval_hours=0.01,
+        on_silence=outcome,
+    )
+    found = studio.finish(run)
+    assert found.state is not None
+    assert found.state.name == name, found.state.message
+    assert len(published(studio, f"a white square moves up, {outcome}")) == (outcome == "approve")
+
+
+def test_a_brief_that_waits_holds_no_slot(studio: Studio) -> None:
+    """More of them than the studio takes at once, and others go past."""
+    words = [f"a cyan circle moves left, {number}" for number in range(4)]
+    runs = [studio.start(prompt=text, seconds=1, approval="storyboard") for text in words]
+
+    def all_wait() -> bool:
+        found = [studio.look(run) for run in runs]
+        return all(run and run.state and run.state.is_paused() for run in found)
+
+    wait_for("four drafts", all_wait)
+    other = studio.finish(studio.start(prompt="a cyan square moves left", seconds=1))
+    assert other.state is not None
+    assert other.state.is_completed(), other.state.message
+    assert all_wait()
+    with studio.client() as client:
+        for run in runs:
+            client.resume_flow_run(run, run_input={"decision": "reject", "reason": "enough"})
+    for run in runs:
+        ended = studio.finish(run)
+        assert ended.state is not None
+        assert ended.state.name == "Rejected"
+
+
+def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(studio: Studio) -> None:
     """The last of these tests: it ends the studio of the others."""
+    operator = studio.cli
     before = {manifest.content_id for manifest in studio.manifests()}
     said = studio.stop(signal.SIGINT)
     assert studio.process.returncode == 0, said

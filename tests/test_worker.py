@@ -3,24 +3,28 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import State, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Crashed, Pending, Running, Submitting
 
 from flows.purge_scratch import purge_scratch
+from infra.apps.studio.deploy import crash_after_silence
 from infra.apps.worker import warm
 from infra.apps.worker.reconcile import STARTS, reconcile, revive
 from infra.apps.worker.warm import WarmChild
 
 T = TypeVar("T")
 ME, OTHER = "gpu-here", "gpu-there"
+PATIENCE = 120
 
 
 @pytest.fixture
@@ -104,6 +108,84 @@ def test_a_crash_is_no_end_until_the_third(pool: str) -> None:
         assert await _type(client, old) == StateType.CRASHED
 
     using(work)
+
+
+def test_a_run_that_never_begins_gives_its_slot_back(pool: str) -> None:
+    """The automation that `deploy` makes for ten minutes, here for seconds."""
+
+    async def work(client: PrefectClient) -> None:
+        run = await _wreck(client, pool, Pending(), starts=0)
+        for _ in range(PATIENCE):
+            if await _type(client, run) == StateType.CRASHED:
+                return
+            await asyncio.sleep(1)
+        raise AssertionError("it is pending still")
+
+    name = f"never began in {pool}"
+    with get_client(sync_client=True):
+        crash_after_silence(
+            name,
+            "for this test",
+            after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
+            expect={"prefect.flow-run.Running"},
+            within=timedelta(seconds=10),
+            message="It never began.",
+        )
+    try:
+        using(work)
+    finally:
+        automation = Automation.read(name=name)
+        assert isinstance(automation, Automation)
+        automation.delete()
+
+
+def test_a_slot_that_a_dead_run_held_is_free_again(pool: str) -> None:
+    """A pool of one: the second run cannot have the slot until the first is put right."""
+
+    async def work(client: PrefectClient) -> None:
+        await client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=1))
+        dead = await _wreck(client, pool, Running())
+        waiting = await client.create_flow_run_from_deployment(
+            (await client.read_flow_run(dead)).deployment_id  # type: ignore[arg-type]
+        )
+
+        async def given() -> set[UUID]:
+            found = await client.get_scheduled_flow_runs_for_work_pool(
+                pool, scheduled_before=datetime.now(UTC) + timedelta(seconds=5)
+            )
+            return {item.flow_run.id for item in found}
+
+        assert await given() == set()
+        await reconcile(client, pool, ME, set())
+        assert await given() <= {dead, waiting.id}
+        assert await given()
+
+    using(work)
+
+
+@pytest.mark.slow
+def test_a_child_that_grew_is_retired_after_its_run(
+    pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm, "_GROWTH", -1)
+
+    class Answers:
+        def __init__(self) -> None:
+            self.left = [{"code": 0, "retire": False, "rss": 5 * 10**9}]
+
+        async def next(self) -> dict[str, object]:
+            return self.left.pop()
+
+    async def work() -> None:
+        child, env = WarmChild(idle_seconds=900), dict(os.environ)
+        await child.prepare(env)
+        process = child._process
+        assert process is not None
+        child._lines = Answers()
+        assert await child._finish(process) == 0
+        assert (child._process, process.returncode) == (None, -9)
+
+    anyio.run(work)
 
 
 @pytest.mark.slow

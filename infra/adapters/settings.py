@@ -141,7 +141,7 @@ class StudioSettings(_Section):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's pages and API.")
     s3_port: int = Field(8333, ge=1, le=65535, description="The object store.")
     gateway_port: int = Field(8004, ge=1, le=65535, description="The gateway of `up`.")
-    briefs: int = Field(2, ge=1, description="Briefs at work at once; one of them has the GPU.")
+    briefs: int = Field(2, ge=1, description="Briefs of each priority at work at once.")
 
 
 class Settings:

@@ -12,7 +12,7 @@ from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
 from pipelines.errors import BriefError, WeightsError
-from pipelines.schema.brief import parse_brief
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
 from pipelines.schema.shots import PICK
 

@@ -11,7 +11,8 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import BriefError
-from pipelines.schema.brief import Brief, Priority, parse_brief
+from pipelines.schema.brief import Brief, Priority
+from pipelines.schema.parsing import parse_brief
 
 _VARIABLES = ("name", "item", "date", "time")
 _PROBE = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)

@@ -19,7 +19,8 @@ from infra.apps.gateway.videos import VideoView, view_of
 from infra.apps.gateway.views import RunView
 from pipelines.routing.route import Modality, Route, choose
 from pipelines.routing.tasks import STANDS_IN, WAN_TASKS
-from pipelines.schema.brief import Brief, parse_brief
+from pipelines.schema.brief import Brief
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.shots import MAX_PROMPT, HandShot
 
 router = APIRouter()

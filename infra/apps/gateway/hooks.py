@@ -17,7 +17,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from infra.apps.gateway.problems import ProblemError
 from pipelines.errors import BriefError, SettingsError
-from pipelines.schema.brief import Brief, parse_brief
+from pipelines.schema.brief import Brief
+from pipelines.schema.parsing import parse_brief
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 

@@ -17,8 +17,8 @@ from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
 from infra.apps.gateway.videos import view_of
 from infra.apps.gateway.views import RunView
-from pipelines.schema.brief import parse_brief
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import FPS
 
 router = APIRouter()

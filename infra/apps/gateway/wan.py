@@ -15,8 +15,9 @@ from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.views import RunView
 from pipelines.planning.plan import timeline
 from pipelines.routing.tasks import DEFAULT_TASKS, STANDS_IN, WAN_TASKS, Kind, WanTask
-from pipelines.schema.brief import Brief, parse_brief
+from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
+from pipelines.schema.parsing import parse_brief
 from pipelines.schema.plan import digest_of
 from pipelines.schema.presets import FPS, PRESETS, SIZES, is_chunk_length
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED

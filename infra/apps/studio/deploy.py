@@ -94,7 +94,7 @@ def _queue(
 
 
 def _automations() -> None:
-    _crash_after_silence(
+    crash_after_silence(
         "reelwright: a run whose host died",
         "No heartbeat for 90 s: Crashed, so that it can begin again.",
         after={_HEARTBEAT},
@@ -102,7 +102,7 @@ def _automations() -> None:
         within=_SILENCE,
         message="Its host went silent.",
     )
-    _crash_after_silence(
+    crash_after_silence(
         "reelwright: a run that never began",
         "Pending for 10 minutes: Crashed, so that it gives its slot back.",
         after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
@@ -112,7 +112,7 @@ def _automations() -> None:
     )
 
 
-def _crash_after_silence(
+def crash_after_silence(
     name: str,
     description: str,
     *,

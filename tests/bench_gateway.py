@@ -1,0 +1,87 @@
+"""`python -m tests.bench gateway`: /health while many clients ask for the state of runs.
+
+CLIENTS in the environment says how many; each asks for the state of a run once a second, on a
+connection of its own. What is compared is /health with them and without them.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.conftest import REPOSITORY, operator_of
+from tests.studio import start_studio
+
+CLIENTS = int(os.environ.get("CLIENTS", "500"))
+SECONDS = 20.0
+
+
+def bench_gateway() -> dict[str, object]:
+    """Milliseconds of /health at the 95th percentile, idle and under load, and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        cli = operator_of(Path(folder), REPOSITORY / "build" / "test-models")
+        studio = start_studio(cli)
+        try:
+            url = f"http://127.0.0.1:{cli.env['REELWRIGHT_STUDIO_GATEWAY_PORT']}"
+            run = httpx.post(f"{url}/briefs", json={"prompt": "a fox", "seconds": 600}).json()["id"]
+            time.sleep(5)
+            httpx.delete(f"{url}/runs/{run}")
+            time.sleep(15)
+            return asyncio.run(_measure(url, f"/runs/{run}"))
+        finally:
+            studio.stop()
+
+
+async def _measure(url: str, path: str) -> dict[str, object]:
+    idle = await _health(url)
+    errors: list[str] = []
+    asked = 0
+    stop = asyncio.Event()
+
+    async def client() -> None:
+        nonlocal asked
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            while not stop.is_set():
+                try:
+                    answer = await http.get(path)
+                    asked += 1
+                    if answer.status_code != 200:
+                        errors.append(str(answer.status_code))
+                except httpx.HTTPError as error:
+                    errors.append(type(error).__name__)
+                await asyncio.sleep(1)
+
+    clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
+    await asyncio.sleep(3)
+    loaded = await _health(url)
+    stop.set()
+    await asyncio.gather(*clients)
+    return {
+        "clients": CLIENTS,
+        "answers": asked,
+        "errors": len(errors),
+        "health_p95_ms_idle": round(idle, 2),
+        "health_p95_ms_loaded": round(loaded, 2),
+        "ratio": round(loaded / idle, 2),
+    }
+
+
+async def _health(url: str) -> float:
+    """By a process of its own: the clients' event loop is not what is measured."""
+    code = (
+        "import httpx,time,statistics\n"
+        f"c=httpx.Client(base_url={url!r},timeout=60)\nt=[]\nend=time.monotonic()+{SECONDS}\n"
+        "while time.monotonic()<end:\n"
+        "  b=time.perf_counter();c.get('/health').raise_for_status()\n"
+        "  t.append(1000*(time.perf_counter()-b));time.sleep(.02)\n"
+        "print(statistics.quantiles(t,n=20)[-1])"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return float(out)
