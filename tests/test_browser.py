@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.xdist_group("studio"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"),
 ]
-PICTURES = Path(os.environ["REELWRIGHT_PICTURES"]) if "REELWRIGHT_PICTURES" in os.environ else None
+PICTURES = os.environ.get("PICTURES")
 PATIENCE = 180_000
 expect.set_options(timeout=60_000)
 RED = "a red ball moves to the right over a black background"
@@ -59,9 +59,9 @@ def watch(studio: Studio) -> str:
 
 
 def picture(page: Page, name: str) -> None:
-    """For the README, if somebody asks for it."""
+    """For the README, into the folder that PICTURES names."""
     if PICTURES:
-        page.screenshot(path=PICTURES / f"{name}.png")
+        page.screenshot(path=Path(PICTURES) / f"{name}.jpg", type="jpeg", quality=80)
 
 
 def open_form(studio: Studio, page: Page) -> None:

@@ -14,8 +14,8 @@ from pipelines.errors import SettingsError
 
 GPU_POOL = "rtx-5090"
 STUDIO_POOL = "studio"
-_QUERY_SECONDS = "0.3"
-"""How often a worker asks for runs; one worker a pool makes that cheap."""
+_QUERY_SECONDS = {GPU_POOL: "0.4", STUDIO_POOL: "1"}
+"""How often a worker asks for runs: each time costs the server about 30 ms of a core."""
 _HEARTBEAT_SECONDS = "30"
 """Of a flow run: what the server's automation for dead hosts counts on."""
 _RETRIES = "7"
@@ -31,7 +31,7 @@ def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
             "name the server, as in http://host:4200/api"
         )
     # Prefect reads these at its import.
-    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS)
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS[pool])
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", _RETRIES)
     # What the server says while its database is away.
