@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from infra.adapters import disk
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import InstalledSet
-from pipelines.errors import ReelwrightError
+from pipelines.errors import BriefError, ReelwrightError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
 from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
@@ -22,7 +22,10 @@ from tasks.room import Room
 
 @task(name="check", **STAGE)
 def check(brief: Brief, room: Room) -> Estimate:
-    """Say what the brief will cost. Raises DiskFullError if there is no room for it."""
+    """Say what the brief will cost. Raises DiskFullError if there is no room for it, BriefError if
+    its picture is not there."""
+    if brief.picture and room.store.head(brief.picture) is None:
+        raise BriefError(f"{brief.picture} is not in the bucket; upload the picture again")
     expected = estimate(brief, _rates(room), _footprint(room.models))
     cost = expected.seconds / 3600 * room.settings.compute.gpu_hour_price
     expected = expected.model_copy(update={"cost": round(cost, 4)})

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from prefect import task
 from pydantic import ValidationError
 
-from pipelines.errors import BadFramesError, CorruptObjectError, MediaError
+from pipelines.errors import BadFramesError, BriefError, CorruptObjectError, MediaError
 from pipelines.joining import CHUNK_CRF, CHUNK_SPEED
 from pipelines.media.codec import Frame, clip_of, clip_writer, read_frames
-from pipelines.media.still import stack_png, unstack_png
+from pipelines.media.still import fit_picture, stack_png, unstack_png
 from pipelines.progress import Progress
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import ChunkRecord, StoredObject, TakeRecord
@@ -142,6 +142,8 @@ def _render(
             film=list(read_frames(room.tool, before.path, spec.size, frames=length)),
             tail=unstack_png(tail, spec.conditioning.frames),
         )
+    elif spec.conditioning:
+        earlier = Earlier(film=(), tail=[picture_of(spec, room)])
     take = 0
 
     def render(attempt: ChunkSpec) -> "RenderedChunk":
@@ -160,6 +162,16 @@ def _render(
     chosen = choose_take(spec, chunk.join, earlier, render)
     _write(spec, chosen.frames, path, room)
     return TakeRecord(takes=chosen.takes, kept=chosen.kept, made=chosen.made, memory=chosen.rung)
+
+
+def picture_of(spec: ChunkSpec, room: Room) -> Frame:
+    """The uploaded picture that a chunk begins with, at the chunk's size. Raises BriefError."""
+    assert spec.conditioning is not None
+    key = ObjectKey.upload(spec.conditioning.chunk)
+    data = room.store.get_bytes(key)
+    if data is None:
+        raise BriefError(f"{key} is not in the bucket any more; upload the picture again")
+    return fit_picture(data, spec.size)
 
 
 def _write(spec: ChunkSpec, frames: list[Frame], path: Path, room: Room) -> None:

@@ -15,6 +15,7 @@ from pipelines.schema.presets import FPS
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
 from tasks import models
+from tasks.chunks import picture_of
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import Room
@@ -27,7 +28,10 @@ def make_still(
     """The still of `chunk` in the bucket; `before`, the one of the chunk that it goes on from."""
     if chunk.spec.conditioning and before:
         return before
-    spec = chunk.spec.model_copy(update={"frames": 1, "conditioning": None})
+    if chunk.spec.conditioning:
+        picture = stack_png([picture_of(chunk.spec, room)])
+        return room.store.put_bytes(ObjectKey.still(chunk.spec.digest), picture, "image/png")
+    spec = chunk.spec.model_copy(update={"frames": 1})
     key = ObjectKey.still(spec.digest)
     report(Progress("chunks", chunk.number - 1, count, f"still {chunk.number} of {count}"))
     found = room.store.head(key)

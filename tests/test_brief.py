@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
-from pipelines.schema.brief import MINUTES, Brief
+from pipelines.schema.brief import Brief
+from pipelines.schema.limits import MINUTES
 from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES, Size, is_chunk_length
 from pipelines.schema.shots import MAX_PROMPT

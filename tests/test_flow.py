@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,10 +13,12 @@ import tasks.publish
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.adapters.weights.index import write_index
-from pipelines.errors import BadFramesError, StoreError, WeightsError
+from pipelines.errors import BadFramesError, BriefError, StoreError, WeightsError
 from pipelines.generation.wan import WanModel
-from pipelines.schema.keys import ObjectKey
+from pipelines.media.still import stack_png
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest
+from pipelines.training.sight import see
 from pipelines.upscaling.ncnn import convert
 from tasks.models import free_models
 from tests.conftest import Cli, slow
@@ -299,3 +302,26 @@ def test_odd_briefs_end_in_a_video(run: Run, store: ObjectStore, name: str) -> N
         assert not any(token in chunk.spec.prompt for token in ("</s>", "[INST]", "[/INST]"))
     video = manifest.objects[0]
     assert store.head(video.key) == video
+
+
+def test_a_video_begins_with_the_uploaded_picture(
+    run: Run, store: ObjectStore, tmp_path: Path
+) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8) + np.array([18, 24, 84], np.uint8)
+    rows, columns = np.mgrid[:64, :64]
+    picture[(rows - 32) ** 2 + (columns - 20) ** 2 < 15**2] = (220, 30, 30)
+    data = stack_png([picture])
+    key = ObjectKey.upload(Digest(hashlib.sha256(data).hexdigest()))
+    store.put_bytes(key, data, "image/png")
+    words = "a red circle moves to the right over a dark blue background"
+    manifest = run(prompt=words, image=key, seconds=33 / 16, enhance=False)
+    frames = decode(fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4"))
+    assert len(frames) == 33
+    assert np.abs(frames[0].astype(int) - picture).mean() < 8  # the picture itself, coded
+    shown = see(np.stack(frames)).scene
+    assert (shown.colour, shown.background, shown.direction) == ("red", "dark blue", "right")
+
+
+def test_a_picture_that_is_gone_is_missed_before_anything_is_made(run: Run) -> None:
+    with pytest.raises(BriefError, match="upload the picture again"):
+        run(**PLAIN | {"frames": 33}, image=f"uploads/{'0' * 64}.png")

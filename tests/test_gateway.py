@@ -2,7 +2,9 @@
 
 import asyncio
 import http.client
+import io
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
@@ -93,7 +96,55 @@ def test_curl_as_in_the_guide(asked: Gateway) -> None:
     assert json.loads(done.stdout)["run"].startswith("/runs/")
 
 
-@pytest.mark.parametrize("path", ["image-to-video", "speech-to-video", "animation"])
+def png(colour: str = "red", side: int = 100) -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(target, "png")
+    return target.getvalue()
+
+
+def test_an_uploaded_picture_begins_a_video(client: httpx.Client, asked: Gateway) -> None:
+    sent = client.post("/uploads", files={"file": ("../../x.png", png(), "image/png")})
+    assert sent.status_code == 201, sent.text
+    path = sent.json()["image_path"]
+    assert re.fullmatch(r"uploads/[0-9a-f]{64}\.png", path)
+    body = WAN | {"task": "i2v-14B", "image_path": path}
+    run = client.post("/generate/image-to-video", json=body, headers=ASYNC).json()["run"]
+    assert asked.run_of(run).parameters["brief"]["image"] == path
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "POST /uploads"),
+        ("../../etc/passwd", "no uploaded picture"),
+        ("http://169.254.169.254/latest", "no uploaded picture"),
+        (f"videos/{'0' * 64}/video.mp4", "no uploaded picture"),
+        (f"uploads/{'0' * 64}.png", "was not uploaded"),
+    ],
+)
+def test_a_picture_that_was_not_uploaded_is_refused(
+    client: httpx.Client, path: str, words: str
+) -> None:
+    body = WAN | {"task": "", "image_path": path}
+    assert words in error_of(client.post("/generate/image-to-video", json=body), 422)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not a picture", b"<svg/>", png()[:60], b"GIF89a" + bytes(100)], ids=range(5)
+)
+def test_what_is_no_picture_is_refused(client: httpx.Client, data: bytes) -> None:
+    answer = client.post("/uploads", files={"file": ("x.png", data, "image/png")})
+    assert "no PNG" in error_of(answer, 422)
+
+
+def test_a_picture_that_unpacks_to_too_much_is_refused(client: httpx.Client) -> None:
+    huge = png("black", 9000)
+    assert len(huge) < 1_000_000
+    answer = client.post("/uploads", files={"file": ("x.png", huge, "image/png")})
+    assert "9000x9000" in error_of(answer, 422)
+
+
+@pytest.mark.parametrize("path", ["speech-to-video", "animation"])
 def test_a_model_that_is_not_here_is_no_pretence(client: httpx.Client, path: str) -> None:
     body = WAN | {"task": "", "image_path": "../../etc/passwd"}
     assert "not here" in error_of(client.post(f"/generate/{path}", json=body), 409)

@@ -16,7 +16,8 @@ from pipelines.schema.plan import ChunkSpec, Join, digest_of
 
 @dataclass(frozen=True)
 class Earlier:
-    """The chunk that is continued: its frames as film, and its last ones raw."""
+    """The chunk that is continued: its frames as film, and its last ones raw. Without a film it
+    is a picture, which stays as the first frame."""
 
     film: Sequence[Frame]
     tail: Sequence[Frame]
@@ -82,6 +83,9 @@ def _make(
     except BadFramesError:
         return non_finite(spec.seed), [], "resident"
     if earlier is None:
+        return judge(frames, spec.seed), frames, rendered.rung
+    if not earlier.film:
+        frames = go_on([frames[0], *frames], earlier.tail)
         return judge(frames, spec.seed), frames, rendered.rung
     frames = go_on(frames, earlier.tail)
     take = judge(frames, spec.seed)

@@ -4,10 +4,15 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipelines.errors import MediaError
+from pipelines.errors import BriefError, MediaError
 from pipelines.media.codec import Frame
+from pipelines.schema.presets import Size
+
+MAX_SIDE = 8192
+"""Pixels; a picture that unpacks to more is refused before it is unpacked."""
+_FORMATS = ("png", "jpeg", "webp")
 
 
 def stack_png(frames: Sequence[Frame]) -> bytes:
@@ -27,3 +32,29 @@ def unstack_png(data: bytes, count: int) -> list[Frame]:
     if stack.shape[0] % count:
         raise MediaError(f"{stack.shape[0]} rows cannot be {count} raw frames")
     return list(stack.reshape(count, -1, *stack.shape[1:]))
+
+
+def as_png(data: bytes) -> bytes:
+    """A picture from outside as a plain RGB PNG: nothing of its file is kept but its pixels.
+
+    Raises BriefError if it is none, or too large.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            if max(picture.size) > MAX_SIDE or min(picture.size) < 1:
+                raise BriefError(
+                    f"the picture has {picture.width}x{picture.height} pixels; a side may have "
+                    f"{MAX_SIDE}: make it smaller"
+                )
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BriefError("this is no PNG, JPEG or WebP picture; send one of those") from error
+    target = io.BytesIO()
+    upright.save(target, format="png")
+    return target.getvalue()
+
+
+def fit_picture(data: bytes, size: Size) -> Frame:
+    """A PNG as a frame of `size`, cut at the sides that are too long."""
+    with Image.open(io.BytesIO(data), formats=["png"]) as picture:
+        return np.asarray(ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS))

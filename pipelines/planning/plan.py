@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from pipelines.errors import BriefError
 from pipelines.schema.brief import Brief
@@ -114,6 +115,9 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
     slots = timeline(brief)
     for number, (shot, slot) in enumerate(zip(storyboard.shots, slots, strict=True), start=1):
         conditioning = None
+        if number == 1 and brief.picture:
+            digest = Digest(Path(brief.picture).stem)
+            conditioning = Conditioning(method=preset.conditioning, chunk=digest, frames=0)
         if slot.overlap:
             before = chunks[-1].spec.digest
             conditioning = Conditioning(

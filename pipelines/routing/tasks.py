@@ -36,5 +36,5 @@ DEFAULT_TASKS: dict[Kind, str] = {
     "animation": "animate-14B",
 }
 """What an address means if its request names no task."""
-STANDS_IN: frozenset[Kind] = frozenset({"text-to-video"})
+STANDS_IN: frozenset[Kind] = frozenset({"text-to-video", "image-to-video"})
 """What the demo set can do at its own size."""

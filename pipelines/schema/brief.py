@@ -12,6 +12,8 @@ from pydantic import (
     model_validator,
 )
 
+from pipelines.schema import limits
+from pipelines.schema.keys import ObjectKey, is_key
 from pipelines.schema.presets import (
     MAX_FRAMES,
     PRESETS,
@@ -26,19 +28,6 @@ from pipelines.schema.text import clean_text, without_control_tokens
 
 Priority = Literal["rush", "normal", "batch"]
 Approval = Literal["none", "storyboard", "video", "both"]
-
-MIN_SECONDS, MAX_SECONDS = 0.25, 600.0
-MAX_STEPS = 100
-MAX_GUIDANCE = 20.0
-MIN_CONTINUED = 9
-"""Frames: Wan VACE repeats 5 of them, and something new must follow."""
-MIN_HOURS, MAX_HOURS = 0.01, 720.0
-_RANGES = {"seconds": (MIN_SECONDS, MAX_SECONDS), "approval_hours": (MIN_HOURS, MAX_HOURS)}
-MINUTES = (
-    "Minutes for 4 seconds of video, before anything was measured: demo 0.2 on a CPU, video_fast "
-    "1.6 and video_high 3.6 on an RTX 5090, stills 1. The run says it better as it starts."
-)
-"""A test holds these to what `planning.estimate` says."""
 
 
 def _in_order(schema: dict[str, Any]) -> None:
@@ -67,13 +56,13 @@ class Brief(BaseModel):
     seconds: float = Field(
         4.0,
         title="Seconds",
-        description=f"Length of the video, {MIN_SECONDS:g} to {MAX_SECONDS:g}.",
-        json_schema_extra={"minimum": MIN_SECONDS, "maximum": MAX_SECONDS},
+        description=f"Length of the video, {limits.MIN_SECONDS:g} to {limits.MAX_SECONDS:g}.",
+        json_schema_extra={"minimum": limits.MIN_SECONDS, "maximum": limits.MAX_SECONDS},
     )
     preset: str = Field(
         "demo",
         title="Preset",
-        description=f"Size, chunk length and quality under a name. {MINUTES}",
+        description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
         json_schema_extra={"enum": list(PRESETS)},
     )
     aspect: Aspect = Field(
@@ -104,8 +93,8 @@ class Brief(BaseModel):
     approval_hours: float = Field(
         24.0,
         title="Hours to answer",
-        description=f"How long an approval waits, {MIN_HOURS:g} to {MAX_HOURS:g} hours.",
-        json_schema_extra={"minimum": MIN_HOURS, "maximum": MAX_HOURS},
+        description=f"How long one waits, {limits.MIN_HOURS:g} to {limits.MAX_HOURS:g} hours.",
+        json_schema_extra={"minimum": limits.MIN_HOURS, "maximum": limits.MAX_HOURS},
     )
     on_silence: Literal["reject", "approve"] = Field(
         "reject",
@@ -135,6 +124,11 @@ class Brief(BaseModel):
         description="Width*height before upscaling; 'preset' takes the preset's.",
         json_schema_extra={"enum": ["preset", *SIZES]},
     )
+    image: str = Field(
+        "",
+        title="Picture to begin with",
+        description="uploads/….png, as the gateway answers an upload; demo models only.",
+    )
     seed: int = Field(
         PICK,
         title="Seed",
@@ -149,9 +143,11 @@ class Brief(BaseModel):
         title="Frames a chunk",
         description=f"4k+1 up to {MAX_FRAMES}, such as 17 or 33; -1 takes the preset's.",
     )
-    steps: int = Field(PICK, title="Steps", description=f"1 to {MAX_STEPS}; -1 takes the preset's.")
+    steps: int = Field(
+        PICK, title="Steps", description=f"1 to {limits.MAX_STEPS}; -1 takes the preset's."
+    )
     guidance: float = Field(
-        -1.0, title="Guidance", description=f"0 to {MAX_GUIDANCE:g}; -1 takes the preset's."
+        -1.0, title="Guidance", description=f"0 to {limits.MAX_GUIDANCE:g}; -1 takes the preset's."
     )
     stands_in_for: str = Field(
         "",
@@ -189,7 +185,7 @@ class Brief(BaseModel):
     @field_validator("seconds", "approval_hours")
     @classmethod
     def _in_range(cls, value: float, info: ValidationInfo) -> float:
-        low, high = _RANGES[str(info.field_name)]
+        low, high = limits.RANGES[str(info.field_name)]
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError(
                 f"{info.field_name} {value:g} is outside {low:g} to {high:g}; "
@@ -204,6 +200,16 @@ class Brief(BaseModel):
             raise ValueError(
                 f"seed {value} is outside -1 to {MAX_SEED}; choose a number in that range, "
                 "or -1 to derive it from the brief"
+            )
+        return value
+
+    @field_validator("image")
+    @classmethod
+    def _uploaded(cls, value: str) -> str:
+        if value and not (value.startswith("uploads/") and is_key(value)):
+            raise ValueError(
+                f"image {value!r:.90} is no uploaded picture; send it to /uploads and give the "
+                "uploads/….png that is answered"
             )
         return value
 
@@ -231,7 +237,9 @@ class Brief(BaseModel):
     @field_validator("steps", "guidance")
     @classmethod
     def _preset_range(cls, value: float, info: ValidationInfo) -> float:
-        low, high = (1, MAX_STEPS) if info.field_name == "steps" else (0, MAX_GUIDANCE)
+        low, high = (
+            (1, limits.MAX_STEPS) if info.field_name == "steps" else (0, limits.MAX_GUIDANCE)
+        )
         if value != PICK and not (math.isfinite(value) and low <= value <= high):
             raise ValueError(
                 f"{info.field_name} {value:g} is outside {low} to {high:g}; "
@@ -239,17 +247,29 @@ class Brief(BaseModel):
             )
         return value
 
+    @property
+    def picture(self) -> ObjectKey | None:
+        """The uploaded picture that the video begins with."""
+        return ObjectKey(self.image) if self.image else None
+
     @model_validator(mode="after")
     def _single_overrides(self) -> "Brief":
         numbers = [override.shot for override in self.shots]
-        if self.joins == "continue" and self.resolved_preset().frames < MIN_CONTINUED:
+        if self.joins == "continue" and self.resolved_preset().frames < limits.MIN_CONTINUED:
             raise ValueError(
-                f"joins 'continue' needs chunks of {MIN_CONTINUED} frames or more, these have "
+                f"joins 'continue' needs chunks of {limits.MIN_CONTINUED} frames or more, not "
                 f"{self.resolved_preset().frames}: ask for more frames a chunk, or for cuts"
             )
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
         if twice:
             raise ValueError(f"shot {twice[0]} is changed twice; keep one change a shot")
+        if self.image and (self.resolved_preset().conditioning != "first-frame"):
+            raise ValueError(
+                f"the preset {self.preset!r} cannot begin with a picture: no model for that can be "
+                "installed yet; use the preset 'demo', or leave the picture out"
+            )
+        if self.image and self.kind == "image":
+            raise ValueError("a picture cannot begin with a picture; ask for a video")
         if self.aspect != "preset" and self.size != "preset":
             raise ValueError(
                 f"the shape {self.aspect!r} and the size {self.size!r} are both set; keep one and "

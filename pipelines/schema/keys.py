@@ -5,9 +5,10 @@ The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
 `shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside
 each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
 one below the other, from which the next chunk may go on). `stills/<digest>.png` is a draft's
-still; `runs/<flow-run-id>/film.json` and `draft.json` are what the GPU host hands over to the
-flow that waits for it, `published.json` says which video that flow published. `calendar/` holds
-the calendar and how far each entry was looked at.
+still, `uploads/<digest>.png` a picture that a client sent; `runs/<flow-run-id>/film.json` and
+`draft.json` are what the GPU host hands over to the flow that waits for it, `published.json` says
+which video that flow published. `calendar/` holds the calendar and how far each entry was looked
+at.
 """
 
 import re
@@ -24,9 +25,15 @@ _KEY = re.compile(
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
     r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
+    r"|uploads/[0-9a-f]{64}\.png"
     r"|stills/[0-9a-f]{64}\.png"
     r"|runs/[0-9a-f-]{36}/(?:film|draft|published)\.json)\Z"
 )
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` is a key of the layout."""
+    return _KEY.match(text) is not None
 
 
 class Digest(str):
@@ -93,6 +100,10 @@ class ObjectKey(str):
     @classmethod
     def calendar_mark(cls, entry: str) -> Self:
         return cls(f"calendar/marks/{entry}.json")
+
+    @classmethod
+    def upload(cls, digest: Digest) -> Self:
+        return cls(f"uploads/{digest}.png")
 
     @classmethod
     def still(cls, digest: Digest) -> Self:

@@ -32,9 +32,10 @@ class Conditioning(_Frozen):
     """`first-frame`: the last frame is the first of the new chunk, with a timestep of its own
     (Wan 2.2 TI2V, our demo model). `vace`: the last frames are given as known video."""
     chunk: Digest
-    """The chunk before, with all that decides its pixels in turn."""
+    """The chunk before, with all that decides its pixels in turn; or an uploaded picture."""
     frames: int
-    """Last raw frames of that chunk that are given. They come out again and are dropped."""
+    """Last raw frames of that chunk that are given. They come out again and are dropped; a picture
+    is 0, because it stays as the first frame."""
 
 
 class ChunkSpec(_Frozen):

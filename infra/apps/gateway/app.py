@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, pages, receiving, wan
+from infra.apps.gateway import api, pages, receiving, service, wan
 from infra.apps.gateway.access import Limits
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
@@ -25,6 +25,8 @@ from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
 """Bytes of a request; no brief comes near it."""
+MAX_UPLOAD = 20_000_000
+"""Bytes of a picture."""
 _HERE = Path(__file__).parent
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -77,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     add_handlers(app)
+    app.include_router(service.router)
     app.include_router(api.router)
     app.include_router(wan.router)
     app.include_router(receiving.router)
@@ -98,12 +101,13 @@ class Guard:
             return
         headers = dict(scope["headers"])
         read, too_large = 0, False
+        limit = MAX_UPLOAD if scope["path"] == "/uploads" else MAX_BODY
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal read, too_large
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
+            if read > limit:
                 too_large = True
                 raise _TooLargeError
             return message
@@ -120,8 +124,8 @@ class Guard:
             await send(message)
 
         length = headers.get(b"content-length", b"0")
-        refusal = answer(413, "too_large", f"a request may have {MAX_BODY:,} bytes at most")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        refusal = answer(413, "too_large", f"this request may have {limit:,} bytes at most")
+        if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
         with suppress(_TooLargeError):

@@ -25,6 +25,12 @@ class ProblemAnswer(BaseModel):
     error: ProblemBody
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemAnswer} for code in (401, 403, 404, 409, 413, 416, 422, 429, 503)
+}
+"""For the OpenAPI document of every address."""
+
+
 class ProblemError(Exception):
     """Raised anywhere below a request."""
 

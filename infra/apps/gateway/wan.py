@@ -60,7 +60,9 @@ class Generate(BaseModel):
 class GenerateImage(Generate):
     """The same, from a picture."""
 
-    image_path: str = Field("", max_length=300)
+    image_path: str = Field(
+        "", max_length=300, description="`uploads/….png`, as `POST /uploads` answers it."
+    )
 
 
 class Generated(BaseModel):
@@ -120,9 +122,15 @@ async def text_to_video(
 
 
 @router.post("/image-to-video", response_model=Generated, responses=_ANSWERS)
-async def image_to_video(request: Request, body: GenerateImage, client: Maker) -> Any:
-    """Make a video from a picture: no model for it can be installed yet."""
-    return await _generate(request, "image-to-video", body, client.name, "", "")
+async def image_to_video(
+    request: Request,
+    body: GenerateImage,
+    client: Maker,
+    prefer: Prefer = "",
+    idempotency_key: IdempotencyKey = "",
+) -> Any:
+    """Make a video from an uploaded picture."""
+    return await _generate(request, "image-to-video", body, client.name, prefer, idempotency_key)
 
 
 @router.post("/speech-to-video", response_model=Generated, responses=_ANSWERS)
@@ -144,6 +152,8 @@ async def _generate(
     task = _task(kind, body.task)
     brief = brief_of(body, task, _model_set(gateway, task))
     timeline(brief)  # what cannot be planned is refused before it starts
+    if brief.picture and await run_in_threadpool(gateway.store.head, brief.picture) is None:
+        raise ProblemError(422, "invalid", f"{brief.picture} was not uploaded; POST /uploads first")
     key = digest_of(["api", client, key or body.model_dump(mode="json"), kind])[:40]
     run = await gateway.runs.start(brief, f"api-{key}", ["api", f"client:{client}"[:60]])
     if "respond-async" in prefer:
@@ -248,6 +258,10 @@ def brief_of(body: Generate, task: WanTask, model_set: str) -> Brief:
         values["frames"] = body.frame_num
     if body.frame_num == 1:
         values.pop("joins", None)
+    if isinstance(body, GenerateImage):
+        if not body.image_path:
+            raise ProblemError(422, "invalid", "image_path is empty; POST /uploads answers one")
+        values["image"] = body.image_path
     return parse_brief(values | {"preset": preset})
 
 

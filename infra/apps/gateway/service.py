@@ -1,0 +1,151 @@
+"""The service itself: health, models, routing."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from infra.adapters.weights.catalog import MODEL_SETS
+from infra.adapters.weights.index import read_index
+from infra.adapters.weights.library import folder_of
+from infra.apps.gateway.access import Reader, gateway_of
+from infra.apps.gateway.problems import REFUSALS, ProblemError
+from pipelines.routing.route import Modality, Route, choose
+from pipelines.routing.tasks import STANDS_IN, WAN_TASKS
+from pipelines.schema.shots import MAX_PROMPT
+
+router = APIRouter(tags=["Service"])
+
+
+class Health(BaseModel):
+    """The gateway answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """What it needs answers too."""
+
+    prefect: bool
+    store: bool
+
+
+class ModelView(BaseModel):
+    """A model of a set."""
+
+    set: str
+    role: str
+    name: str
+    licence: str
+    installed: bool
+
+
+class TaskView(BaseModel):
+    """A task of the Wan service and who does it here."""
+
+    task: str
+    model: str
+    answered_by: str = Field(description="`studio`, `demo` (as a stand-in), or empty: a 409.")
+
+
+class Models(BaseModel):
+    """What is installed, and what it can do."""
+
+    models: list[ModelView]
+    tasks: list[TaskView]
+
+
+class RouteContext(BaseModel):
+    """Wishes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prefer_quality: bool = False
+    max_duration: float | None = Field(None, gt=0, le=600, description="Seconds.")
+
+
+class RouteRequest(BaseModel):
+    """What a video or picture shall show, and what matters."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "a red ball moves right",
+                    "modality": "video",
+                    "context": {"prefer_quality": True, "max_duration": 8},
+                }
+            ]
+        },
+    )
+
+    query: str = Field(min_length=1, max_length=MAX_PROMPT)
+    modality: Modality = "video"
+    context: RouteContext = RouteContext()
+
+
+@router.get("/health")
+async def health() -> Health:
+    """The gateway is alive."""
+    return Health()
+
+
+@router.get("/ready", response_model=Ready, responses={503: {"model": Ready}})
+async def ready(request: Request) -> Any:
+    """Prefect and the store answer; 503 if one does not."""
+    gateway = gateway_of(request)
+    prefect = await gateway.runs.answers()
+    store = await run_in_threadpool(gateway.videos.answers)
+    body = Ready(prefect=prefect, store=store)
+    return JSONResponse(body.model_dump(), 200 if prefect and store else 503)
+
+
+@router.get("/models", responses=REFUSALS)
+def models(request: Request, _: Reader) -> Models:
+    """Models that are installed on this machine, and the tasks they answer."""
+    gateway = gateway_of(request)
+    folder, installed = gateway.settings.paths.models, gateway.installed()
+    stands_in = "demo" if gateway.settings.gateway.stand_in and "demo" in installed else ""
+    return Models(
+        models=[
+            ModelView(
+                set=model_set.name,
+                role=model.role,
+                name=model.name,
+                licence=model.licence,
+                installed=read_index(folder_of(folder, model_set.name, model.role)) is not None,
+            )
+            for model_set in MODEL_SETS.values()
+            for model in model_set.models
+        ],
+        tasks=[
+            TaskView(
+                task=task.name,
+                model=task.model,
+                answered_by="studio"
+                if task.served and "studio" in installed
+                else (stands_in if task.kind in STANDS_IN else ""),
+            )
+            for task in WAN_TASKS.values()
+        ],
+    )
+
+
+@router.post("/api/v1/route", response_model=Route, responses=REFUSALS)
+def route(request: Request, body: RouteRequest, _: Reader) -> Any:
+    """Which preset and model a request would get, and why. Starts nothing."""
+    found = choose(
+        body.query,
+        body.modality,
+        gateway_of(request).installed(),
+        quality="high" if body.context.prefer_quality else "fast",
+        max_seconds=body.context.max_duration,
+    )
+    if found is None:
+        raise ProblemError(
+            409, "model_not_installed", "no model is installed: reelwright models download demo"
+        )
+    return found
