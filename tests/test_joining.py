@@ -113,7 +113,7 @@ def test_a_shot_that_goes_on_keeps_its_words_until_the_editor_gives_others() -> 
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_chunks_too_short_to_continue_are_refused(frames: int) -> None:
-    with pytest.raises(BriefError, match=f"9 frames or more, these have {frames}"):
+    with pytest.raises(BriefError, match=f"9 frames or more, not {frames}"):
         parse_brief({"prompt": "x", "joins": "continue", "frames": frames})
 
 
