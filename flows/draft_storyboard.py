@@ -9,7 +9,7 @@ from tasks.check import check
 from tasks.chunks import encode_texts
 from tasks.dispatch import hand_over_draft
 from tasks.enhance import enhance, plan_video
-from tasks.page import run_page
+from tasks.page import DRAFT_MADE, run_page
 from tasks.room import open_room
 from tasks.stills import make_draft, make_still
 
@@ -21,7 +21,7 @@ def draft_storyboard(brief: Brief) -> Draft:
     Args:
         brief: What the video shows and how it is made.
     """
-    with run_page(), open_room(brief) as room:
+    with run_page(DRAFT_MADE), open_room(brief) as room:
         expected = check(brief, room)
         storyboard = enhance(brief, room)
         plan = plan_video(brief, storyboard, room)

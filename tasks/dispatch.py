@@ -25,7 +25,7 @@ from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
 from tasks.knobs import STAGE
-from tasks.page import ProgressMirror
+from tasks.page import DRAFT_MADE, FILM_MADE, ProgressMirror
 from tasks.room import Room
 
 RENDER = "render-video/gpu"
@@ -37,6 +37,8 @@ CLOCK = "clock"
 ATTEMPTS = 3
 """Runs on the GPU host for one brief, of which all but the last crashed."""
 _POLL = 1.0
+_DRAFT_SHARE = 0.1
+"""Of the progress of a brief that has one."""
 _Handed = TypeVar("_Handed", Film, Draft)
 
 
@@ -98,7 +100,7 @@ def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:
             timeout=0,
         )
         assert isinstance(child, FlowRun)
-        state = _wait(child)
+        state = _wait(child, is_draft=name == DRAFT)
         if state.is_completed():
             return child
         words = f"{state.name}: {state.message or 'no reason was given'}"
@@ -110,11 +112,12 @@ def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:
     raise RenderError(f"the run on the GPU host crashed {ATTEMPTS} times, at last with {words}")
 
 
-def _wait(child: FlowRun) -> State[Any]:
+def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
     """Until the child has ended. If we are stopped meanwhile, so is the child."""
+    share, made = (_DRAFT_SHARE, DRAFT_MADE) if is_draft else (1.0, FILM_MADE)
     with get_client(sync_client=True) as client:
         try:
-            mirror = ProgressMirror(client, child.id)
+            mirror = ProgressMirror(client, child.id, share, made)
             while True:
                 run = client.read_flow_run(child.id)
                 if run.state and run.state.is_final():

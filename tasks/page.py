@@ -35,6 +35,7 @@ from tasks.progress import ProgressLog, listening
 
 _SHARES = {"enhance": 5, "encode": 5, "chunks": 65, "stitch": 2, "upscale": 20, "upload": 3}
 """Per cent of a run, roughly: the bar shall move, the words beside it are exact."""
+FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
 _EVERY = 1.0
 """Seconds between two updates; each costs a request."""
 _LINK_LIFE = timedelta(days=7)
@@ -82,8 +83,8 @@ class ProgressBar:
 
 
 @contextlib.contextmanager
-def run_page() -> Iterator[None]:
-    """All progress of the block appears on the page of its run."""
+def run_page(made: str = FILM_MADE) -> Iterator[None]:
+    """All progress of the block appears on the page of its run, at last what was `made`."""
     if deployment.id is None:
         yield
         return
@@ -92,14 +93,15 @@ def run_page() -> Iterator[None]:
     bar = ProgressBar()
     with listening(bar), listening(ProgressLog()):
         yield
-    bar.show(100, "the film is made")
+    bar.show(100, made)
 
 
 class ProgressMirror:
-    """The progress of another run, shown on the page of this one."""
+    """The progress of another run, shown on the page of this one as `share` of the whole."""
 
-    def __init__(self, client: SyncPrefectClient, run: UUID) -> None:
+    def __init__(self, client: SyncPrefectClient, run: UUID, share: float, made: str) -> None:
         self._client = client
+        self._share, self._made = share, made
         self._theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
         self._bar = ProgressBar()
 
@@ -108,11 +110,12 @@ class ProgressMirror:
         with _harmless("the progress"):
             for artifact in self._client.read_artifacts(artifact_filter=self._theirs):
                 if artifact.type == "progress" and artifact.data is not None:
-                    self._bar.show(float(str(artifact.data)), artifact.description or "")
+                    percent = round(self._share * float(str(artifact.data)), 1)
+                    self._bar.show(percent, artifact.description or "")
 
     def finish(self) -> None:
         """It is done."""
-        self._bar.show(100, "the film is made")
+        self._bar.show(100 * self._share, self._made)
 
 
 def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
