@@ -7,7 +7,7 @@ behind the request, and nothing may say that a proxy is.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -55,10 +55,10 @@ def identify(request: Request) -> Client:
     )
 
 
-def needs(scope: Scope) -> Callable[[Request], Client]:
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
     """A dependency: the client, if it may do that. Writes count against its limit."""
 
-    def check(request: Request) -> Client:
+    async def check(request: Request) -> Client:  # a thread for it would cost more than it does
         client = identify(request)
         if scope not in client.scopes:
             raise ProblemError(

@@ -72,10 +72,13 @@ async def runs(
     return await gateway_of(request).runs.recent(limit)
 
 
-@router.get("/runs/{run}", tags=["Runs"], responses=REFUSALS)
-async def run(request: Request, run: UUID, _: Reader) -> RunView:
+@router.get("/runs/{run}", tags=["Runs"], response_model=RunView, responses=REFUSALS)
+async def run(request: Request, run: UUID, _: Reader) -> Any:
     """One run, with its progress."""
-    return _there(await gateway_of(request).runs.look(run), run)
+    data = await gateway_of(request).runs.look_json(run)
+    if data is None:
+        raise ProblemError(404, "not_found", f"there is no run {run}")
+    return Response(data, media_type="application/json")
 
 
 @router.get(

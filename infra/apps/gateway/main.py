@@ -30,6 +30,8 @@ def serve(settings: Settings) -> None:
             create_app(settings),
             host=settings.gateway.host,
             port=settings.gateway.port,
+            loop="uvloop",
+            http="httptools",
             log_level="warning",
             timeout_graceful_shutdown=_GRACE,
             server_header=False,
