@@ -74,7 +74,7 @@ def _result(
         for some in runs.values()
         for run in some
     }
-    order = sorted(found.values(), key=lambda run: run.start_time)
+    order = sorted(found.values(), key=lambda run: run.end_time)
     queues = [next(name for name, some in runs.items() if run.id in some) for run in order]
     third = max(1, len(memory) // 3)
     parts = memory[0]
