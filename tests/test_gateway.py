@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,7 @@ def test_a_request_as_the_wan_service_takes_it_starts_one_run(
     assert other.headers["location"] != run
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
 def test_curl_as_in_the_guide(asked: Gateway) -> None:
     done = subprocess.run(
         [
