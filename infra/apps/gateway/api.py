@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.starting import start_brief
 from infra.apps.gateway.videos import VideoView, view_of
 from infra.apps.gateway.views import RunView
 from pipelines.media.still import as_png
@@ -48,8 +49,6 @@ async def start(
     idempotency_key: Annotated[str, Header(max_length=200)] = "",
 ) -> RunView:
     """Start a brief with all its fields, as the form in Prefect's page has them."""
-    from infra.apps.gateway.starting import start_brief
-
     brief: Brief = parse_brief(body)
     return await start_brief(gateway_of(request), brief, client.name, idempotency_key)
 

@@ -17,6 +17,7 @@ from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
 from infra.apps.gateway.videos import view_of
 from infra.apps.gateway.views import RunView
+from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import FPS
@@ -160,8 +161,6 @@ async def create(
         "campaign": campaign,
         "preset": "video_fast" if "studio" in gateway.installed() else "demo",
     }
-    from pipelines.errors import BriefError
-
     try:
         view: RunView = await start_brief(gateway, parse_brief(values), client.name, "")
     except BriefError as error:

@@ -45,6 +45,8 @@ from tasks.publish import Published
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
+_WAITING = {"storyboard": 10.0, "video": 95.0}
+"""Per cent at which a brief waits for a person."""
 _PAGE = 200
 _Handed = TypeVar("_Handed", Draft, Film)
 _ATTEMPTS = 20
@@ -272,7 +274,10 @@ class Runs:
         view = view_of_run(run)
         if view.state == "completed":
             return view.model_copy(update=await self._published(run.id))
-        if view.state in ("running", "awaiting_approval"):
+        if view.waiting_for:
+            detail = f"the {view.waiting_for} waits for an answer"
+            return view.model_copy(update={"detail": detail, "percent": _WAITING[view.waiting_for]})
+        if view.state == "running":
             return view.model_copy(update=await self._progress(run.id, view.detail))
         return view
 
