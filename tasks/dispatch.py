@@ -71,7 +71,7 @@ def render_on_gpu_host(brief: Brief) -> Film:
     Called again for the same flow run (a retry, a worker that was restarted) it finds the run
     that it started before. Raises RenderError with the child's own words if it failed.
     """
-    child = _on_gpu_host(RENDER, "render", brief, _queue_of(brief))
+    child = _on_gpu_host(RENDER, "render", brief, queue_of(brief, deployment.name))
     return _collect(ObjectKey.film(child.id), Film)
 
 
@@ -82,10 +82,11 @@ def draft_on_gpu_host(brief: Brief) -> Draft:
     return _collect(ObjectKey.draft(child.id), Draft)
 
 
-def _queue_of(brief: Brief) -> str:
-    """The higher of the brief's priority and of the deployment's that took it."""
-    wanted = [brief.priority, deployment.name]
-    return next(queue for queue in (*QUEUES, "normal") if queue in wanted)
+def queue_of(brief: Brief, deployment_name: str | None) -> str:
+    """The brief's own priority if it has one, else that of the deployment that took it."""
+    if brief.priority == "normal" and deployment_name in QUEUES:
+        return deployment_name
+    return brief.priority
 
 
 def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:

@@ -52,6 +52,28 @@ def test_queues_of_the_deployments_are_those_of_the_code() -> None:
     assert used == {*QUEUES, CLOCK}
 
 
+@pytest.mark.parametrize(
+    ("priority", "deployment", "queue"),
+    [
+        ("normal", "normal", "normal"),
+        ("normal", "batch", "batch"),
+        ("normal", "rush", "rush"),
+        ("rush", "normal", "rush"),
+        ("batch", "normal", "batch"),
+        ("rush", "batch", "rush"),
+        ("normal", None, "normal"),
+    ],
+)
+def test_a_brief_waits_for_the_gpu_by_its_priority(
+    priority: str, deployment: str | None, queue: str
+) -> None:
+    from pipelines.schema.brief import Brief
+    from tasks.dispatch import queue_of
+
+    brief = Brief.model_validate({"prompt": "a fox", "priority": priority})
+    assert queue_of(brief, deployment) == queue
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def test_a_unit_is_valid(unit: Path, tmp_path: Path) -> None:

@@ -42,14 +42,20 @@ def deploy() -> list[str]:
     with _errors(), get_client(sync_client=True) as client:
         _pool(client, STUDIO_POOL, "Flows that wait and publish; no GPU.", None)
         _queue(client, STUDIO_POOL, CLOCK, 1)
-        briefs = Settings.load().studio.briefs
         for priority, queue in enumerate(QUEUES, start=2):
-            _queue(client, STUDIO_POOL, queue, priority, briefs)
+            _queue(client, STUDIO_POOL, queue, priority, briefs_of(queue))
         _pool(client, GPU_POOL, "One run at a time on the GPU host.", 1)
         for priority, queue in enumerate(QUEUES, start=1):
             _queue(client, GPU_POOL, queue, priority)
         _automations()
         return _deployments()
+
+
+def briefs_of(queue: str) -> int:
+    """Briefs of a queue that are at work at once. The next of the first queue must be there when
+    the GPU asks, or another one goes before it."""
+    briefs = Settings.load().studio.briefs
+    return 2 * briefs if queue == QUEUES[0] else briefs
 
 
 @contextmanager
