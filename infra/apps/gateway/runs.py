@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,6 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
-    FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -29,10 +28,10 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
+from infra.apps.gateway.handovers import handed_over
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.views import LIVING, RunView, view_of_run
 from pipelines.errors import ServerError
@@ -48,7 +47,6 @@ _KEPT = 2_000
 _WAITING = {"storyboard": 10.0, "video": 95.0}
 """Per cent at which a brief waits for a person."""
 _PAGE = 200
-_Handed = TypeVar("_Handed", Draft, Film)
 _ATTEMPTS = 20
 _FLOW = FlowFilter(name=FlowFilterName(any_=["produce-content"]))
 
@@ -214,29 +212,13 @@ class Runs:
 
     async def draft(self, run: UUID) -> Draft | None:
         """The draft that `run` waits for."""
-        return await self._handed_over(run, "draft-storyboard", ObjectKey.draft, Draft)
+        key = ObjectKey.draft
+        return await handed_over(self._client, self._store, run, "draft-storyboard", key, Draft)
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
-        return await self._handed_over(run, "render-video", ObjectKey.film, Film)
-
-    async def _handed_over(
-        self, run: UUID, flow: str, key: Callable[[UUID], ObjectKey], kind: type[_Handed]
-    ) -> _Handed | None:
-        children = await self._client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
-            flow_run_filter=FlowRunFilter(
-                parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run])
-            ),
-        )
-        for child in children:
-            data = await run_in_threadpool(self._store.get_bytes, key(child.id))
-            if data:
-                try:
-                    return kind.model_validate_json(data)
-                except ValidationError:
-                    return None  # of another version
-        return None
+        key = ObjectKey.film
+        return await handed_over(self._client, self._store, run, "render-video", key, Film)
 
     async def answers(self) -> bool:
         """Whether the Prefect server does."""

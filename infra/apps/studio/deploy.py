@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,9 +91,11 @@ def _queue(
     try:
         found = client.read_work_queue_by_name(name, work_pool_name=pool)
     except ObjectNotFound:
-        client.create_work_queue(
-            name=name, work_pool_name=pool, priority=priority, concurrency_limit=limit
-        )
+        # A request that is repeated, because its first answer was lost, finds what it made.
+        with suppress(ObjectAlreadyExists):
+            client.create_work_queue(
+                name=name, work_pool_name=pool, priority=priority, concurrency_limit=limit
+            )
     else:
         if (found.priority, found.concurrency_limit) != (priority, limit):
             client.update_work_queue(found.id, priority=priority, concurrency_limit=limit)
