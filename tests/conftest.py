@@ -287,14 +287,21 @@ def gateway_store(seaweed: Seaweed) -> StoreSettings:
 @pytest.fixture(scope="session")
 def deployed(
     gateway_store: StoreSettings,
-    prefect_server: dict[str, str],
+    prefect_history: Path,
     demo_models: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Cli:
-    """A deployed studio without workers: what is started waits."""
+) -> Iterator[Cli]:
+    """A deployed studio without workers: what is started waits. Its server is its own, because
+    the gateway sees every run of one, and other tests start theirs at the same time."""
+    folder = tmp_path_factory.mktemp("deployed")
+    home = folder / "prefect"
+    home.mkdir()
+    shutil.copy(prefect_history, home)
+    server = PrefectServer(home)
+    server.wait()
     cli = Cli(
-        operator_of(tmp_path_factory.mktemp("deployed"), demo_models).env
-        | prefect_server
+        operator_of(folder, demo_models).env
+        | server.client_env
         | {
             "REELWRIGHT_S3_ENDPOINT": gateway_store.endpoint,
             "REELWRIGHT_S3_ACCESS_KEY": gateway_store.access_key,
@@ -305,4 +312,5 @@ def deployed(
     ObjectStore(gateway_store).ensure_bucket()
     done = cli("deploy")
     assert done.code == 0, done.err
-    return cli
+    yield cli
+    server.stop()

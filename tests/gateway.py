@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from infra.adapters.embedded import answers, free_ports
@@ -35,12 +37,16 @@ class Gateway:
             temporary_settings({PREFECT_API_URL: self.cli.env["PREFECT_API_URL"]}),
             get_client(sync_client=True) as client,
         ):
-            found, page = [], client.read_flow_runs(limit=200)
-            while page:
+            theirs = FlowRunFilter(tags=FlowRunFilterTags(any_=["api", "webhook"]))
+            found: list[FlowRun] = []
+            while page := client.read_flow_runs(
+                flow_run_filter=theirs,
+                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                limit=200,
+                offset=len(found),
+            ):
                 found += page
-                page = client.read_flow_runs(limit=200, offset=len(found))
-            # Other tests start flows of their own on the same server.
-            return [run for run in found if {"api", "webhook"} & set(run.tags)]
+            return found
 
     def run_of(self, run: str) -> FlowRun:
         with (
