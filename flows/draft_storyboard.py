@@ -7,7 +7,7 @@ from pipelines.schema.draft import Draft
 from pipelines.schema.manifest import StoredObject
 from tasks.check import check
 from tasks.chunks import encode_texts
-from tasks.dispatch import hand_over_draft
+from tasks.dispatch import hand_over
 from tasks.enhance import enhance, plan_video
 from tasks.page import DRAFT_MADE, run_page
 from tasks.room import open_room
@@ -31,4 +31,4 @@ def draft_storyboard(brief: Brief) -> Draft:
             before = stills[-1] if stills else None
             stills.append(make_still(chunk, len(plan.chunks), before, room))
         draft = make_draft(brief, plan, storyboard, stills, expected)
-        return hand_over_draft(draft, room)
+        return hand_over(draft, room)

@@ -6,10 +6,10 @@ when it is answered, finding everything that was made before. Nobody's answer is
 """
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import httpx
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -20,6 +20,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.states import Cancelled
@@ -39,6 +42,7 @@ STORYBOARD, VIDEO = "storyboard", "video"
 """What is asked about; also the keys under which Prefect keeps the answers."""
 _MARGIN = timedelta(days=7)
 """After this Prefect itself fails a run whose silence nobody settled."""
+_PAGE = 200
 _log = logging.getLogger("reelwright.approval")
 
 
@@ -98,22 +102,39 @@ def settle_silences() -> int:
             hours = timedelta(hours=brief.approval_hours)
             if datetime.now(UTC) < run.state.timestamp + hours:
                 continue
-            words = f"nobody answered within {brief.approval_hours:g} hours"
-            answer = {"decision": brief.on_silence, "reason": words}
-            client.resume_flow_run(run.id, run_input=answer)
-            _log.info("%s: %s, so it is %sed", run.name, words, brief.on_silence.rstrip("e"))
-            count += 1
+            count += _settle(client, run, brief)
     return count
 
 
-def waiting_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
+def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
+    """Whether it could be answered; one that cannot must not hold up the others."""
+    words = f"nobody answered within {brief.approval_hours:g} hours"
+    answer = {"decision": brief.on_silence, "reason": words}
+    try:
+        result = client.resume_flow_run(run.id, run_input=answer)
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
+        _log.error("%s: %s, but it cannot be settled: %s", run.name, words, error)
+        return False
+    if result.status != SetStateStatus.ACCEPT:
+        _log.error("%s: %s, but Prefect answers %s", run.name, words, result.status.value)
+        return False
+    _log.info("%s: %s, so it is %sed", run.name, words, brief.on_silence.rstrip("e"))
+    return True
+
+
+def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
     """Runs of `produce-content` that wait for a person."""
     paused = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
-    yield from client.read_flow_runs(
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=["produce-content"])),
         flow_run_filter=FlowRunFilter(state=paused),
-        limit=200,
-    )
+        sort=FlowRunSort.ID_DESC,
+        limit=_PAGE,
+        offset=len(found),
+    ):
+        found += page
+    return found
 
 
 def asked_about(run: FlowRun) -> Literal["", "storyboard", "video"]:

@@ -15,11 +15,12 @@ from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from infra.adapters.disk import read_text
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.calendar.due import Decision, decide
 from pipelines.calendar.entry import Calendar, Entry, parse_calendar
-from pipelines.errors import CorruptObjectError, SettingsError
+from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import ObjectKey
 from tasks.knobs import STAGE
 
@@ -145,10 +146,7 @@ def read_calendar(settings: Settings, store: ObjectStore) -> Calendar:
     if path is None:
         data = store.get_bytes(ObjectKey.calendar())
         return parse_calendar(data.decode("utf-8", "replace")) if data else Calendar()
-    try:
-        return parse_calendar(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"REELWRIGHT_CALENDAR_FILE={path} cannot be read: {error}") from error
+    return parse_calendar(read_text(path, f"REELWRIGHT_CALENDAR_FILE={path}"))
 
 
 class BucketMarks:
@@ -161,7 +159,8 @@ class BucketMarks:
         try:
             data = self._store.get_bytes(ObjectKey.calendar_mark(name))
             return Mark.model_validate_json(data) if data else None
-        except (CorruptObjectError, ValidationError):
+        except (CorruptObjectError, ValidationError) as error:
+            _log.error("the mark of %s is damaged, so it begins anew: %s", name, error)
             return None
 
     def write(self, name: str, mark: Mark) -> None:

@@ -48,21 +48,13 @@ def in_studio() -> bool:
 
 
 @task(name="hand-over", **STAGE)
-def hand_over(film: Film, room: Room) -> Film:
-    """Leave the film's description in the bucket for the flow that waits for this run."""
+def hand_over(made: _Handed, room: Room) -> _Handed:
+    """Leave what was made in the bucket for the flow that waits for this run."""
     if in_studio():
-        data = film.model_dump_json().encode()
-        room.store.put_bytes(ObjectKey.film(flow_run.id), data, "application/json")
-    return film
-
-
-@task(name="hand-over", **STAGE)
-def hand_over_draft(draft: Draft, room: Room) -> Draft:
-    """The same with a draft."""
-    if in_studio():
-        data = draft.model_dump_json().encode()
-        room.store.put_bytes(ObjectKey.draft(flow_run.id), data, "application/json")
-    return draft
+        place = ObjectKey.film if isinstance(made, Film) else ObjectKey.draft
+        data = made.model_dump_json().encode()
+        room.store.put_bytes(place(flow_run.id), data, "application/json")
+    return made
 
 
 def render_on_gpu_host(brief: Brief) -> Film:

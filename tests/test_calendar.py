@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipelines.calendar.due import GRACE, decide, occurrences, upcoming
 from pipelines.calendar.entry import Entry, parse_calendar
 from pipelines.errors import BriefError
 from tasks.calendar import BucketMarks, Mark, tick
+from tests.conftest import Cli
 
 BRIEF = {"prompt": "a red ball moves right"}
 
@@ -220,6 +222,27 @@ def test_what_is_no_calendar_says_so(text: str) -> None:
 
 def test_an_empty_text_is_an_empty_calendar() -> None:
     assert parse_calendar("") == parse_calendar("# nothing yet")
+
+
+def test_the_command_checks_a_file(bare_cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "calendar.yaml"
+    file.write_text(BROKEN, encoding="utf-8")
+    found = bare_cli("calendar", "check", str(file))
+    assert found.code == 1
+    assert "good: next" in found.out
+    assert found.out.count("BROKEN line") == 7
+    file.write_text("entries: [{name: a, cron: '0 8 * * *', brief: {prompt: x}}]", encoding="utf-8")
+    assert bare_cli("calendar", "check", str(file)).code == 0
+
+
+@pytest.mark.parametrize("word", ["check", "put"])
+def test_a_file_that_is_no_text_is_named(bare_cli: Cli, tmp_path: Path, word: str) -> None:
+    file = tmp_path / "calendar.yaml"
+    file.write_bytes(b"entries: \xff\xfe")
+    found = bare_cli("calendar", word, str(file))
+    assert "not UTF-8" in found.err
+    assert str(file) in found.err
+    assert len(found.err.splitlines()) == 1
 
 
 def test_an_entry_that_cannot_start_leaves_the_others(store: ObjectStore) -> None:

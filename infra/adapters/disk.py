@@ -28,6 +28,15 @@ def make_directory(path: Path, *, private: bool = False) -> Path:
     return path
 
 
+def read_text(path: Path, name: str) -> str:
+    """A text file that the operator wrote. Raises SettingsError, which calls it `name`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{name} cannot be read: {reason}") from error
+
+
 def check_room(path: Path, needed: int) -> None:
     """Raises DiskFullError if fewer than `needed` bytes are free where `path` lies."""
     free = shutil.disk_usage(path).free

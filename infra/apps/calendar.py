@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prefect.client.orchestration import get_client
 
+from infra.adapters.disk import read_text
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.calendar.due import decide, upcoming
@@ -19,7 +20,7 @@ _SHOWN = 5
 
 def check(settings: Settings, file: Path | None) -> tuple[list[str], bool]:
     """A line for every entry of `file`, or of the calendar in use, and whether all are good."""
-    calendar = parse_calendar(file.read_text()) if file else _calendar(settings)
+    calendar = parse_calendar(read_text(file, str(file))) if file else _calendar(settings)
     now = datetime.now(UTC)
     lines = []
     for entry in calendar.entries:
@@ -57,7 +58,7 @@ def run(settings: Settings, name: str) -> str:
 
 def put(settings: Settings, file: Path) -> Calendar:
     """Make `file` the calendar in the bucket. Raises BriefError if an entry of it is broken."""
-    text = file.read_text(encoding="utf-8")
+    text = read_text(file, str(file))
     calendar = parse_calendar(text)
     if calendar.broken:
         raise BriefError("; ".join(map(str, calendar.broken)))

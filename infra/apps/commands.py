@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +24,9 @@ def adopt_studio() -> Settings:
     return Settings.load()
 
 
-def show(lines: object) -> None:
+def show(lines: Iterable[object]) -> None:
     """Each as a line of its own on standard output."""
-    for line in lines:  # type: ignore[attr-defined]
+    for line in lines:
         sys.stdout.write(plain(str(line)) + "\n")
 
 
@@ -67,7 +68,10 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None
 @calendar_app.command("check")
 def calendar_check(
     file: Annotated[
-        Path | None, typer.Argument(help="A file; the calendar in use if left out.", exists=True)
+        Path | None,
+        typer.Argument(
+            help="A file; the calendar in use if left out.", exists=True, dir_okay=False
+        ),
     ] = None,
 ) -> None:
     """Name every entry and what is wrong with it; exit 1 if something is."""

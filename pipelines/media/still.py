@@ -10,7 +10,7 @@ from pipelines.errors import BriefError, MediaError
 from pipelines.media.codec import Frame
 from pipelines.schema.presets import Size
 
-MAX_SIDE = 8192
+MAX_SIDE = 4096
 """Pixels; a picture that unpacks to more is refused before it is unpacked."""
 _FORMATS = ("png", "jpeg", "webp")
 
@@ -47,6 +47,10 @@ def as_png(data: bytes) -> bytes:
                     f"{MAX_SIDE}: make it smaller"
                 )
             upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise BriefError(
+            f"the picture is far too large; a side may have {MAX_SIDE} pixels: make it smaller"
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BriefError("this is no PNG, JPEG or WebP picture; send one of those") from error
     target = io.BytesIO()

@@ -55,15 +55,18 @@ def identify(request: Request) -> Client:
     )
 
 
+def require(client: Client, scope: Scope) -> None:
+    """Raises ProblemError 403 if `client` may not do that."""
+    if scope not in client.scopes:
+        raise ProblemError(403, "forbidden", f"the key {client.name!r} lacks the scope {scope!r}")
+
+
 def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
     """A dependency: the client, if it may do that. Writes count against its limit."""
 
     async def check(request: Request) -> Client:  # a thread for it would cost more than it does
         client = identify(request)
-        if scope not in client.scopes:
-            raise ProblemError(
-                403, "forbidden", f"the key {client.name!r} lacks the scope {scope!r}"
-            )
+        require(client, scope)
         if scope != "read":
             gateway_of(request).limits.count(client.name)
         return client

@@ -74,9 +74,7 @@ async def runs(
 @router.get("/runs/{run}", tags=["Runs"], response_model=RunView, responses=REFUSALS)
 async def run(request: Request, run: UUID, _: Reader) -> Any:
     """One run, with its progress."""
-    data = await gateway_of(request).runs.look_json(run)
-    if data is None:
-        raise ProblemError(404, "not_found", f"there is no run {run}")
+    data = await gateway_of(request).runs.see_json(run)
     return Response(data, media_type="application/json")
 
 
@@ -98,23 +96,23 @@ async def events(request: Request, run: UUID, _: Reader) -> AsyncIterator[Server
 async def answer(request: Request, run: UUID, body: Answer, _: Approver) -> RunView:
     """Approve or reject what a run waits for; a storyboard's shots may be changed."""
     gateway = gateway_of(request)
-    view = _there(await gateway.runs.look(run), run)
+    view = await gateway.runs.see(run)
     values = body.model_dump(mode="json")
     if not body.shots or view.waiting_for != "storyboard":
         del values["shots"]
     await gateway.runs.answer(run, values)
-    return _there(await gateway.runs.look(run), run)
+    return await gateway.runs.see(run)
 
 
 @router.delete("/runs/{run}", tags=["Runs"], status_code=202, responses=REFUSALS)
 async def cancel(request: Request, run: UUID, _: Maker) -> RunView:
     """Stop a run, on the GPU too."""
     gateway = gateway_of(request)
-    view = _there(await gateway.runs.look(run), run)
+    view = await gateway.runs.see(run)
     if view.ended:
         raise ProblemError(409, "ended", f"the run is {view.state} already")
     await gateway.runs.cancel(run)
-    return _there(await gateway.runs.look(run), run)
+    return await gateway.runs.see(run)
 
 
 @router.get("/videos", tags=["Videos"], responses=REFUSALS)
@@ -152,7 +150,6 @@ def video(
         "Accept-Ranges": "bytes",
         "ETag": tag,
         "Cache-Control": "private, no-cache",
-        "X-Content-Type-Options": "nosniff",
     }
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
@@ -171,9 +168,3 @@ def delete(request: Request, name: str, _: Manager) -> None:
     gateway = gateway_of(request)
     gateway.videos.delete(name)
     gateway.runs.forget()
-
-
-def _there(view: RunView | None, run: UUID) -> RunView:
-    if view is None:
-        raise ProblemError(404, "not_found", f"there is no run {run}")
-    return view

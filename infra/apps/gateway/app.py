@@ -1,6 +1,5 @@
 """The application: its parts, put together."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import metadata
@@ -38,7 +37,6 @@ _HEADERS = (
         b"media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
 )
-_log = logging.getLogger("reelwright.gateway")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

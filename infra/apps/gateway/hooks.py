@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +16,7 @@ from jsonschema.exceptions import best_match
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from infra.adapters.disk import read_text
 from infra.apps.gateway.problems import ProblemError
 from pipelines.errors import BriefError, SettingsError
 from pipelines.schema.brief import Brief
@@ -30,9 +32,9 @@ def read_secret(value: str) -> str:
         return os.environ[place]
     if kind == "file":
         try:
-            return Path(place).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"the secret {value!r} cannot be read: {error.strerror}") from error
+            return read_text(Path(place), f"the secret {value!r}").strip()
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
     raise ValueError(
         f"the secret {value!r:.20} must be env:NAME, a variable that is set, or file:PATH"
     )
@@ -137,8 +139,6 @@ class Endpoint(BaseModel):
     @field_validator("networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from ipaddress import ip_network
-
         for item in value:
             ip_network(item)
         return value
@@ -156,10 +156,11 @@ def read_hooks(path: Path | None) -> Hooks:
     """The hooks in `path`. Raises SettingsError naming every entry that cannot be used."""
     if path is None:
         return Hooks({}, ())
+    name = f"REELWRIGHT_GATEWAY_HOOKS={path}"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"REELWRIGHT_GATEWAY_HOOKS={path} cannot be read: {error}") from error
+        values = yaml.safe_load(read_text(path, name)) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{name} is no YAML: {error}") from error
     problems: list[str] = []
     sources = _each(Source, values, "sources", problems)
     endpoints = _each(Endpoint, values, "endpoints", problems)

@@ -30,7 +30,9 @@ from pipelines.errors import BriefError, ReelwrightError
 TRIES = 12
 """With the pauses below, about a day."""
 _SHORTEST, _LONGEST = 5.0, 6 * 3600.0
-_LOOK_EVERY, _SEND_EVERY = 2.0, 1.0
+_LOOK_EVERY, _SEND_EVERY, _PURGE_EVERY = 2.0, 1.0, 3600.0
+_KEPT = 90 * 24 * 3600
+"""Seconds for which a sent event is remembered: longer than any run asks for an answer."""
 _STEPS = (25, 50, 75)
 """Per cent at which progress is told."""
 _OVERLAP = timedelta(minutes=2)
@@ -57,6 +59,7 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self.find, _LOOK_EVERY))
             group.create_task(self._repeat(self.send, _SEND_EVERY))
+            group.create_task(self._repeat(self.purge, _PURGE_EVERY))
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
@@ -124,6 +127,11 @@ class Outbox:
             (time.time(),),
         )
         await asyncio.gather(*(self._send(*row) for row in rows))
+
+    async def purge(self) -> None:
+        """Forget what was sent long ago."""
+        before = time.time() - _KEPT
+        self._database.run("delete from events where state = 'done' and made < ?", (before,))
 
     async def _send(self, identity: str, name: str, body: str, tries: int) -> None:
         endpoint = self._endpoints.get(name)

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
-from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_of, identify
+from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.keys import client_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
@@ -209,8 +209,7 @@ def _to_login(request: Request) -> Response | None:
         client = identify(request)
     except ProblemError:
         return RedirectResponse(f"/login?{urlencode({'to': request.url.path})}", 303)
-    if "read" not in client.scopes:
-        raise ProblemError(403, "forbidden", f"the key {client.name!r} lacks the scope 'read'")
+    require(client, "read")
     return None
 
 

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -26,11 +25,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
+from infra.apps.gateway.asking import asking, there, unknown
 from infra.apps.gateway.handovers import handed_over
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.views import LIVING, RunView, view_of_run
@@ -93,20 +93,27 @@ class Runs:
         self, priority: str, parameters: dict[str, Any], key: str, tags: list[str]
     ) -> FlowRun:
         try:
-            if priority not in self._deployments:
-                found = await self._client.read_deployment_by_name(f"produce-content/{priority}")
-                self._deployments[priority] = found.id
-            return await self._client.create_flow_run_from_deployment(
-                self._deployments[priority],
-                parameters=parameters,
-                idempotency_key=key,
-                tags=tags,
-            )
+            with asking():
+                if priority not in self._deployments:
+                    name = f"produce-content/{priority}"
+                    found = await self._client.read_deployment_by_name(name)
+                    self._deployments[priority] = found.id
+                return await self._client.create_flow_run_from_deployment(
+                    self._deployments[priority],
+                    parameters=parameters,
+                    idempotency_key=key,
+                    tags=tags,
+                )
         except ObjectNotFound as error:
             self._deployments.clear()
             raise ServerError("produce-content is not deployed; run: reelwright deploy") from error
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ServerError(f"the Prefect server does not take the run: {error}") from error
+
+    async def see(self, run: UUID) -> RunView:
+        """How it is. Raises ProblemError 404 if there is no such run."""
+        view = await self.look(run)
+        if view is None:
+            raise unknown(run)
+        return view
 
     async def look(self, run: UUID) -> RunView | None:
         """How it is, at most a second ago; None if there is no such run."""
@@ -124,22 +131,17 @@ class Runs:
             if not lock.locked():
                 self._locks.pop(run, None)
 
-    async def look_json(self, run: UUID) -> bytes | None:
+    async def see_json(self, run: UUID) -> bytes:
         """The same as JSON, made once for everybody who asks within a second."""
-        if await self.look(run) is None:
-            return None
+        await self.see(run)
         return self._seen[run].as_json
 
     async def _read(self, run: UUID) -> RunView | None:
         try:
-            found = await self._client.read_flow_run(run)
-            view = await self._view(found)
+            with asking():
+                return await self._view(await self._client.read_flow_run(run))
         except ObjectNotFound:
             return None
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ServerError(f"the Prefect server does not answer: {error}") from error
-        self._remember(view)
-        return view
 
     def _remember(self, view: RunView) -> None:
         self._seen.pop(view.id, None)
@@ -162,53 +164,48 @@ class Runs:
             await asyncio.sleep(1)
 
     async def finish(self, run: UUID, seconds: float) -> RunView:
-        """How it is when it has ended, or after `seconds`, or when it waits for a person."""
+        """How it is when it has ended, or after `seconds`, or when it waits for a person.
+
+        Raises ProblemError 404 if there is no such run.
+        """
         deadline = time.monotonic() + seconds
         while True:
-            view = await self.look(run)
-            assert view is not None
+            view = await self.see(run)
             if view.ended or view.waiting_for or time.monotonic() > deadline:
                 return view
             await asyncio.sleep(1)
 
     async def recent(self, limit: int) -> list[RunView]:
         """The newest first."""
-        try:
+        with asking():
             runs = await self._client.read_flow_runs(
-                flow_filter=_FLOW,
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=limit,
+                flow_filter=_FLOW, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit
             )
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ServerError(f"the Prefect server does not answer: {error}") from error
-        found = []
-        for run in runs:
-            seen = self._seen.get(run.id)
-            if seen and seen.view.ended:
-                found.append(seen.view)
-                continue
-            view = await self._view(run)
-            self._remember(view)
-            found.append(view)
-        return found
+            return [await self._known_or_new(run) for run in runs]
+
+    async def _known_or_new(self, run: FlowRun) -> RunView:
+        seen = self._seen.get(run.id)
+        return seen.view if seen and seen.view.ended else await self._view(run)
 
     async def changed(self, since: datetime) -> AsyncIterator[RunView]:
         """Runs that are not at their end, or came to it after `since`."""
         living = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(LIVING)))
         ended = FlowRunFilterEndTime(after_=since)
         for chosen in (FlowRunFilter(state=living), FlowRunFilter(end_time=ended)):
-            offset = 0
-            while True:
-                runs = await self._client.read_flow_runs(
-                    flow_filter=_FLOW, flow_run_filter=chosen, limit=_PAGE, offset=offset
-                )
-                for run in runs:
-                    view = await self.look(run.id)
-                    if view:
-                        yield view
-                if len(runs) < _PAGE:
-                    break
-                offset += _PAGE
+            offset, more = 0, True
+            while more:
+                with asking():
+                    runs = await self._client.read_flow_runs(
+                        flow_filter=_FLOW,
+                        flow_run_filter=chosen,
+                        sort=FlowRunSort.ID_DESC,
+                        limit=_PAGE,
+                        offset=offset,
+                    )
+                    views = [await self._known_or_new(run) for run in runs]
+                for view in views:
+                    yield view
+                offset, more = offset + _PAGE, len(runs) == _PAGE
 
     async def draft(self, run: UUID) -> Draft | None:
         """The draft that `run` waits for."""
@@ -229,13 +226,10 @@ class Runs:
         self._seen.clear()
 
     async def answer(self, run: UUID, values: dict[str, Any]) -> None:
-        """Approve or reject. Raises ProblemError 409 if it does not wait, 422 if it cannot be."""
-        try:
+        """Approve or reject. Raises ProblemError 409 if it does not wait, 422 if it cannot be,
+        404 if there is no such run."""
+        with asking(), there(run):
             result = await self._client.resume_flow_run(run, run_input=values)
-        except ObjectNotFound as error:
-            raise ProblemError(404, "not_found", f"there is no run {run}") from error
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ServerError(f"the Prefect server does not answer: {error}") from error
         self._seen.pop(run, None)
         if result.status == SetStateStatus.ABORT:
             raise ProblemError(409, "not_waiting", "this run does not wait for an answer")
@@ -245,15 +239,17 @@ class Runs:
             )
 
     async def cancel(self, run: UUID) -> None:
-        """Ask it to stop, on the GPU too."""
-        try:
+        """Ask it to stop, on the GPU too. Raises ProblemError 404 if there is no such run."""
+        with asking(), there(run):
             await self._client.set_flow_run_state(run, Cancelling())
-        except ObjectNotFound as error:
-            raise ProblemError(404, "not_found", f"there is no run {run}") from error
         self._seen.pop(run, None)
 
     async def _view(self, run: FlowRun) -> RunView:
-        view = view_of_run(run)
+        view = await self._with_details(run, view_of_run(run))
+        self._remember(view)
+        return view
+
+    async def _with_details(self, run: FlowRun, view: RunView) -> RunView:
         if view.state == "completed":
             return view.model_copy(update=await self._published(run.id))
         if view.waiting_for:

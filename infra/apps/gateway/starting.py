@@ -17,6 +17,4 @@ async def start_brief(gateway: Gateway, brief: Brief, client: str, key: str) -> 
     timeline(brief)
     own = digest_of(["brief", client, key])[:40] if key else uuid4().hex
     run = await gateway.runs.start(brief, f"api-{own}", ["api", f"client:{client}"[:60]])
-    view = await gateway.runs.look(run)
-    assert view is not None
-    return view
+    return await gateway.runs.see(run)

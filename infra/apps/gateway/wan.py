@@ -157,10 +157,9 @@ async def _generate(
     key = digest_of(["api", client, key or body.model_dump(mode="json"), kind])[:40]
     run = await gateway.runs.start(brief, f"api-{key}", ["api", f"client:{client}"[:60]])
     if "respond-async" in prefer:
-        view = await gateway.runs.look(run)
+        view = await gateway.runs.see(run)
     else:
         view = await gateway.runs.finish(run, gateway.settings.gateway.wait_seconds)
-    assert view is not None
     return await _answer(gateway, run, view)
 
 
