@@ -1,10 +1,10 @@
 """From a brief and its storyboard to chunks: how many, with which seed, in which place."""
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from pipelines.errors import BriefError
+from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import (
@@ -154,8 +154,7 @@ def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
 
 def negative_of(brief: Brief) -> str:
     """The brief's words to avoid, before Wan's customary ones (diffusers' Wan guide)."""
-    usual = resources.files("pipelines.prompting.prompts") / "negative.txt"
-    words = [without_control_tokens(brief.negative), usual.read_text(encoding="utf-8").strip()]
+    words = [without_control_tokens(brief.negative), CUSTOMARY_NEGATIVE]
     return ", ".join(word for word in words if word)
 
 

@@ -1,5 +1,6 @@
 """The writer: asks the language model in the child process, and survives whatever it does."""
 
+import inspect
 import json
 import os
 import selectors
@@ -8,14 +9,17 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, Self
 
 from pipelines import processes
 from pipelines.errors import EnhancerError
+from pipelines.prompting import llama_child
+from pipelines.prompting.texts import TEMPLATES
 
 MAX_TOKENS = 96
+_CHILD = inspect.getsource(llama_child)
+"""Given to the child as text: read by it, the file could be another version's."""
 _STARTS = 2
 
 
@@ -65,8 +69,7 @@ class LlamaWriter:
     ) -> None:
         self._model = model
         self._name = name
-        template = resources.files("pipelines.prompting.prompts") / f"{prompt}.txt"
-        self._template = template.read_text(encoding="utf-8")
+        self._template = TEMPLATES[prompt]
         self._options = options
         self._child: _Child | None = None
         self._starts_left = _STARTS
@@ -145,7 +148,7 @@ def _whole_sentence(text: str, *, cut: bool) -> str:
 class _Child:
     def __init__(self, model: Path, options: LlamaOptions) -> None:
         numbers = (options.context, options.threads, options.gpu_layers)
-        argv = [sys.executable, "-m", "pipelines.prompting.llama_child", str(model)]
+        argv = [sys.executable, "-c", _CHILD, str(model)]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._process = processes.start_guarded(
             [*argv, *map(str, numbers)],

@@ -1,4 +1,5 @@
-"""Run as a module: the language model in a process of its own, JSON lines on stdin and stdout.
+"""llama_child, run as a program: the language model in a process of its own, JSON lines on stdin
+and stdout.
 
 llama.cpp can take its process down (bad grammar, use after close, out of memory), and only
 the end of the process surely gives its VRAM back. Pieces of text that come from people are

@@ -19,12 +19,13 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 from pipelines.generation.embeddings import MAX_TOKENS
+from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
 from pipelines.training.captions import training_caption
 from pipelines.training.codec import CHANNELS
 from pipelines.training.dataset import Latents
 from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.muon import Muon
-from pipelines.training.text import WIDTH, customary_negative, tokens_of
+from pipelines.training.text import WIDTH, tokens_of
 
 HEADS, HEAD_DIM, LAYERS, FEED_FORWARD = 5, 32, 6, 448
 BATCH = 16
@@ -196,7 +197,7 @@ class Sampler:
         if kind < _EMPTY / 2:
             return ""
         if kind < _EMPTY:
-            return customary_negative()
+            return CUSTOMARY_NEGATIVE
         return training_caption(scene, rng)[0]
 
 

@@ -6,7 +6,6 @@ the transformer's cross attention learns to use in minutes. The probes are throw
 """
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
 from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene, random_scene
@@ -110,7 +110,7 @@ def train_text(folder: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
     remember_rates([optimizer])
-    empty = ["", customary_negative()]
+    empty = ["", CUSTOMARY_NEGATIVE]
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate([optimizer], schedule(step, STEPS))
@@ -129,12 +129,6 @@ def train_text(folder: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]
     training = Training("text", folder, STEPS, state)
     training.run(do_step, every=200, validate=lambda: _accuracy(encoder, probes, tokenizer))
     return tokenizer, encoder.eval().requires_grad_(False)
-
-
-def customary_negative() -> str:
-    """The words that every plan puts into the negative prompt."""
-    path = resources.files("pipelines.prompting.prompts") / "negative.txt"
-    return path.read_text(encoding="utf-8").strip()
 
 
 def _loss(

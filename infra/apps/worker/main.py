@@ -56,14 +56,16 @@ def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
 
 
 async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Settings) -> None:
-    from infra.apps.worker.pool import StudioWorker, WarmWorker
+    from infra.apps.worker.pool import ColdWorker, StudioWorker, WarmWorker
 
     options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
     worker: StudioWorker
-    if pool == GPU_POOL and not cold:
-        worker = WarmWorker(idle_seconds=settings.worker.idle_seconds, **options)
+    if pool != GPU_POOL:
+        worker = StudioWorker(limit=limit, prefetch_seconds=0, **options)
+    elif cold:
+        worker = ColdWorker(**options)
     else:
-        worker = StudioWorker(limit=1 if pool == GPU_POOL else limit, prefetch_seconds=0, **options)
+        worker = WarmWorker(idle_seconds=settings.worker.idle_seconds, **options)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_when_told, signals, worker, settings.worker.drain_seconds)

@@ -56,6 +56,8 @@ with _Quiet():
         """One process a run, which ends with the worker."""
 
         type = "process"
+        engine = "prefect.engine"
+        """Module that runs a flow run in its process."""
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
@@ -84,7 +86,7 @@ with _Quiet():
             task_status: anyio.abc.TaskStatus[int] | None,
         ) -> ProcessWorkerResult:
             if not configuration._command_configured:
-                argv = processes.guarded([sys.executable, "-m", "prefect.engine"])
+                argv = processes.guarded([sys.executable, "-m", self.engine])
                 configuration.command = command_to_string(argv)
                 configuration._command_configured = True
             return await super().run(flow_run, configuration, task_status)
@@ -125,6 +127,14 @@ with _Quiet():
                     message="The worker was stopped. It goes on where it was."
                 )
                 await self.client.set_flow_run_state(run, state, force=True)
+
+    class ColdWorker(StudioWorker):
+        """One run at a time, each in a process of its own that loads all code first."""
+
+        engine = "infra.apps.worker.cold"
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
 
     class WarmWorker(StudioWorker):
         """One run at a time, all in one child that keeps the models."""
