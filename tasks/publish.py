@@ -116,13 +116,26 @@ def publish(brief: Brief, film: Film) -> Manifest:
     key = ObjectKey.manifest(film.plan.content_id)
     before = _read_manifest(store, key)
     run = summary_of(film)
+    campaigns = _campaigns(before, brief)
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
+        if campaigns != before.campaigns:
+            before = before.model_copy(update={"campaigns": campaigns})
+            _write(store, key, before)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
-    manifest = make_manifest(brief, film, store.bucket)
-    store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
+    manifest = make_manifest(brief, film, store.bucket).model_copy(update={"campaigns": campaigns})
+    _write(store, key, manifest)
     _note(store, film)
     return manifest
+
+
+def _campaigns(before: Manifest | None, brief: Brief) -> tuple[str, ...]:
+    known = before.campaigns if before else ()
+    return known if brief.campaign in ("", *known) else (*known, brief.campaign)
+
+
+def _write(store: ObjectStore, key: ObjectKey, manifest: Manifest) -> None:
+    store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
 
 
 def _note(store: ObjectStore, film: Film) -> None:

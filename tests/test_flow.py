@@ -13,6 +13,7 @@ import tasks.publish
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.adapters.weights.index import write_index
+from infra.apps.gateway.videos import Videos, of_campaign
 from pipelines.errors import BadFramesError, BriefError, StoreError, WeightsError
 from pipelines.generation.wan import WanModel
 from pipelines.media.still import stack_png
@@ -78,6 +79,19 @@ def test_every_object_is_what_the_manifest_says(
     assert Manifest.model_validate_json(stored) == manifest
     known = {item.key for item in manifest.objects} | {ObjectKey.manifest(manifest.content_id)}
     assert set(store.list_keys("videos/")) | set(store.list_keys("chunks/")) <= known
+
+
+def test_a_video_is_found_under_every_campaign_that_asked_for_it(
+    run: Run, store_settings: StoreSettings
+) -> None:
+    first = run(**PLAIN, campaign="spring")
+    run(**PLAIN, campaign="sale")
+    again = run(**PLAIN)
+    assert again.content_id == first.content_id
+    videos = Videos(ObjectStore(store_settings)).listed()
+    assert [video.campaigns for video in videos] == [("spring", "sale")]
+    assert [view.id for view in of_campaign(videos, "sale")] == [first.content_id]
+    assert of_campaign(videos, "summer") == []
 
 
 def test_the_same_brief_again_makes_nothing(run: Run) -> None:

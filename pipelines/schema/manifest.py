@@ -178,6 +178,8 @@ class Manifest(_Frozen):
     address: str
     """`s3://bucket/key` of the video."""
     brief: Brief
+    campaigns: tuple[str, ...] = ()
+    """Of all briefs that asked for this video, the first one's first."""
     storyboard: Storyboard
     plan: Plan
     estimate: Estimate

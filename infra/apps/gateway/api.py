@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.starting import start_brief
-from infra.apps.gateway.videos import VideoView, view_of
+from infra.apps.gateway.videos import VideoView, of_campaign
 from infra.apps.gateway.views import RunView
 from pipelines.media.still import as_png
 from pipelines.schema.brief import Brief
@@ -123,8 +123,7 @@ def videos(
     campaign: Annotated[str, Query(max_length=100)] = "",
 ) -> list[VideoView]:
     """Published videos, the newest first."""
-    found = [view_of(manifest) for manifest in gateway_of(request).videos.listed()]
-    return [view for view in found if campaign in ("", view.campaign)][:limit]
+    return of_campaign(gateway_of(request).videos.listed(), campaign)[:limit]
 
 
 @router.api_route(

@@ -15,7 +15,7 @@ from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_o
 from infra.apps.gateway.keys import client_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
-from infra.apps.gateway.videos import view_of
+from infra.apps.gateway.videos import of_campaign, view_of
 from infra.apps.gateway.views import RunView
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
@@ -45,9 +45,8 @@ async def gallery(
     gateway = gateway_of(request)
     runs = await gateway.runs.recent(_PAGE)
     manifests = await run_in_threadpool(gateway.videos.listed)
-    videos = [view_of(manifest) for manifest in manifests]
-    campaigns = sorted({video.campaign for video in videos} - {""})
-    chosen = [video for video in videos if campaign in ("", video.campaign)]
+    campaigns = sorted({name for manifest in manifests for name in manifest.campaigns})
+    chosen = of_campaign(manifests, campaign)
     return _render(
         request,
         "gallery.html",

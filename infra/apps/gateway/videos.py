@@ -27,7 +27,7 @@ class VideoView(BaseModel):
     poster_path: str
     watch: str
     prompt: str
-    campaign: str = ""
+    campaigns: tuple[str, ...] = ()
     created: str
     seconds: float
     width: int
@@ -134,6 +134,12 @@ class Videos:
         self._manifests.pop(cid, None)
 
 
+def of_campaign(found: list[Manifest], campaign: str) -> list[VideoView]:
+    """Those of `found` that were asked for in `campaign`; of any, if it is empty."""
+    views = map(view_of, found)
+    return [view for view in views if not campaign or campaign in view.campaigns]
+
+
 def key_of(name: str) -> ObjectKey:
     """The object of a file name; nothing else in the bucket has one. Raises ProblemError 404."""
     match = _NAME.match(name)
@@ -158,7 +164,7 @@ def view_of(manifest: Manifest) -> VideoView:
         poster_path=f"/videos/{cid}.jpg",
         watch=f"/watch/{cid}",
         prompt=manifest.brief.prompt,
-        campaign=manifest.brief.campaign,
+        campaigns=manifest.campaigns,
         created=manifest.created,
         seconds=manifest.clip.duration,
         width=manifest.clip.width,
