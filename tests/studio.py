@@ -53,6 +53,16 @@ def wait_for(what: str, found: Callable[[], Any]) -> Any:
     raise AssertionError(f"waited {PATIENCE:g} s for {what}")
 
 
+STAGES = {
+    "enhance": "enhance 0/4",
+    "chunk 2": "chunks 1/4",
+    "stitch": "stitch 0/1",
+    "upscale": "upscale 20/64",
+    "upload": "upload 0/3",
+}
+"""What the GPU worker writes when a brief of four chunks comes to a stage."""
+
+
 @dataclass
 class Studio:
     """A studio that runs, and its editor."""

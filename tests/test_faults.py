@@ -16,17 +16,10 @@ import psutil
 import pytest
 
 from tests.conftest import Cli
-from tests.studio import Studio, processes_of, start_studio, wait_for
+from tests.studio import STAGES, Studio, processes_of, start_studio, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(900)]
 
-STAGES = {
-    "enhance": "enhance 0/4",
-    "chunk 2": "chunks 1/4",
-    "stitch": "stitch 0/1",
-    "upscale": "upscale 20/64",
-    "upload": "upload 0/3",
-}
 PARTS = ("child", "rtx-5090", "studio", "server", "database", "store")
 CHILDREN = {
     "enhancer": ("llama_child", ("enhance",)),

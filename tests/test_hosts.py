@@ -21,7 +21,7 @@ from infra.adapters.postgres import PostgresServer
 from infra.adapters.seaweed import load_credentials
 from pipelines import processes
 from tests.conftest import Cli
-from tests.studio import Studio, wait_for
+from tests.studio import STAGES, Studio, wait_for
 
 pytestmark = [
     pytest.mark.faults,
@@ -182,18 +182,20 @@ def test_two_gpu_hosts_share_the_queue(studio: Studio) -> None:
     assert hosts == {"gpu1", "gpu2"}
 
 
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("host", ["gpu", "store", "server", "studio"])
-def test_a_cut_link_heals(studio: Studio, network: Network, host: str) -> None:
-    """For a minute in the second chunk, no packet passes."""
-    words = f"an orange circle moves up, cut {host}"
+def test_a_cut_link_heals(studio: Studio, network: Network, host: str, stage: str) -> None:
+    """For a minute no packet passes."""
+    words = f"an orange circle moves up, cut {host} at {stage}"
     mark = len(studio.gpu_log())
     run = studio.start(prompt=words, seconds=4, frames=17, upscale=2)
-    studio.wait_until("chunks 1/4", mark)
+    studio.wait_until(STAGES[stage], mark)
     (child,) = studio.children(run)
     name = str(child.labels["prefect.worker.name"]) if host == "gpu" else host
     with network.cut(name):
         time.sleep(CUT)
     finished(studio, words, run)
+    assert studio.gpu_log(mark).count("of 4: made") <= 5, "more than one chunk was made twice"
 
 
 def test_the_other_host_takes_over_from_one_that_died(studio: Studio, network: Network) -> None:
