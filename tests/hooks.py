@@ -1,14 +1,21 @@
 """Webhooks under test: a gateway that takes and sends them, and somebody else's endpoint."""
 
+import hashlib
+import hmac
+import json
 import queue
+import secrets
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from standardwebhooks import Webhook
 
@@ -33,6 +40,41 @@ BRIEF = {
     "campaign": "{product.tags[0]}",
     "style": "{{calm}}",
 }
+PAYLOAD = {
+    "type": "product.created",
+    "product": {"title": "a red ball", "seconds": 2, "tags": ["spring"]},
+}
+
+
+@dataclass
+class Sender:
+    """A system that sends us webhooks."""
+
+    client: httpx.Client
+    source: str = "shop"
+    sent: list[str] = field(default_factory=list)
+
+    def headers(self, body: str, delivery: str, when: datetime | None = None) -> dict[str, str]:
+        when = when or datetime.now(UTC)
+        return {
+            "webhook-id": delivery,
+            "webhook-timestamp": str(int(when.timestamp())),
+            "webhook-signature": Webhook(SECRET).sign(delivery, when, body),
+        }
+
+    def send(self, payload: Any = PAYLOAD, delivery: str = "", **change: str) -> httpx.Response:
+        body = json.dumps(payload)
+        headers = self.headers(body, delivery or secrets.token_hex(8)) | change
+        return self.client.post(f"/hooks/{self.source}", content=body, headers=headers)
+
+    def github(self, body: bytes, delivery: str, event: str = "release") -> httpx.Response:
+        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = {
+            "X-Hub-Signature-256": f"sha256={signature}",
+            "X-GitHub-Delivery": delivery,
+            "X-GitHub-Event": event,
+        }
+        return self.client.post("/hooks/forge", content=body, headers=headers)
 
 
 class Receiver:
@@ -69,9 +111,8 @@ class Receiver:
         return headers, Webhook(SECRET).verify(body, headers)
 
 
-@contextmanager
-def hooked(deployed: Cli, folder: Path, endpoints: list[dict[str, Any]]) -> Iterator[Gateway]:
-    """A gateway that takes webhooks and sends them."""
+def settings_of(folder: Path, endpoints: list[dict[str, Any]]) -> dict[str, str]:
+    """The environment of a gateway with three sources, and its file in `folder`."""
     file = folder / "hooks.yaml"
     common = {"secret": "env:HOOK_SECRET", "brief": BRIEF, "schema": SCHEMA}
     sources = [
@@ -86,6 +127,11 @@ def hooked(deployed: Cli, folder: Path, endpoints: list[dict[str, Any]]) -> Iter
         common | {"name": "slow", "scheme": "standard", "per_minute": 2, "max_bytes": 1000},
     ]
     file.write_text(yaml.safe_dump({"sources": sources, "endpoints": endpoints}))
-    env = {"REELWRIGHT_GATEWAY_HOOKS": str(file), "HOOK_SECRET": SECRET}
-    with gateway(deployed, folder, **env) as found:
+    return {"REELWRIGHT_GATEWAY_HOOKS": str(file), "HOOK_SECRET": SECRET}
+
+
+@contextmanager
+def hooked(deployed: Cli, folder: Path, endpoints: list[dict[str, Any]]) -> Iterator[Gateway]:
+    """A gateway that takes webhooks and sends them."""
+    with gateway(deployed, folder, **settings_of(folder, endpoints)) as found:
         yield found

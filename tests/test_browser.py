@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import numpy as np
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pipelines.training.sight import see
 from tests.conftest import Cli
+from tests.hooks import PAYLOAD, Sender, settings_of
 from tests.studio import Studio, start_studio, wait_for
 
 CHROMIUM = (
@@ -27,11 +29,20 @@ PICTURES = os.environ.get("PICTURES")
 PATIENCE = 180_000
 expect.set_options(timeout=60_000)
 RED = "a red ball moves to the right over a black background"
+CALENDAR = """
+entries:
+- name: morning-loop
+  cron: "0 7 * * 1-5"
+  time_zone: Europe/Zurich
+  items: [red ball, blue square]
+  brief: {prompt: "a {item} moves right over a black background", campaign: mornings}
+"""
 GREEN = "a green square moves to the left over a grey background"
 
 
 @pytest.fixture(scope="module")
 def studio(operator: Cli) -> Iterator[Studio]:
+    operator.env |= settings_of(operator.data, [])
     running = start_studio(operator)
     yield running
     running.stop()
@@ -111,7 +122,6 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
     expect(link).to_be_visible(timeout=PATIENCE)  # without a reload by hand
     link.click()
     expect(page.get_by_role("cell", name=GREEN)).to_be_visible()
-    picture(page, "watch")
     video = page.locator("video")
     played = video.evaluate(
         "async video => { await video.play(); await new Promise(done => setTimeout(done, 1500));"
@@ -133,11 +143,41 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
     pixels = np.array(second, np.uint8).reshape(1, 64, 64, 4)[..., :3]
     shown = see(pixels).scene
     assert (shown.colour, shown.background) == ("green", "grey")  # the edited shot is what plays
+    picture(page, "watch")
     page.goto(watch)
     page.locator(".grid a").first.click()
     assert page.locator("video").evaluate(
         "async video => { await video.play(); return video.readyState }"
     )
+
+
+def test_a_webhook_becomes_a_video_in_the_gallery(studio: Studio, page: Page, watch: str) -> None:
+    with httpx.Client(base_url=watch) as client:
+        answer = Sender(client).send(PAYLOAD)
+    assert answer.status_code == 202, answer.text
+    page.goto(watch + answer.json()["run"].replace("/runs/", "/jobs/"))
+    expect(page.locator("video")).to_be_visible(timeout=PATIENCE)
+    page.goto(f"{watch}/?campaign=spring")
+    expect(page.get_by_text("a red ball moves right")).to_be_visible()
+    for poster in page.locator(".grid img").all():
+        assert poster.evaluate("image => image.complete && image.naturalWidth")
+    picture(page, "webhook")
+
+
+def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "calendar.yaml"
+    file.write_text(CALENDAR, encoding="utf-8")
+    assert studio.cli("calendar", "put", str(file)).code == 0
+    started = studio.cli("calendar", "run", "morning-loop")
+    assert started.code == 0, started.err
+    run = started.out.strip()
+    assert studio.finish(UUID(run)).state_name == "Completed"
+    open_form(studio, page)  # logs in
+    page.goto(f"{studio.variables['PREFECT_API_URL'].removesuffix('/api')}/v2/runs/flow-run/{run}")
+    expect(page.get_by_text("morning-loop").first).to_be_visible()
+    expect(page.get_by_text("calendar:morning-loop").first).to_be_visible()
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    picture(page, "calendar")
 
 
 def test_a_rejected_draft_publishes_nothing(studio: Studio, page: Page, watch: str) -> None:

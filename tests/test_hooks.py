@@ -1,12 +1,9 @@
 """Webhooks in: one signed delivery is one run."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,50 +14,14 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from standardwebhooks import Webhook
 
 from infra.apps.gateway.hooks import read_hooks
 from pipelines.errors import SettingsError
 from tests.conftest import Cli
 from tests.gateway import Gateway
-from tests.hooks import BRIEF, SECRET, hooked
+from tests.hooks import BRIEF, PAYLOAD, SECRET, Sender, hooked
 
 pytestmark = pytest.mark.xdist_group("gateway")
-PAYLOAD = {
-    "type": "product.created",
-    "product": {"title": "a red ball", "seconds": 2, "tags": ["spring"]},
-}
-
-
-@dataclass
-class Sender:
-    """A system that sends us webhooks."""
-
-    client: httpx.Client
-    source: str = "shop"
-    sent: list[str] = field(default_factory=list)
-
-    def headers(self, body: str, delivery: str, when: datetime | None = None) -> dict[str, str]:
-        when = when or datetime.now(UTC)
-        return {
-            "webhook-id": delivery,
-            "webhook-timestamp": str(int(when.timestamp())),
-            "webhook-signature": Webhook(SECRET).sign(delivery, when, body),
-        }
-
-    def send(self, payload: Any = PAYLOAD, delivery: str = "", **change: str) -> httpx.Response:
-        body = json.dumps(payload)
-        headers = self.headers(body, delivery or secrets.token_hex(8)) | change
-        return self.client.post(f"/hooks/{self.source}", content=body, headers=headers)
-
-    def github(self, body: bytes, delivery: str, event: str = "release") -> httpx.Response:
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers = {
-            "X-Hub-Signature-256": f"sha256={signature}",
-            "X-GitHub-Delivery": delivery,
-            "X-GitHub-Event": event,
-        }
-        return self.client.post("/hooks/forge", content=body, headers=headers)
 
 
 @pytest.fixture(scope="module")
