@@ -158,6 +158,8 @@ def test_style_follows_every_shot() -> None:
         ("as you wish, here is the sentence you asked for", "talks about the task"),
         ("beside the old lighthouse and its slow beam", "copied 'lighthouse'"),
         ("and its eyes are a deep blue", "says 'blue', which the brief does not"),
+        ("under a rainbow over the wide hills", "says 'rainbow', which"),
+        ("with lights of many colours on it", "says 'colours', which"),
     ],
 )
 def test_the_gates_name_the_fault(words: str, fault: str) -> None:

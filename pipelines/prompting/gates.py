@@ -24,7 +24,8 @@ _META = re.compile(
 _FIXED = (
     re.compile(
         r"\b(?:red|green|blue|yellow|purple|violet|orange|white|black|gr[ea]y|brown|pink|gold|golden"
-        r"|silver|turquoise|crimson|scarlet|navy|beige|magenta|cyan)\b"
+        r"|silver|turquoise|crimson|scarlet|navy|beige|magenta|cyan"
+        r"|rainbows?|(?:multi)?colou?r(?:s|ed|ful))\b"
     ),
     re.compile(r"\b(?:left|right|up|down|(?:up|down|left|right|back)wards|top|bottom)\b"),
 )

@@ -21,7 +21,7 @@ from pipelines.schema.text import without_control_tokens
 ATTEMPTS = 3
 LONG_BRIEF = 600
 """Characters from which a brief stands alone: restated, it leaves Wan no room for more."""
-RECIPE = "shot/1"
+RECIPE = "shot/2"
 _SEED_STEP = 100_003
 """Between attempts; larger than any number of shots, so no two requests share a seed."""
 
