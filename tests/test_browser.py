@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
 from pipelines.training.sight import see
 from tests.conftest import Cli
@@ -27,7 +27,7 @@ pytestmark = [
 ]
 PICTURES = os.environ.get("PICTURES")
 PATIENCE = 180_000
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=120_000)
 RED = "a red ball moves to the right over a black background"
 CALENDAR = """
 entries:
@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     yield page
     page.close()
 
@@ -69,10 +69,12 @@ def watch(studio: Studio) -> str:
     return f"http://127.0.0.1:{studio.cli.env['REELWRIGHT_STUDIO_GATEWAY_PORT']}"
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, height: int = 900) -> None:
     """For the README, into the folder that PICTURES names."""
     if PICTURES:
-        page.screenshot(path=Path(PICTURES) / f"{name}.jpg", type="jpeg", quality=80)
+        path = Path(PICTURES) / f"{name}.jpg"
+        part: FloatRect = {"x": 0, "y": 0, "width": 1200, "height": height}
+        page.screenshot(path=path, type="jpeg", quality=80, clip=part)
 
 
 def open_form(studio: Studio, page: Page) -> None:
@@ -161,7 +163,7 @@ def test_a_webhook_becomes_a_video_in_the_gallery(studio: Studio, page: Page, wa
     expect(page.get_by_text("a red ball moves right")).to_be_visible()
     for poster in page.locator(".grid img").all():
         assert poster.evaluate("image => image.complete && image.naturalWidth")
-    picture(page, "webhook")
+    picture(page, "webhook", height=400)
 
 
 def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_path: Path) -> None:

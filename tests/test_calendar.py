@@ -245,6 +245,12 @@ def test_a_file_that_is_no_text_is_named(bare_cli: Cli, tmp_path: Path, word: st
     assert len(found.err.splitlines()) == 1
 
 
+def test_without_a_server_nothing_is_started(bare_cli: Cli) -> None:
+    found = bare_cli("calendar", "run", "morning")
+    assert "reelwright up" in found.err
+    assert len(found.err.splitlines()) == 1
+
+
 def test_an_entry_that_cannot_start_leaves_the_others(store: ObjectStore) -> None:
     calendar = parse_calendar(
         "entries: [{name: a, cron: '* * * * *', brief: {prompt: x}},"

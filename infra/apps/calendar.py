@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from infra.adapters.disk import read_text
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.apps.studio import environment
 from pipelines.calendar.due import decide, upcoming
 from pipelines.calendar.entry import Calendar, Entry, parse_calendar
 from pipelines.errors import BriefError
@@ -50,7 +51,11 @@ def following(settings: Settings, name: str, count: int) -> Iterator[str]:
 
 
 def run(settings: Settings, name: str) -> str:
-    """Start the entry now, whatever its times are. Returns the run's id."""
+    """Start the entry now, whatever its times are. Returns the run's id.
+
+    Raises BriefError if there is none of that name, SettingsError without a Prefect server.
+    """
+    environment.require_server()
     entry = _entry(_calendar(settings), name)
     with get_client(sync_client=True) as client:
         return start_run(client, entry, datetime.now(UTC).replace(microsecond=0))

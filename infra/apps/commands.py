@@ -17,7 +17,8 @@ hooks_app = typer.Typer(help="Webhooks in and out.", no_args_is_help=True)
 
 
 def adopt_studio() -> Settings:
-    """Reach the studio of this machine, unless the environment names another."""
+    """Reach the studio of this machine, unless the environment names another. Comes before the
+    imports of what works with Prefect, which looks at its environment once."""
     from infra.apps.studio import environment
 
     environment.adopt(Settings.load())
@@ -75,9 +76,10 @@ def calendar_check(
     ] = None,
 ) -> None:
     """Name every entry and what is wrong with it; exit 1 if something is."""
+    settings = adopt_studio()
     from infra.apps import calendar
 
-    lines, good = calendar.check(adopt_studio(), file)
+    lines, good = calendar.check(settings, file)
     show(lines)
     if not good:
         raise typer.Exit(1)
@@ -89,17 +91,19 @@ def calendar_next(
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 5,
 ) -> None:
     """What was started or skipped, what is due, and what comes, each with its reason."""
+    settings = adopt_studio()
     from infra.apps import calendar
 
-    show(calendar.following(adopt_studio(), name, count))
+    show(calendar.following(settings, name, count))
 
 
 @calendar_app.command("run")
 def calendar_run(name: Annotated[str, typer.Argument(help="The entry.")]) -> None:
     """Start an entry now."""
+    settings = adopt_studio()
     from infra.apps import calendar
 
-    show([calendar.run(adopt_studio(), name)])
+    show([calendar.run(settings, name)])
 
 
 @calendar_app.command("put")
@@ -107,9 +111,10 @@ def calendar_put(
     file: Annotated[Path, typer.Argument(help="YAML.", exists=True, dir_okay=False)],
 ) -> None:
     """Make a file the calendar, if every entry of it is good."""
+    settings = adopt_studio()
     from infra.apps import calendar
 
-    entries = calendar.put(adopt_studio(), file).entries
+    entries = calendar.put(settings, file).entries
     show([f"{len(entries)} entries: {', '.join(entry.name for entry in entries)}"])
 
 

@@ -1,11 +1,10 @@
 """`reelwright gateway`: serve until SIGTERM or Ctrl-C."""
 
-import os
-
 import uvicorn
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
+from infra.apps.studio import environment
 from pipelines.errors import SettingsError
 
 _GRACE = 3
@@ -14,10 +13,7 @@ _GRACE = 3
 
 def serve(settings: Settings) -> None:
     """Listen where the settings say. Raises SettingsError if it runs already, or lacks a server."""
-    if not os.environ.get("PREFECT_API_URL"):
-        raise SettingsError(
-            "PREFECT_API_URL is not set: no Prefect server to work with; start `reelwright up`"
-        )
+    environment.require_server()
     folder = make_directory(settings.paths.data_dir / "gateway", private=True)
 
     def taken() -> None:

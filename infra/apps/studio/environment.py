@@ -6,6 +6,7 @@ from pathlib import Path
 
 from infra.adapters.disk import exclusive, make_directory, write_atomic
 from infra.adapters.settings import Settings
+from pipelines.errors import SettingsError
 
 _USER = "studio"
 
@@ -40,6 +41,15 @@ def write(settings: Settings, variables: dict[str, str]) -> None:
 def password_of(variables: dict[str, str]) -> str:
     """`user:password` of Prefect's API: the one in `variables`, or a new one."""
     return variables.get("PREFECT_API_AUTH_STRING") or f"{_USER}:{secrets.token_urlsafe(18)}"
+
+
+def require_server() -> None:
+    """Raises SettingsError if no Prefect server is named: its client would start one of its own."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise SettingsError(
+            "PREFECT_API_URL is not set: there is no Prefect server to work with; start "
+            "`reelwright up`, or name the server, as in http://host:4200/api"
+        )
 
 
 def is_running(settings: Settings) -> bool:

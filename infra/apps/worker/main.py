@@ -10,6 +10,7 @@ import anyio
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
 from infra.apps.console import say, show_log
+from infra.apps.studio import environment
 from pipelines.errors import SettingsError
 
 GPU_POOL = "rtx-5090"
@@ -25,11 +26,7 @@ _RETRIES = "7"
 def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
     """Run the pool's worker in this process. Raises SettingsError if it is served here already."""
     settings = Settings.load()
-    if not os.environ.get("PREFECT_API_URL"):
-        raise SettingsError(
-            "PREFECT_API_URL is not set: no Prefect server to work for; start `reelwright up`, or "
-            "name the server, as in http://host:4200/api"
-        )
+    environment.require_server()
     # Prefect reads these at its import.
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_SECONDS[pool])
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", _HEARTBEAT_SECONDS)
