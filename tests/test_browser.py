@@ -179,7 +179,7 @@ def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_pa
     expect(page.get_by_text("morning-loop").first).to_be_visible()
     expect(page.get_by_text("calendar:morning-loop").first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
-    picture(page, "calendar")
+    picture(page, "calendar", height=200)
 
 
 def test_a_rejected_draft_publishes_nothing(studio: Studio, page: Page, watch: str) -> None:
