@@ -38,7 +38,7 @@ from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Manifest
 from tests.conftest import Cli
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds after which a test gives up waiting; nothing is asserted about speed."""
 
 

@@ -13,7 +13,7 @@ from pipelines.schema.manifest import Manifest
 from tests.conftest import operator_of
 from tests.studio import Studio, processes_of, start_studio, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio"), pytest.mark.timeout(1800)]
 
 RED = "a red ball moves to the right over a dark blue background"
 
@@ -134,7 +134,7 @@ def test_the_calendar_starts_what_is_due_once(studio: Studio, tmp_path: Path) ->
 
     def started() -> list[str]:
         lines = studio.cli("calendar", "next", "every-minute").out.splitlines()
-        return [line.split()[-1] for line in lines if "start: it is due" in line]
+        return [line.split()[-1] for line in lines if "  start: it is due" in line]
 
     (first, *_) = wait_for("the first start", started)
     file.write_text("entries: []")
