@@ -36,7 +36,7 @@ CLOCK = "clock"
 """Queue of what a schedule starts: short, and never behind a brief."""
 ATTEMPTS = 3
 """Runs on the GPU host for one brief, of which all but the last crashed."""
-_POLL = 1.0
+_POLL, _LONGEST_POLL = 1.0, 5.0
 _DRAFT_SHARE = 0.1
 """Of the progress of a brief that has one."""
 _Handed = TypeVar("_Handed", Film, Draft)
@@ -111,17 +111,27 @@ def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
     with get_client(sync_client=True) as client:
         try:
             mirror = ProgressMirror(client, child.id, share, made)
+            began = time.monotonic()
             while True:
                 run = client.read_flow_run(child.id)
                 if run.state and run.state.is_final():
                     if run.state.is_completed():
                         mirror.finish()
                     return run.state
-                mirror.look()
-                time.sleep(_POLL)
+                if run.start_time:
+                    mirror.look()
+                    time.sleep(_POLL)
+                else:
+                    time.sleep(_pause_in_queue(time.monotonic() - began))
         except BaseException:
             _cancel_if_we_are(client, child)
             raise
+
+
+def _pause_in_queue(waited: float) -> float:
+    """Seconds until the next look at a run that has waited so long for the GPU: it may wait for
+    hours, and nine others with it."""
+    return min(_POLL + waited / 20, _LONGEST_POLL)
 
 
 def _cancel_if_we_are(client: SyncPrefectClient, child: FlowRun) -> None:
