@@ -52,10 +52,10 @@ def deploy() -> list[str]:
 
 
 def briefs_of(queue: str) -> int:
-    """Briefs of a queue that are at work at once. The next of the first queue must be there when
-    the GPU asks, or another one goes before it."""
+    """Briefs of a queue that are at work at once. The next of a queue must be there when the GPU
+    asks, or one of a lower queue goes before it; below the last one there is none."""
     briefs = Settings.load().studio.briefs
-    return 2 * briefs if queue == QUEUES[0] else briefs
+    return briefs if queue == QUEUES[-1] else 2 * briefs
 
 
 @contextmanager

@@ -192,7 +192,7 @@ class Studio:
         logs = make_directory(self._folder / "logs")
         cold = ["--cold"] if self._cold else []
         # The queues hold the briefs back, so that what a schedule starts never waits for one.
-        limit = ["--limit", str((len(QUEUES) + 1) * self._settings.studio.briefs + _CLOCK)]
+        limit = ["--limit", str((2 * len(QUEUES) - 1) * self._settings.studio.briefs + _CLOCK)]
         for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, limit)):
             if pool in self._parts:
                 argv, log = ["worker", pool, *options], logs / f"{pool}.log"
