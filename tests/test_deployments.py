@@ -74,6 +74,13 @@ def test_a_brief_waits_for_the_gpu_by_its_priority(
     assert queue_of(brief, deployment) == queue
 
 
+def test_the_worker_takes_what_the_queues_hand_out() -> None:
+    from infra.apps.studio.places import briefs_of, places
+
+    assert [briefs_of(queue) for queue in ("rush", "normal", "batch")] == [4, 4, 2]
+    assert places() == 12  # and two for the clock
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def test_a_unit_is_valid(unit: Path, tmp_path: Path) -> None:

@@ -141,7 +141,9 @@ class StudioSettings(_Section):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's pages and API.")
     s3_port: int = Field(8333, ge=1, le=65535, description="The object store.")
     gateway_port: int = Field(8004, ge=1, le=65535, description="The gateway of `up`.")
-    briefs: int = Field(2, ge=1, description="Briefs of each priority at work at once.")
+    briefs: int = Field(
+        2, ge=1, description="Batch briefs at work at once, half as many as others."
+    )
 
 
 class Settings:

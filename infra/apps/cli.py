@@ -204,7 +204,9 @@ def deploy() -> None:
 def worker(
     pool: Annotated[str, typer.Argument(help="studio or rtx-5090")],
     cold: Annotated[bool, typer.Option(help="A new process for each run.")] = False,
-    limit: Annotated[int, typer.Option(help="Runs at once in the studio pool.")] = 10,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Runs at once in the studio pool; 0: as its queues have.")
+    ] = 0,
     name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""

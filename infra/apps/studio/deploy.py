@@ -21,7 +21,7 @@ from prefect.exceptions import (
     PrefectHTTPStatusError,
 )
 
-from infra.adapters.settings import Settings
+from infra.apps.studio.places import briefs_of
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError
 from tasks.dispatch import CLOCK, QUEUES
@@ -49,13 +49,6 @@ def deploy() -> list[str]:
             _queue(client, GPU_POOL, queue, priority)
         _automations()
         return _deployments()
-
-
-def briefs_of(queue: str) -> int:
-    """Briefs of a queue that are at work at once. The next of a queue must be there when the GPU
-    asks, or one of a lower queue goes before it; below the last one there is none."""
-    briefs = Settings.load().studio.briefs
-    return briefs if queue == QUEUES[-1] else 2 * briefs
 
 
 @contextmanager

@@ -22,12 +22,10 @@ from infra.apps.studio import environment
 from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
-from tasks.dispatch import QUEUES
 
 GATEWAY = "gateway"
 PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
 _LOOK_EVERY = 0.5
-_CLOCK = 2
 _WORKER_GRACE = 8.0
 _GATEWAY_TIMEOUT = 60.0
 
@@ -191,9 +189,7 @@ class Studio:
     def _start_workers(self) -> None:
         logs = make_directory(self._folder / "logs")
         cold = ["--cold"] if self._cold else []
-        # The queues hold the briefs back, so that what a schedule starts never waits for one.
-        limit = ["--limit", str((2 * len(QUEUES) - 1) * self._settings.studio.briefs + _CLOCK)]
-        for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, limit)):
+        for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, [])):
             if pool in self._parts:
                 argv, log = ["worker", pool, *options], logs / f"{pool}.log"
                 start = partial(Command, pool, argv, self._worker_env(), log)

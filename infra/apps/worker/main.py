@@ -58,7 +58,9 @@ async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Setting
     options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
     worker: StudioWorker
     if pool != GPU_POOL:
-        worker = StudioWorker(limit=limit, prefetch_seconds=0, **options)
+        from infra.apps.studio.places import places
+
+        worker = StudioWorker(limit=limit or places(), prefetch_seconds=0, **options)
     elif cold:
         worker = ColdWorker(**options)
     else:
