@@ -3,7 +3,10 @@
 BRIEFS in the environment says how many; 200 take most of an hour on 2 cores.
 """
 
+import contextlib
 import os
+import re
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +27,9 @@ from tests.studio import Studio, start_studio, wait_for
 
 BRIEFS = int(os.environ.get("BRIEFS", "30"))
 QUEUES = ("batch", "normal", "rush")
+LASTING = ("server", "store", "gateway", "studio", "rtx-5090")
+CHILDREN = {"GPU child": "worker.child", "writer": "llama_child"}
+"""Below the GPU worker, by a word of their command lines."""
 
 
 def bench_queue() -> dict[str, object]:
@@ -49,7 +55,7 @@ def _queue(studio: Studio, name: str) -> list[UUID]:
             seconds=1,
             frames=17,
         )
-        for number in range(BRIEFS // len(QUEUES))
+        for number in range(QUEUES.index(name), BRIEFS, len(QUEUES))
     ]
 
 
@@ -68,17 +74,20 @@ def _some_left(studio: Studio) -> bool:
 
 
 def _memory(studio: Studio) -> dict[str, float]:
-    """Resident megabytes of each part, its children included."""
+    """Resident megabytes of every process that lasts; those of single runs come and go."""
+    found = {part: psutil.Process(studio.pid_of(part)) for part in LASTING}
+    for pid in studio.children_of("rtx-5090"):
+        try:
+            words = " ".join(psutil.Process(pid).cmdline())
+        except psutil.Error:
+            continue
+        name = next((name for name, word in CHILDREN.items() if word in words), None)
+        if name:
+            found[name] = psutil.Process(pid)
     result = {}
-    for part in ("server", "studio", "rtx-5090", "store"):
-        pid = studio.pid_of(part)
-        total = 0
-        for each in [pid, *studio.children_of(part)]:
-            try:
-                total += psutil.Process(each).memory_info().rss
-            except psutil.Error:
-                continue
-        result[part] = round(total / 1e6)
+    for name, process in found.items():
+        with contextlib.suppress(psutil.Error):
+            result[name] = round(process.memory_info().rss / 1e6)
     return result
 
 
@@ -93,17 +102,23 @@ def _result(
     order = sorted(found.values(), key=lambda run: run.end_time)
     queues = [next(name for name, some in runs.items() if run.id in some) for run in order]
     third = max(1, len(memory) // 3)
-    parts = memory[0]
+    log = studio.gpu_log()
     return {
         "briefs": len(found),
         "completed": sum(bool(run.state and run.state.is_completed()) for run in found.values()),
         "manifests": len(studio.manifests()),
         "seconds": round(seconds),
         "order": "".join(name[0] for name in queues),
-        "megabytes_first_third": {p: _mean(memory[third : 2 * third], p) for p in parts},
-        "megabytes_last_third": {p: _mean(memory[-third:], p) for p in parts},
+        "warm_processes": len(re.findall(r"warm process \d+ started", log)),
+        "video_model_loaded": log.count("loading Reelwright Tiny Wan"),
+        "megabytes": {
+            part: [_mean(memory[start : start + third], part) for start in range(0, 3 * third, third)]
+            for part in (*LASTING, *CHILDREN)
+        },
     }
 
 
-def _mean(memory: list[dict[str, float]], part: str) -> float:
-    return round(sum(item[part] for item in memory) / max(1, len(memory)))
+def _mean(memory: list[dict[str, float]], part: str) -> float | None:
+    """None for a part that was not there: the writer comes with the first brief."""
+    values = [item[part] for item in memory if part in item]
+    return round(statistics.mean(values)) if values else None
