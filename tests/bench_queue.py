@@ -112,7 +112,9 @@ def _result(
         "warm_processes": len(re.findall(r"warm process \d+ started", log)),
         "video_model_loaded": log.count("loading Reelwright Tiny Wan"),
         "megabytes": {
-            part: [_mean(memory[start : start + third], part) for start in range(0, 3 * third, third)]
+            part: [
+                _mean(memory[start : start + third], part) for start in range(0, 3 * third, third)
+            ]
             for part in (*LASTING, *CHILDREN)
         },
     }
