@@ -39,7 +39,7 @@ FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
 _EVERY = 1.0
 """Seconds between two updates; each costs a request."""
 _LINK_LIFE = timedelta(days=7)
-"""The longest that S3's signatures allow."""
+"""The longest that S3's signatures allow; the gateway's addresses stay."""
 _log = logging.getLogger("reelwright.page")
 
 
@@ -143,7 +143,7 @@ def show_draft(draft: Draft) -> None:
         store = ObjectStore(Settings.load().store)
         for shot in draft.shots:
             create_image_artifact(
-                store.link(shot.still.key, _LINK_LIFE),
+                page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
                 key=f"still-{shot.number}",
                 description=f"Shot {shot.number}: {shot.prompt}",
             )
@@ -185,9 +185,10 @@ def describe_film(film: Film) -> str:
 def _show_pictures(cid: Digest, description: str, page: str) -> None:
     store = ObjectStore(Settings.load().store)
     video = page_of(page) or store.link(ObjectKey.video(cid), _LINK_LIFE)
+    contact = page_of(f"/videos/{cid}-contact.jpg")
     create_link_artifact(video, link_text="Play the video", key="video", description=description)
     create_image_artifact(
-        store.link(ObjectKey.contact(cid), _LINK_LIFE),
+        contact or store.link(ObjectKey.contact(cid), _LINK_LIFE),
         key="contact-sheet",
         description=f"One picture of every chunk. [Play the video]({video})",
     )

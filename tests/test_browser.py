@@ -182,6 +182,22 @@ def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_pa
     picture(page, "calendar", height=200)
 
 
+def test_the_contact_sheet_is_seen_on_the_run_s_page(
+    studio: Studio, page: Page, watch: str
+) -> None:
+    run = studio.start(prompt="a cyan ball moves up", seconds=2, frames=17)
+    found = studio.finish(run)
+    assert found.state is not None
+    assert found.state.is_completed(), found.state.message
+    open_form(studio, page)  # logs in
+    base = studio.variables["PREFECT_API_URL"].removesuffix("/api")
+    page.goto(f"{base}/v2/artifacts/artifact/{studio.artifacts(run)['contact-sheet'].id}")
+    sheet = page.locator(f"img[src^='{watch}/videos/']").first
+    expect(sheet).to_be_visible()
+    assert sheet.evaluate("image => image.complete && image.naturalWidth")
+    picture(page, "contact-sheet")
+
+
 def test_a_rejected_draft_publishes_nothing(studio: Studio, page: Page, watch: str) -> None:
     videos = httpx.get(f"{watch}/videos").json()
     open_form(studio, page)
