@@ -78,6 +78,9 @@ def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
     except ValueError as error:
         say({"error": str(error)})
         return
+    # A row of logits for each token, a megabyte with the small model's vocabulary: nobody reads
+    # them, but every saving and loading of the state copies them.
+    model.scores = model.scores[:, :0]
     say({"ready": True})
     opening = Opening()
     for line in sys.stdin:
