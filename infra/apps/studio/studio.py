@@ -171,6 +171,9 @@ class Studio:
             "PREFECT_SERVER_API_AUTH_STRING": variables["PREFECT_API_AUTH_STRING"],
             "PREFECT_SERVER_UI_API_URL": f"{page}/api",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
+            # The server writes its pages with that address; beside its code, where another studio
+            # of this installation may have them, or nobody may write, is the default.
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self._folder / "pages"),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "5",
         }
