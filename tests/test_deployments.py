@@ -105,6 +105,13 @@ def test_a_container_is_pinned_checked_and_unprivileged(service: str) -> None:
     assert found["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_the_read_only_server_writes_its_pages_where_it_may() -> None:
+    server = COMPOSE["services"]["server"]
+    pages = Path(server["environment"]["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+    assert server["read_only"]
+    assert pages.parents[0] in map(Path, server["tmpfs"])
+
+
 def test_no_secret_has_a_default() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     for name in re.findall(r"\$\{(\w*(?:PASSWORD|KEY|AUTH)\w*)([^}]*)\}", text):
