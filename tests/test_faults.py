@@ -141,7 +141,8 @@ def test_a_killed_part_costs_no_work(studio: Studio, part: str, stage: str) -> N
 def test_a_cancel_ends_the_run_on_the_gpu(studio: Studio, stage: str) -> None:
     """How long that takes stands in the report; the next case needs the GPU."""
     mark = len(studio.gpu_log())
-    run = studio.start(prompt=f"a brief to cancel {stage}", seconds=4, frames=17, upscale=2)
+    words = f"a brief to cancel {stage}"
+    run = studio.start(prompt=words, seconds=4, frames=17, upscale=2)
     studio.wait_until(STAGES[stage], mark)
     began = time.monotonic()
     studio.cancel(run)
@@ -151,8 +152,10 @@ def test_a_cancel_ends_the_run_on_the_gpu(studio: Studio, stage: str) -> None:
     parent = studio.finish(run)
     assert ended.state is not None
     assert parent.state is not None
-    assert ended.state.is_cancelled()
+    # The last objects may be there before the cancel is: the film is made, and not published.
+    assert ended.state.is_cancelled() or (stage == "upload" and ended.state.is_completed())
     assert parent.state.is_cancelled()
+    assert not [item for item in studio.manifests() if item.brief.prompt == words]
     wait_for("the slots to be free", lambda: not _at_work(studio))
     _report("parent", stage, f"cancel, {seconds:.1f} s", "", 0)
 
