@@ -9,6 +9,7 @@ Request:  {"pieces": [[text, control], …], "seed": n, "max_tokens": n}
 Answer:   {"text": …, "finish": "stop" | "length"} or {"error": …}; first of all {"ready": true}
 """
 
+import gc
 import json
 import os
 import sys
@@ -82,12 +83,14 @@ def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
     # them, but every saving and loading of the state copies them.
     model.scores = model.scores[:, :0]
     say({"ready": True})
+    gc.freeze()
     opening = Opening()
     for line in sys.stdin:
         try:
             say(_answer(model, opening, json.loads(line)))
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             say({"error": f"{type(error).__name__}: {error}"})
+        gc.collect()  # each answer leaves a sampler of 3 MB in a cycle
 
 
 if __name__ == "__main__":
