@@ -10,7 +10,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo test test-slow test-faults bench scorecard train lint clean
+.PHONY: demo test test-slow test-faults test-attacks bench scorecard train lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 	$(BIN)/reelwright make "$$PROMPT" --seconds 6 --upscale 4 --joins continue --out out/demo.mp4
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults and not attacks"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
@@ -26,6 +26,10 @@ test-slow: $(VENV)/.dev
 # Two hours: every part is killed, and stopped for a minute, at every stage; links are cut (as root).
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m faults
+
+# What a hostile client, web page or local user can try, on the loopback only.
+test-attacks: $(VENV)/.dev
+	$(BIN)/python -m pytest -m attacks
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench

@@ -49,6 +49,24 @@ def test_a_large_file_goes_up_in_parts(
     assert (tmp_path / "back.mp4").read_bytes() == file.read_bytes()
 
 
+def test_a_foreign_object_is_listed_apart(store: ObjectStore, file: Path) -> None:
+    store.put_file(KEY, file, "video/mp4")
+    store._client.fput_object(store.bucket, "notes/holiday.txt", str(file))
+    try:
+        assert store.list_keys() == [KEY]
+        assert [entry.key for entry in store.entries()] == [KEY, "notes/holiday.txt"]
+        assert list(store.folders("")) == ["chunks", "notes"]
+    finally:
+        store._client.remove_object(store.bucket, "notes/holiday.txt")
+
+
+def test_all_bytes_are_compared(store: ObjectStore, file: Path) -> None:
+    put = store.put_file(KEY, file, "video/mp4")
+    store.verify(put)
+    with pytest.raises(CorruptObjectError, match="does not match"):
+        store.verify(put.model_copy(update={"sha256": Digest("b" * 64)}))
+
+
 def test_what_is_not_there_is_none(store: ObjectStore) -> None:
     assert store.head(KEY) is None
     assert store.get_bytes(KEY) is None

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import CorruptObjectError, SettingsError, StoreError
-from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
 
 PART = 64 * 2**20
@@ -30,6 +31,17 @@ _LONGEST_WAIT = 10.0
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 _REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the bucket's listing."""
+
+    key: str
+    size: int
+    """Bytes."""
+    modified: datetime
+    etag: str
 
 
 class ObjectStore:
@@ -174,10 +186,37 @@ class ObjectStore:
             self._client.remove_object(self.bucket, key)
 
     def list_keys(self, prefix: str = "") -> list[ObjectKey]:
-        """All keys of our layout under `prefix`, in order."""
+        """All keys of our layout under `prefix`, in order. Foreign objects are left out."""
+        return [ObjectKey(item.key) for item in self.entries(prefix) if is_key(item.key)]
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Every object under `prefix`, also one that is not of our layout, in order of its key.
+
+        Pages of 1,000 are fetched as they are needed, so memory does not grow with the bucket.
+        """
         with self._errors("the listing"):
-            objects = self._client.list_objects(self.bucket, prefix, recursive=True)
-            return [ObjectKey(str(item.object_name)) for item in objects]
+            for item in self._client.list_objects(self.bucket, prefix, recursive=True):
+                yield Entry(
+                    key=str(item.object_name),
+                    size=item.size or 0,
+                    modified=item.last_modified or datetime.now(UTC),
+                    etag=item.etag or "",
+                )
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders right below `prefix`, which ends in `/`, without their contents."""
+        with self._errors("the listing"):
+            for item in self._client.list_objects(self.bucket, prefix):
+                if item.is_dir:
+                    yield str(item.object_name).removeprefix(prefix).rstrip("/")
+
+    def verify(self, found: StoredObject) -> None:
+        """Read every byte and compare it with `found`. Raises CorruptObjectError."""
+        sha256 = hashlib.sha256()
+        for block in self._stream(found.key):
+            sha256.update(block)
+        if sha256.hexdigest() != found.sha256:
+            raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
 
     def delete_older(self, prefix: str, than: timedelta) -> int:
         """Remove the objects under `prefix` that were stored before that. Returns how many."""
