@@ -31,8 +31,12 @@ def start_guarded(
     stderr: int | IO[Any] = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` as a guarded child. A program that is not there exits with code 127."""
+    """Start `argv` as a guarded child. A program that is not there exits with code 127.
+
+    `umask` -1 keeps ours.
+    """
     return subprocess.Popen(
         guarded(argv, ordinary_user=ordinary_user),
         stdin=stdin,
@@ -40,6 +44,7 @@ def start_guarded(
         stderr=stderr,
         env=env,
         cwd=cwd,
+        umask=umask,
         start_new_session=True,
     )
 

@@ -2,22 +2,32 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.errors import DiskFullError, SettingsError
+from pipelines.errors import DiskFullError, ServerError, SettingsError
 
 _FULL = 2_000_000
 """Bytes: less than a database or a clip needs to go on."""
+_LONGEST_SOCKET = 90
+"""Bytes; the kernel's limit is 107 with the file's name."""
 
 
 def make_directory(path: Path, *, private: bool = False) -> Path:
-    """`path` as a directory. Raises SettingsError or DiskFullError if it cannot be one."""
+    """`path` as a directory, on disk with its name. A new one is ours alone if it is `private`.
+
+    Raises SettingsError or DiskFullError if it cannot be one.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+        for folder in new:
+            sync(folder.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"the disk of {path} is full; free some room") from error
@@ -26,6 +36,40 @@ def make_directory(path: Path, *, private: bool = False) -> Path:
             "set REELWRIGHT_DATA_DIR to a place you may write to"
         ) from error
     return path
+
+
+def make_data_directory(path: Path, say: Callable[[str], None]) -> Path:
+    """`path` as a directory that nobody else may enter; `say` names one that had to be closed.
+
+    Raises SettingsError or DiskFullError if it cannot be one.
+    """
+    make_directory(path, private=True)
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        try:
+            path.chmod(mode & 0o700)
+        except OSError as error:
+            raise SettingsError(
+                f"{path} is open to other users (mode {mode:o}) and cannot be closed "
+                f"({error.strerror}); set REELWRIGHT_DATA_DIR to a directory of your own"
+            ) from error
+        say(f"{path} was open to other users (mode {mode:o}); it is closed to them now")
+    return path
+
+
+def socket_folder(folder: Path) -> Path:
+    """`folder`/socket, or a private place with a shorter name if that is too long for a socket.
+
+    Raises ServerError if somebody else can enter it.
+    """
+    wanted = folder / "socket"
+    if len(os.fsencode(wanted)) > _LONGEST_SOCKET:
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+        wanted = Path(tempfile.gettempdir()) / f"reelwright-{os.getuid()}-{name}"
+    make_directory(wanted, private=True)
+    if wanted.stat().st_uid != os.getuid() or wanted.stat().st_mode & 0o077:
+        raise ServerError(f"{wanted} belongs to somebody else or is open to others; remove it")
+    return wanted
 
 
 def read_text(path: Path, name: str) -> str:
@@ -95,10 +139,31 @@ def _sweep(folder: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` in one step: a reader sees the old bytes or the new, never half."""
+    """Replace `path` in one step: a reader sees the old bytes or the new, never half.
+
+    When it returns, the new bytes survive a power cut.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
+        sync(part)  # before the rename: else the name could outlive a power cut without the bytes
         part.replace(path)
+        sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Put the file's bytes, or the directory's names, on disk, whoever wrote them.
+
+    Raises OSError if they cannot be written. A file system that knows no sync of a directory
+    keeps its names by itself.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)

@@ -50,6 +50,7 @@ class EmbeddedServer:
         cwd: Path,
         *,
         ordinary_user: bool = False,
+        umask: int = -1,
     ) -> None:
         self.name = name
         self.log = log
@@ -63,6 +64,7 @@ class EmbeddedServer:
                 env=env,
                 cwd=cwd,
                 ordinary_user=ordinary_user,
+                umask=umask,
             )
 
     @property

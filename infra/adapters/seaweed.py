@@ -1,8 +1,13 @@
-"""SeaweedFS as the embedded object store: loopback only, with keys, every back door shut.
+"""SeaweedFS as the embedded object store: loopback only, every port closed without keys.
 
 `weed mini` by default is open without keys, binds every address, reports to its makers, and
-serves every object without a password on the filer's port. It picks other ports silently
-when its own are busy, so every port is given.
+serves its master, volume, filer and admin ports to anybody: one GET erased the whole bucket. It
+picks other ports silently when its own are busy, so every port is given.
+
+Only the S3 port is for us, and asks for signed requests. All others ask for a client certificate
+that the server's process alone has (`seaweed_tls.py`); a namespace of its own would hide them
+too, but cannot be had in many containers. Its Unix sockets speak HTTP without certificates, so
+they lie in a private folder; those of gRPC always lie in /tmp, closed by the umask and by TLS.
 """
 
 import os
@@ -12,8 +17,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.adapters.disk import make_directory
+from infra.adapters.disk import make_directory, socket_folder
 from infra.adapters.embedded import EmbeddedServer, answers, free_ports
+from infra.adapters.seaweed_tls import mutual_tls
 from pipelines.errors import ServerError
 
 _PORT_FLAGS = (
@@ -36,6 +42,7 @@ _FLAGS = (
     "-admin.ui=false",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
+    "-s3.iam=false",
     "-s3.allowDeleteBucketNotEmpty=false",
     "-s3.autoCreateBucket=false",
 )
@@ -89,16 +96,20 @@ class SeaweedServer:
             )
         self._weed = weed
         self._folder = make_directory(folder, private=True)
+        self.data = self._folder / "data"
+        """All that it stores; nothing else is in it."""
         self.credentials = load_credentials(folder)
         self._start()
 
     def _start(self) -> None:
-        ports = free_ports(len(_PORT_FLAGS))
-        ports[0] = self._port or ports[0]
-        data = make_directory(self._folder / "data", private=True)
-        self._sweep_temporary()
-        self.endpoint = f"127.0.0.1:{ports[0]}"
-        flags = [f"{flag}={port}" for flag, port in zip(_PORT_FLAGS, ports, strict=True)]
+        self._ports = free_ports(len(_PORT_FLAGS))
+        self._ports[0] = self._port or self._ports[0]
+        data = make_directory(self.data, private=True)
+        self._sweep()
+        self.endpoint = f"127.0.0.1:{self._ports[0]}"
+        sockets = socket_folder(self._folder)
+        flags = [f"{flag}={port}" for flag, port in zip(_PORT_FLAGS, self._ports, strict=True)]
+        flags += [f"-{part}.localSocket={sockets / part}" for part in ("filer", "s3")]
         env = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self._folder),
@@ -106,13 +117,16 @@ class SeaweedServer:
             "AWS_ACCESS_KEY_ID": self.credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
             "GOMEMLIMIT": "256MiB",
-        } | {name: secrets.token_hex(32) for name in _JWT_VARIABLES}
+            **{name: secrets.token_hex(32) for name in _JWT_VARIABLES},
+            **mutual_tls(self._folder / "tls"),
+        }
         self.server = EmbeddedServer(
             "the embedded object store",
             [self._weed, "mini", f"-dir={data}", *_FLAGS, *flags],
             env,
             self._folder / "weed.log",
             self._folder,
+            umask=0o077,
         )
 
     def wait(self) -> None:
@@ -130,11 +144,15 @@ class SeaweedServer:
     def stop(self) -> None:
         """End it; killed by force it loses nothing that it acknowledged."""
         self.server.stop(_STOP_GRACE)
-        self._sweep_temporary()
+        self._sweep()
 
     def _healthy(self) -> bool:
         return answers(f"http://{self.endpoint}/healthz")
 
-    def _sweep_temporary(self) -> None:
-        """Its sockets stay behind after a kill, its own log files after every start."""
+    def _sweep(self) -> None:
+        """What a kill leaves: sockets, and log files of its own that every start makes."""
         shutil.rmtree(self._folder / "tmp", ignore_errors=True)
+        shutil.rmtree(socket_folder(self._folder), ignore_errors=True)
+        for port in self._ports:
+            for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108
+                path.unlink(missing_ok=True)
