@@ -3,6 +3,9 @@
 An object of up to PART bytes is sent in one request with its sha256, which the server checks;
 a larger one goes up in parts and is read back. The SDK waits minutes by default and raises
 urllib3's errors for a dead server: both are dealt with here and nowhere else.
+
+What the embedded store took is put on disk before a call returns (`flushing.py`); other stores
+are taken at their word.
 """
 
 import base64
@@ -18,6 +21,7 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
+from infra.adapters.flushing import flusher_of
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import CorruptObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
@@ -52,6 +56,7 @@ class ObjectStore:
             raise SettingsError("REELWRIGHT_S3_ENDPOINT is not set: no object store to talk to")
         self.bucket = settings.bucket
         self.endpoint = settings.endpoint
+        self._flusher = flusher_of(settings.data_dir) if settings.data_dir else None
         try:
             self._client = Minio(
                 settings.endpoint,
@@ -77,6 +82,7 @@ class ObjectStore:
             with self._errors("the bucket"):
                 if not self._client.bucket_exists(self.bucket):
                     self._client.make_bucket(self.bucket)
+                    self._flush()
         except ValueError as error:
             raise SettingsError(
                 f"REELWRIGHT_S3_BUCKET={self.bucket}: {error}; take 3 to 63 lower-case letters, "
@@ -100,6 +106,7 @@ class ObjectStore:
                 part_size=PART,
                 num_parallel_uploads=1,
             )
+            self._flush()
         if size > PART:
             self._read_back(key, digest)
         return StoredObject(key=key, size=size, sha256=digest, content_type=content_type)
@@ -116,6 +123,7 @@ class ObjectStore:
                 content_type=content_type,
                 metadata={"sha256": digest, "x-amz-checksum-sha256": _base64(digest)},
             )
+            self._flush()
         return StoredObject(key=key, size=len(data), sha256=digest, content_type=content_type)
 
     def head(self, key: ObjectKey) -> StoredObject | None:
@@ -184,6 +192,7 @@ class ObjectStore:
         """Remove the object; removing an absent one is no error."""
         with self._errors(key):
             self._client.remove_object(self.bucket, key)
+            self._flush()
 
     def list_keys(self, prefix: str = "") -> list[ObjectKey]:
         """All keys of our layout under `prefix`, in order. Foreign objects are left out."""
@@ -226,6 +235,8 @@ class ObjectStore:
                 if item.last_modified and item.last_modified < limit:
                     self._client.remove_object(self.bucket, str(item.object_name))
                     count += 1
+            if count:
+                self._flush()
         return count
 
     def abort_stale_uploads(self, older_than: timedelta) -> int:
@@ -255,6 +266,17 @@ class ObjectStore:
         if sha256.hexdigest() != digest:
             self.delete(key)
             raise CorruptObjectError(f"{key} arrived altered and was deleted; run again")
+
+    def _flush(self) -> None:
+        if self._flusher is None:
+            return
+        try:
+            self._flusher.flush()
+        except OSError as error:
+            raise StoreError(
+                f"object store {self.endpoint}: its disk did not take the last write "
+                f"({error.strerror}); check the disk of {self._flusher.folder}, then run again"
+            ) from error
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:

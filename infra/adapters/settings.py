@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import SettingsError
@@ -48,6 +48,15 @@ class StoreSettings(_Section):
         6.0, ge=0, le=3600, description="Seconds to wait for a store that does not answer."
     )
     region: str = Field("us-east-1", description="Region to sign requests for.")
+    data_dir: Path | None = Field(
+        None,
+        description="Files of an embedded store on this machine, to be put on disk; `up` sets it.",
+    )
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value  # as a path it would be where the command was given
 
 
 class ComputeSettings(_Section):

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.disk import exclusive, make_data_directory, make_directory
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
@@ -28,7 +28,7 @@ def session(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
 
     Raises SettingsError, ServerError, StoreError or DiskFullError.
     """
-    folder = make_directory(settings.paths.data_dir)
+    folder = make_data_directory(settings.paths.data_dir, say)
     with ExitStack() as stack:
         if not (settings.store.endpoint and os.environ.get("PREFECT_API_URL")):
             waiting = f"another reelwright uses {folder}; waiting for it to finish"
@@ -78,6 +78,7 @@ def _store_environment(seaweed: SeaweedServer) -> dict[str, str]:
         f"{PREFIX}S3_ACCESS_KEY": seaweed.credentials.access_key,
         f"{PREFIX}S3_SECRET_KEY": seaweed.credentials.secret_key,
         f"{PREFIX}S3_SECURE": "false",
+        f"{PREFIX}S3_DATA_DIR": str(seaweed.data.absolute()),
     }
 
 

@@ -235,6 +235,7 @@ def _store_variables(store: SeaweedServer) -> dict[str, str]:
         "REELWRIGHT_S3_ACCESS_KEY": store.credentials.access_key,
         "REELWRIGHT_S3_SECRET_KEY": store.credentials.secret_key,
         "REELWRIGHT_S3_SECURE": "false",
+        "REELWRIGHT_S3_DATA_DIR": str(store.data.absolute()),
     }
 
 

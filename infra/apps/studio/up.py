@@ -4,8 +4,9 @@ import signal
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
-from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.disk import exclusive, make_data_directory, make_directory
 from infra.adapters.settings import Settings
+from infra.apps.console import say
 from infra.apps.studio.studio import PARTS, Studio
 from infra.apps.studio.supervisor import Stop
 from pipelines.errors import SettingsError
@@ -19,7 +20,7 @@ def up(settings: Settings, parts: Collection[str], *, cold: bool = False) -> Non
     Raises SettingsError if they run already, a port belongs to somebody else, or a part that
     is left out is not named.
     """
-    data = make_directory(settings.paths.data_dir)
+    data = make_data_directory(settings.paths.data_dir, say)
     folder = make_directory(data / "studio", private=True)
 
     def running() -> None:

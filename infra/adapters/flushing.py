@@ -1,0 +1,144 @@
+"""What the embedded store acknowledged is put on disk before its caller goes on.
+
+SeaweedFS hands its writes to the kernel and answers: they survive its own death, not a power
+cut. One option syncs the data of an object but none its name, which lies in the filer's
+database. So the client does it: a sync of a file flushes it, whoever wrote it.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from infra.adapters.disk import sync
+
+_log = logging.getLogger("reelwright.store")
+_SETTLED = 100_000_000
+"""Nanoseconds. A file system may give two writes within one tick of its clock, 10 ms at most, the
+same time: a file that changed so lately is not taken for clean."""
+
+Signature = tuple[int, int, int]
+"""Inode, size in bytes, time of the last change in ns."""
+
+
+class Flusher:
+    """Puts a directory's changes on disk. One pass serves all callers that wait for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._clean: dict[str, Signature] = {}
+        self._turn = threading.Condition()
+        self._begun = self._done = 0
+        """Numbers of the last pass that began and of the last that ended well."""
+        self._busy = False
+        self._failures: list[OSError] = []
+        self._told = False
+
+    def flush(self) -> None:
+        """All that was written before this call is on disk when it returns.
+
+        A folder that cannot be read (it is another machine's) is logged once and left alone.
+        Raises OSError if the disk refuses; the caller must not take its write for stored.
+        """
+        if self._wait_for_others():
+            return
+        failure: OSError | None = None
+        try:
+            self._pass()
+        except OSError as error:
+            failure = error
+            raise
+        finally:
+            with self._turn:
+                self._busy = False
+                if failure is None:
+                    self._done = self._begun
+                else:
+                    self._failures.append(failure)
+                self._turn.notify_all()
+
+    def _wait_for_others(self) -> bool:
+        """Whether a pass of another thread did our work; if not, the next pass is ours.
+
+        A kernel reports a failed write once, so a failure is the failure of all who wait.
+        """
+        with self._turn:
+            needed = self._begun + 1  # the pass at work may have passed our files already
+            failures = len(self._failures)
+            while self._busy:
+                self._turn.wait()
+                if len(self._failures) > failures:
+                    raise OSError(self._failures[-1].errno, self._failures[-1].strerror)
+                if self._done >= needed:
+                    return True
+            self._busy = True
+            self._begun += 1
+            return False
+
+    def _pass(self) -> None:
+        try:
+            changed = list(self._changed())
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+            self._tell(error)
+            return
+        for path, signature, settled in changed:
+            try:
+                sync(Path(path))
+            except FileNotFoundError:  # a database drops its old files
+                self._clean.pop(path, None)
+                continue
+            except PermissionError as error:
+                self._tell(error)
+                return
+            if settled:
+                self._clean[path] = signature
+
+    def _changed(self) -> Iterator[tuple[str, Signature, bool]]:
+        """Files first, then directories: a name must not last longer than its bytes."""
+        found = list(_walk(str(self.folder)))
+        limit = time.time_ns() - _SETTLED
+        known = {path for path, _ in found}
+        for path in [path for path in self._clean if path not in known]:
+            del self._clean[path]
+        for path, signature in found:
+            if self._clean.get(path) != signature:
+                yield path, signature, signature[2] < limit
+
+    def _tell(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning(
+                "the store's folder %s cannot be read here (%s): what it acknowledges survives "
+                "its death, but perhaps not a power cut; unset REELWRIGHT_S3_DATA_DIR if the "
+                "store is on another machine",
+                self.folder,
+                error.strerror,
+            )
+
+
+@cache
+def flusher_of(folder: Path) -> Flusher:
+    """The one of this process."""
+    return Flusher(folder)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, Signature]]:
+    """Everything below `folder`, then `folder`. What vanishes meanwhile is left out."""
+    own = Path(folder).stat()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _walk(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.path, _signature(entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+    yield folder, _signature(own)
+
+
+def _signature(found: os.stat_result) -> Signature:
+    return found.st_ino, found.st_size, found.st_mtime_ns
