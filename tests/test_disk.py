@@ -1,6 +1,7 @@
 """One owner at a time, no rest of a killed run, no half-written file."""
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -71,3 +72,45 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Monk
         disk.write_atomic(target, b"new")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_replaced_file_is_on_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "rates.json"
+    target.write_bytes(b"old")
+    synced: list[tuple[str, bytes]] = []
+    fsync = os.fsync
+
+    def watch(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink().name, target.read_bytes()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    disk.write_atomic(target, b"new")
+    part = f"rates.json.{os.getpid()}.part"
+    assert synced == [(part, b"old"), (tmp_path.name, b"new")]
+
+
+def test_new_directories_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync", synced.append)
+    disk.make_directory(tmp_path / "a" / "b")
+    assert synced == [tmp_path / "a", tmp_path]
+    synced.clear()
+    disk.make_directory(tmp_path / "a" / "b")
+    assert synced == []
+
+
+def test_a_data_directory_is_ours_alone(tmp_path: Path) -> None:
+    said: list[str] = []
+    disk.make_data_directory(tmp_path / "new", said.append)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert said == []
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old").chmod(0o755)
+    for _ in range(2):
+        disk.make_data_directory(tmp_path / "old", said.append)
+        assert (tmp_path / "old").stat().st_mode & 0o777 == 0o700
+    assert len(said) == 1
+    assert "mode 755" in said[0]

@@ -86,7 +86,7 @@ def load_credentials(folder: Path) -> Credentials:
 class SeaweedServer:
     """`weed mini` on a data directory. Start, wait, use `endpoint`, stop."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, data: Path | None = None) -> None:
         self._port = port
         weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
         if weed is None:
@@ -96,7 +96,7 @@ class SeaweedServer:
             )
         self._weed = weed
         self._folder = make_directory(folder, private=True)
-        self.data = self._folder / "data"
+        self.data = data or self._folder / "data"
         """All that it stores; nothing else is in it."""
         self.credentials = load_credentials(folder)
         self._start()
