@@ -54,7 +54,7 @@ def own_store(tmp_path: Path) -> Iterator[tuple[ObjectStore, SeaweedServer, Path
 def test_a_byte_that_went_bad_on_the_disk_is_damage(
     own_store: tuple[ObjectStore, SeaweedServer, Path], tmp_path: Path, size: int
 ) -> None:
-    store, server, folder = own_store
+    store, _, folder = own_store
     data = hashlib.shake_256(b"clip").digest(size)
     (tmp_path / "clip").write_bytes(data)
     put = store.put_file(KEY, tmp_path / "clip", "video/mp4")
