@@ -58,7 +58,11 @@ class StoreError(ReelwrightError):
 
 
 class CorruptObjectError(StoreError):
-    """An object's bytes do not match its recorded sha256."""
+    """An object's bytes do not match its recorded sha256, or cannot be read to their end."""
+
+
+class MissingObjectError(CorruptObjectError):
+    """An object that was there a moment ago is gone: swept, or deleted by somebody."""
 
 
 class ServerError(ReelwrightError):

@@ -74,6 +74,10 @@ class Tick:
         return words + "".join(f"; BROKEN: {item}" for item in self.broken)
 
 
+NOTHING_DUE = str(Tick(0, 0, ()))
+"""What a run says that found nothing to do; most of them do."""
+
+
 @task(name="start-what-is-due", **STAGE)
 def start_what_is_due() -> Tick:
     """One look at the calendar, now."""

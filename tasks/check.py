@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from infra.adapters import disk
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import InstalledSet
-from pipelines.errors import BriefError, ReelwrightError
+from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
 from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
 from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
+from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
 from pipelines.schema.plan import Estimate
 from tasks.knobs import STAGE
@@ -23,15 +24,27 @@ from tasks.room import Room
 @task(name="check", **STAGE)
 def check(brief: Brief, room: Room) -> Estimate:
     """Say what the brief will cost. Raises DiskFullError if there is no room for it, BriefError if
-    its picture is not there."""
-    if brief.picture and room.store.head(brief.picture) is None:
-        raise BriefError(f"{brief.picture} is not in the bucket; upload the picture again")
+    its picture is not there, or damaged."""
+    if brief.picture:
+        _check_picture(brief.picture, room)
     expected = estimate(brief, _rates(room), _footprint(room.models))
     cost = expected.seconds / 3600 * room.settings.compute.gpu_hour_price
     expected = expected.model_copy(update={"cost": round(cost, 4)})
     report(Progress("check", 1, 1, _in_words(expected)))
     disk.check_room(room.folder, expected.disk_bytes)
     return expected
+
+
+def _check_picture(key: ObjectKey, room: Room) -> None:
+    found = room.store.head(key)
+    if found is None:
+        raise BriefError(f"{key} is not in the bucket; upload the picture again")
+    try:
+        room.store.verify(found)
+    except CorruptObjectError as error:
+        raise BriefError(
+            f"{key} is damaged in the bucket; upload the same picture again, which replaces it"
+        ) from error
 
 
 @task(name="learn", **STAGE)

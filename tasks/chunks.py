@@ -1,5 +1,6 @@
 """Chunks as stages: found verified in the bucket, or made, checked and stored at once."""
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,8 @@ from tasks.room import LocalClip, Room
 
 if TYPE_CHECKING:
     from pipelines.generation.wan import RenderedChunk
+
+_log = logging.getLogger("reelwright.chunks")
 
 
 @task(name="encode", **STAGE)
@@ -75,7 +78,8 @@ def _fetch(spec: ChunkSpec, path: Path, room: Room) -> LocalClip | None:
         tail = _beside(ObjectKey.tail(spec.digest), path.with_suffix(".png"), room)
         takes = _beside(ObjectKey.takes(spec.digest), path.with_suffix(".json"), room)
         record = TakeRecord.model_validate_json(path.with_suffix(".json").read_bytes())
-    except (CorruptObjectError, MediaError, ValidationError):
+    except (CorruptObjectError, MediaError, ValidationError) as error:
+        _log.warning("a chunk is made again: %s", error)
         room.store.delete(spec.key)
         return None
     return LocalClip(path, _record(spec, Stored(found, tail, takes), record, None))

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from pipelines.errors import RenderError, StoreError
+from pipelines.errors import CorruptObjectError, MissingObjectError, RenderError
 from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
@@ -63,15 +64,13 @@ def render_on_gpu_host(brief: Brief) -> Film:
     Called again for the same flow run (a retry, a worker that was restarted) it finds the run
     that it started before. Raises RenderError with the child's own words if it failed.
     """
-    child = _on_gpu_host(RENDER, "render", brief, queue_of(brief, deployment.name))
-    return _collect(ObjectKey.film(child.id), Film)
+    return _on_gpu_host(RENDER, "render", brief, queue_of(brief, deployment.name), Film)
 
 
 def draft_on_gpu_host(brief: Brief) -> Draft:
     """The same with `draft-storyboard`, which goes before everything that waits: it takes
     seconds, and somebody waits for it."""
-    child = _on_gpu_host(DRAFT, "draft", brief, QUEUES[0])
-    return _collect(ObjectKey.draft(child.id), Draft)
+    return _on_gpu_host(DRAFT, "draft", brief, QUEUES[0], Draft)
 
 
 def queue_of(brief: Brief, deployment_name: str | None) -> str:
@@ -81,7 +80,7 @@ def queue_of(brief: Brief, deployment_name: str | None) -> str:
     return brief.priority
 
 
-def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:
+def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str, kind: type[_Handed]) -> _Handed:
     parameters = {"brief": brief.model_dump(mode="json")}
     for attempt in range(1, ATTEMPTS + 1):
         child = run_deployment(
@@ -95,14 +94,18 @@ def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str) -> FlowRun:
         assert isinstance(child, FlowRun)
         state = _wait(child, is_draft=name == DRAFT)
         if state.is_completed():
-            return child
-        words = f"{state.name}: {state.message or 'no reason was given'}"
-        if not state.is_crashed():
-            raise RenderError(f"the run on the GPU host ended as {words}")
+            try:
+                return _collect(child.id, kind)
+            except CorruptObjectError as error:  # another run finds all work but this object
+                words = str(error)
+        else:
+            words = f"{state.name}: {state.message or 'no reason was given'}"
+            if not state.is_crashed():
+                raise RenderError(f"the run on the GPU host ended as {words}")
         logging.getLogger("reelwright.dispatch").warning(
             "attempt %s on the GPU host: %s", attempt, words
         )
-    raise RenderError(f"the run on the GPU host crashed {ATTEMPTS} times, at last with {words}")
+    raise RenderError(f"the run on the GPU host failed {ATTEMPTS} times, at last with {words}")
 
 
 def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
@@ -142,10 +145,12 @@ def _cancel_if_we_are(client: SyncPrefectClient, child: FlowRun) -> None:
             client.set_flow_run_state(child.id, Cancelling(message="The brief was cancelled."))
 
 
-def _collect(key: ObjectKey, kind: type[_Handed]) -> _Handed:
+def _collect(run: UUID, kind: type[_Handed]) -> _Handed:
+    """What the completed `run` left. Raises CorruptObjectError if it is damaged or gone."""
+    key = ObjectKey.film(run) if kind is Film else ObjectKey.draft(run)
     data = ObjectStore(Settings.load().store).get_bytes(key)
     if data is None:
-        raise StoreError(f"{key} is missing, though the run that makes it says it is done")
+        raise MissingObjectError(f"{key} is missing, though the run that makes it says it is done")
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:

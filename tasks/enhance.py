@@ -1,6 +1,9 @@
 """The storyboard as a stage: shots found in the bucket, or written by the language model."""
 
+import logging
+
 from prefect import task
+from pydantic import ValidationError
 
 from pipelines.errors import CorruptObjectError
 from pipelines.planning.plan import make_plan, seed_of, timeline
@@ -14,6 +17,8 @@ from tasks import models
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import Room
+
+_log = logging.getLogger("reelwright.enhance")
 
 
 @task(name="enhance", **STAGE)
@@ -29,9 +34,10 @@ def enhance(brief: Brief, room: Room) -> Storyboard:
         done += 1
         try:
             data = room.store.get_bytes(ObjectKey.shot(digest))
-        except CorruptObjectError:
+            return Shot.model_validate_json(data) if data else None
+        except (CorruptObjectError, ValidationError) as error:
+            _log.warning("shot %s is written again: %s", done, error)
             return None
-        return Shot.model_validate_json(data) if data else None
 
     def keep(digest: Digest, shot: Shot) -> None:
         data = shot.model_dump_json().encode()

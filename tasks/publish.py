@@ -1,12 +1,14 @@
 """Uploading the film, and publishing it: the manifest comes last and means complete."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from infra.adapters.manifests import read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import CorruptObjectError, StoreError
@@ -31,11 +33,16 @@ from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import LocalClip, Room
 
+_log = logging.getLogger("reelwright.publish")
+
 
 @task(name="find-published", **STAGE)
 def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | None:
-    """The film if exactly this plan was published before and its files still lie there."""
-    manifest = _read_manifest(room.store, ObjectKey.manifest(plan.content_id))
+    """The film if exactly this plan was published before and every byte of it is still there.
+
+    One that is damaged is named in the log and made again: its chunks are found, so that is quick.
+    """
+    manifest = _read_manifest(room.store, plan.content_id)
     if manifest is None:
         return None
     film = Film(
@@ -52,9 +59,22 @@ def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | Non
         models=manifest.models,
         stages=room.ledger.costs,
     )
-    if any(room.store.head(item.key) != item for item in _published(film)):
-        return None
+    for item in _published(film):
+        if fault := _fault_of(room.store, item):
+            _log.warning("this video was published before, but %s: it is made again", fault)
+            return None
     return film
+
+
+def _fault_of(store: ObjectStore, item: StoredObject) -> str:
+    """What is wrong with a published file; empty if every byte is as the manifest says."""
+    if store.head(item.key) != item:
+        return f"{item.key} is missing or another one"
+    try:
+        store.verify(item)
+    except CorruptObjectError as error:
+        return str(error)
+    return ""
 
 
 @task(name="upload", **STAGE)
@@ -113,18 +133,17 @@ def publish(brief: Brief, film: Film) -> Manifest:
     for item in _published(film):
         if store.head(item.key) != item:
             raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
-    key = ObjectKey.manifest(film.plan.content_id)
-    before = _read_manifest(store, key)
+    before = _read_manifest(store, film.plan.content_id)
     run = summary_of(film)
     campaigns = _campaigns(before, brief)
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
         if campaigns != before.campaigns:
             before = before.model_copy(update={"campaigns": campaigns})
-            _write(store, key, before)
+            write_manifest(store, before)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     manifest = make_manifest(brief, film, store.bucket).model_copy(update={"campaigns": campaigns})
-    _write(store, key, manifest)
+    write_manifest(store, manifest)
     _note(store, film)
     return manifest
 
@@ -132,10 +151,6 @@ def publish(brief: Brief, film: Film) -> Manifest:
 def _campaigns(before: Manifest | None, brief: Brief) -> tuple[str, ...]:
     known = before.campaigns if before else ()
     return known if brief.campaign in ("", *known) else (*known, brief.campaign)
-
-
-def _write(store: ObjectStore, key: ObjectKey, manifest: Manifest) -> None:
-    store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
 
 
 def _note(store: ObjectStore, film: Film) -> None:
@@ -155,13 +170,13 @@ def _published(film: Film) -> tuple[StoredObject, ...]:
     return film.video, film.poster, film.contact
 
 
-def _read_manifest(store: ObjectStore, key: ObjectKey) -> Manifest | None:
-    """The manifest under `key`; None if absent, damaged, or of an older shape."""
-    try:
-        data = store.get_bytes(key)
-        return Manifest.model_validate_json(data) if data else None
-    except (CorruptObjectError, ValidationError):
-        return None
+def _read_manifest(store: ObjectStore, cid: Digest) -> Manifest | None:
+    """The manifest of that video, restored if need be; None if absent, lost or of another shape."""
+    read = read_manifest(store, cid)
+    if read.detail:
+        end = "restored from its copy" if read.manifest else "not used"
+        _log.warning("the manifest of video %s is %s: %s", cid, end, read.detail)
+    return read.manifest
 
 
 def _object(manifest: Manifest, key: ObjectKey) -> StoredObject:

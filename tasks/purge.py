@@ -1,18 +1,48 @@
-"""Housekeeping in the bucket."""
+"""Housekeeping: what nothing uses any more goes, from the bucket and from Prefect's history."""
 
+import json
 import logging
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterParentTaskRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import deployment
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import BriefError
+from tasks.calendar import NOTHING_DUE
 from tasks.knobs import STAGE
+from tasks.sweeping import Sweeper, SweepReport, ages_of, rows_of
 
 STALE_UPLOAD = timedelta(days=1)
 """No upload of ours takes longer than minutes."""
-_log = logging.getLogger(__name__)
+_PAGE = 200
+_BATCH = 50
+"""Runs whose artifacts are looked for at once."""
+_NIGHT = 5_000
+"""Runs that one purge deletes at most: an old history goes over some nights."""
+_CALENDAR = "content-calendar"
+_log = logging.getLogger("reelwright.purge")
 
 
 @task(name="abort-uploads", **STAGE)
@@ -25,9 +55,133 @@ def abort_uploads() -> int:
 
 @task(name="purge-hand-overs", **STAGE)
 def purge_hand_overs(keep_days: int) -> int:
-    """Remove `runs/…` older than `keep_days`. Returns how many. Raises BriefError."""
+    """Remove `runs/…` older than `keep_days`, but for runs that have not ended.
+
+    Returns how many. Raises BriefError.
+    """
+    _check_days(keep_days)
+    store, settings = ObjectStore(Settings.load().store), Settings.load()
+    limit, living = datetime.now(UTC) - timedelta(days=keep_days), living_runs()[0]
+    old = [item for item in store.entries("runs/") if item.modified <= limit]
+    count = sum(
+        store.delete_unchanged(item) for item in old if item.key.split("/")[1] not in living
+    )
+    _log.info("%s hand-overs removed from %s", count, settings.store.bucket)
+    return count
+
+
+@task(name="sweep-bucket", **STAGE)
+def sweep_bucket(keep_days: int = 0, dry_run: bool = False) -> SweepReport:
+    """Remove what no video, no living run and no calendar uses, once it is old enough.
+
+    `keep_days` stands for REELWRIGHT_RETENTION_RUNS_DAYS if it is not 0. Raises BriefError.
+    """
+    settings = Settings.load()
+    ages = ages_of(settings.retention)
+    if keep_days:
+        _check_days(keep_days)
+        ages = ages.model_copy(update={"runs": keep_days})
+    living, texts = living_runs()
+    store = ObjectStore(settings.store)
+    report = Sweeper(store, ages, settings.retention.kept, living, texts).sweep(dry_run=dry_run)
+    _log.info("%s", report.sentence())
+    return report
+
+
+def show_sweep(report: SweepReport, runs: int) -> None:
+    """The numbers before and after, on the page of this run."""
+    if deployment.id is None:
+        return
+    verb = "would be deleted" if report.dry_run else "deleted"
+    words = f"{report.sentence()}; {runs:,} ended runs {verb} from Prefect"
+    create_table_artifact(rows_of(report), key="retention", description=words)
+
+
+@task(name="purge-history", **STAGE)
+def purge_history(dry_run: bool = False) -> int:
+    """Delete ended runs from Prefect, with their logs and artifacts, and sooner those of the
+    calendar that started nothing. Returns how many were, or would be, deleted.
+
+    A run that another one started goes after that one, so that a brief never loses its work on
+    the GPU host while it waits.
+    """
+    settings = Settings.load().retention
+    count = 0
+    with get_client(sync_client=True) as client:
+        for days, flow in ((settings.minutes_days, _CALENDAR), (settings.prefect_days, "")):
+            if days:
+                limit = datetime.now(UTC) - timedelta(days=days)
+                count += _purge(client, limit, flow, dry_run)
+    _log.info("%s runs %s", count, "would be deleted" if dry_run else "deleted")
+    return count
+
+
+def living_runs() -> tuple[frozenset[str], list[str]]:
+    """Ids of runs that have not ended and of all runs that they started; and their parameters."""
+    ids: set[str] = set()
+    texts: list[str] = []
+    living = FlowRunFilterState(
+        type=FlowRunFilterStateType(any_=[s for s in StateType if s not in TERMINAL_STATES])
+    )
+    with get_client(sync_client=True) as client:
+        for page in _pages(client, FlowRunFilter(state=living)):
+            ids |= {str(run.id) for run in page}
+            texts += [json.dumps(run.parameters, default=str) for run in page if run.parameters]
+            children = FlowRunFilterParentFlowRunId(any_=[run.id for run in page])
+            for below in _pages(client, FlowRunFilter(parent_flow_run_id=children)):
+                ids |= {str(run.id) for run in below}
+    return frozenset(ids), texts
+
+
+def _purge(client: SyncPrefectClient, before: datetime, flow: str, dry_run: bool) -> int:
+    old = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
+        end_time=FlowRunFilterEndTime(before_=before),
+        parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
+    )
+    found: list[UUID] = []
+    for page in _pages(client, old, flow):
+        found += [run.id for run in page if not flow or _started_nothing(run)]
+        if len(found) >= _NIGHT:
+            break
+    found = found[:_NIGHT]
+    if not dry_run:
+        for start in range(0, len(found), _BATCH):
+            _delete(client, found[start : start + _BATCH])
+    return len(found)
+
+
+def _delete(client: SyncPrefectClient, runs: list[UUID]) -> None:
+    """Prefect 3.8 deletes task runs, states and logs with a run, and leaves its artifacts."""
+    theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs))
+    while artifacts := client.read_artifacts(artifact_filter=theirs, limit=_PAGE):
+        for artifact in artifacts:
+            client.delete_artifact(artifact.id)
+    for run in runs:
+        with suppress(ObjectNotFound):
+            client.delete_flow_run(run)
+
+
+def _started_nothing(run: FlowRun) -> bool:
+    return bool(run.state and run.state.is_completed() and run.state.message == NOTHING_DUE)
+
+
+def _pages(
+    client: SyncPrefectClient, wanted: FlowRunFilter, flow: str = ""
+) -> Iterator[list[FlowRun]]:
+    """Every run that the filter names, the oldest first by id."""
+    offset = 0
+    while page := client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None,
+        flow_run_filter=wanted,
+        sort=FlowRunSort.ID_DESC,
+        limit=_PAGE,
+        offset=offset,
+    ):
+        yield page
+        offset += len(page)
+
+
+def _check_days(keep_days: int) -> None:
     if not 1 <= keep_days <= 365:
         raise BriefError(f"keep_days is {keep_days}; it must be 1 to 365")
-    count = ObjectStore(Settings.load().store).delete_older("runs/", timedelta(days=keep_days))
-    _log.info("%s hand-overs removed", count)
-    return count

@@ -1,9 +1,11 @@
 """A still of each shot: one frame of Wan with the shot's own words and seed."""
 
+import logging
 from collections.abc import Sequence
 
 from prefect import task
 
+from pipelines.errors import CorruptObjectError
 from pipelines.media.still import stack_png
 from pipelines.progress import Progress
 from pipelines.schema.brief import Brief
@@ -20,6 +22,8 @@ from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import Room
 
+_log = logging.getLogger("reelwright.stills")
+
 
 @task(name="still", task_run_name="still-{chunk.number}", **STAGE)
 def make_still(
@@ -34,7 +38,7 @@ def make_still(
     spec = chunk.spec.model_copy(update={"frames": 1})
     key = ObjectKey.still(spec.digest)
     report(Progress("chunks", chunk.number - 1, count, f"still {chunk.number} of {count}"))
-    found = room.store.head(key)
+    found = _whole(key, room)
     if found is None:
         cache = models.embeddings(room, [spec.prompt, spec.negative])
         positive, negative = cache.get(spec.prompt), cache.get(spec.negative)
@@ -43,6 +47,19 @@ def make_still(
         rendered = models.wan_model(room).render(spec, positive, negative, lambda *_: None)
         found = room.store.put_bytes(key, stack_png(list(rendered.frames)), "image/png")
     report(Progress("chunks", chunk.number, count, f"still {chunk.number} of {count}"))
+    return found
+
+
+def _whole(key: ObjectKey, room: Room) -> StoredObject | None:
+    """The still if it is there with every byte: nobody else looks at it before a person does."""
+    found = room.store.head(key)
+    if found is None:
+        return None
+    try:
+        room.store.verify(found)
+    except CorruptObjectError as error:
+        _log.warning("a still is made again: %s", error)
+        return None
     return found
 
 

@@ -1,5 +1,6 @@
 """Upscaling as stages, one segment of the stitched film for each chunk, each kept at once."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tasks import models
 from tasks.knobs import STAGE
 from tasks.progress import report
 from tasks.room import LocalClip, Room
+
+_log = logging.getLogger("reelwright.upscale")
 
 
 @task(name="upscale", task_run_name="upscale-{chunk.number}", **STAGE)
@@ -40,7 +43,8 @@ def make_segment(plan: Plan, chunk: PlannedChunk, film: Path, room: Room) -> Loc
             try:
                 room.store.get_file(stored, path)
                 clip_of(path, frames=span.frames, size=plan.final_size)
-            except (CorruptObjectError, MediaError):
+            except (CorruptObjectError, MediaError) as error:
+                _log.warning("a segment is upscaled again: %s", error)
                 room.store.delete(key)
                 stored = None
         made, memory = stored is None, "whole"

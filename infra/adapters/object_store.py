@@ -16,22 +16,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
 
 import urllib3
-from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from infra.adapters.flushing import flusher_of
+from infra.adapters.s3 import TRANSIENT, connect
 from infra.adapters.settings import StoreSettings
-from pipelines.errors import CorruptObjectError, SettingsError, StoreError
+from pipelines.errors import CorruptObjectError, MissingObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
 
 PART = 64 * 2**20
 _BLOCK = 2**20
-_TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
-_BACKOFF = 0.3
-_LONGEST_WAIT = 10.0
+_READS = 2
+"""Attempts to read an object whose bytes do not come. SeaweedFS tries by itself for 13 s before it
+answers 500, or ends the body early, for a byte that went bad on its disk."""
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 _REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
@@ -57,21 +59,9 @@ class ObjectStore:
         self.bucket = settings.bucket
         self.endpoint = settings.endpoint
         self._flusher = flusher_of(settings.data_dir) if settings.data_dir else None
-        try:
-            self._client = Minio(
-                settings.endpoint,
-                access_key=settings.access_key,
-                secret_key=settings.secret_key.get_secret_value(),
-                secure=settings.secure,
-                region=settings.region,
-                http_client=urllib3.PoolManager(
-                    timeout=_TIMEOUT, retries=_retries(settings.patience)
-                ),
-            )
-        except ValueError as error:
-            raise SettingsError(
-                f"REELWRIGHT_S3_ENDPOINT={settings.endpoint}: {error}; write host:port"
-            ) from error
+        self._client = connect(settings, TRANSIENT)
+        # A 500 for one object is no reason to wait for `patience`: see `_read`.
+        self._reader = connect(settings, TRANSIENT - {500})
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is missing; proves that the store is there and knows us.
@@ -150,25 +140,23 @@ class ObjectStore:
         found = self.head(key)
         if found is None:
             return None
-        data = b"".join(self._stream(key))
-        if hashlib.sha256(data).hexdigest() != found.sha256:
-            raise CorruptObjectError(f"{key} does not match its sha256 {found.sha256}")
-        return data
+        data = io.BytesIO()
+        try:
+            self._check(found, self._read(key, data))
+        except MissingObjectError:
+            return None
+        return data.getvalue()
 
     def get_file(self, found: StoredObject, path: Path) -> None:
         """Download to `path`, which appears only when every byte is confirmed.
 
-        Raises CorruptObjectError if the bytes differ from what was stored.
+        Raises CorruptObjectError if the bytes differ from what was stored, or cannot be read;
+        MissingObjectError if there is no such object any more.
         """
         part = path.with_suffix(".part")
-        sha256 = hashlib.sha256()
         try:
             with part.open("wb") as handle:
-                for block in self._stream(found.key):
-                    sha256.update(block)
-                    handle.write(block)
-            if sha256.hexdigest() != found.sha256:
-                raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
+                self._check(found, self._read(found.key, handle))
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -193,6 +181,21 @@ class ObjectStore:
         with self._errors(key):
             self._client.remove_object(self.bucket, key)
             self._flush()
+
+    def delete_unchanged(self, entry: Entry) -> bool:
+        """Remove what was listed, unless somebody stored it anew since. Returns whether it did."""
+        with self._errors(entry.key):
+            try:
+                found = self._client.stat_object(self.bucket, entry.key)
+            except S3Error as error:
+                if error.code in _ABSENT:
+                    return False
+                raise
+            if found.last_modified is None or found.last_modified > entry.modified:
+                return False
+            self._client.remove_object(self.bucket, entry.key)
+            self._flush()
+        return True
 
     def list_keys(self, prefix: str = "") -> list[ObjectKey]:
         """All keys of our layout under `prefix`, in order. Foreign objects are left out."""
@@ -220,12 +223,11 @@ class ObjectStore:
                     yield str(item.object_name).removeprefix(prefix).rstrip("/")
 
     def verify(self, found: StoredObject) -> None:
-        """Read every byte and compare it with `found`. Raises CorruptObjectError."""
-        sha256 = hashlib.sha256()
-        for block in self._stream(found.key):
-            sha256.update(block)
-        if sha256.hexdigest() != found.sha256:
-            raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
+        """Read every byte and compare it with `found`.
+
+        Raises CorruptObjectError, or MissingObjectError if there is no such object any more.
+        """
+        self._check(found, self._read(found.key, None))
 
     def delete_older(self, prefix: str, than: timedelta) -> int:
         """Remove the objects under `prefix` that were stored before that. Returns how many."""
@@ -256,14 +258,73 @@ class ObjectStore:
                     aborted += 1
         return aborted
 
-    def _stream(self, key: ObjectKey) -> Iterator[bytes]:
-        return self.stream(key, 0, 0)  # S3's way to say all of it
+    def _read(self, key: ObjectKey, into: BinaryIO | None) -> Digest:
+        """SHA-256 of all its bytes, which are written to `into`.
+
+        Raises CorruptObjectError if they cannot be read though the store stores and reads others:
+        a store that is down for a while, or whose volumes are, must not look like damage.
+        """
+        for _ in range(_READS):
+            sha256 = hashlib.sha256()
+            if into is not None:
+                into.seek(0)
+                into.truncate()
+            try:
+                for block in self._blocks(key):
+                    sha256.update(block)
+                    if into is not None:
+                        into.write(block)
+            except _UnreadableError as error:
+                reason = error
+                self._prove_health()
+            else:
+                return Digest(sha256.hexdigest())
+        raise CorruptObjectError(
+            f"{key} is damaged: its bytes cannot be read ({reason}), though the store works"
+        ) from reason
+
+    def _blocks(self, key: ObjectKey) -> Iterator[bytes]:
+        """All bytes of an object. Raises _UnreadableError where they end early."""
+        with self._errors(key):
+            try:
+                response = self._reader.get_object(self.bucket, key)
+            except S3Error as error:
+                if error.code in _ABSENT:
+                    raise MissingObjectError(f"{key} is not in the bucket any more") from error
+                if error.response.status == 500:
+                    raise _UnreadableError(f"{error.code}: {error.message}") from error
+                raise
+            except ServerError as error:
+                raise _UnreadableError(str(error)) from error
+            try:
+                yield from response.stream(_BLOCK)
+            except (urllib3.exceptions.ProtocolError, urllib3.exceptions.TimeoutError) as error:
+                raise _UnreadableError(_root(error)) from error
+            finally:
+                response.close()
+                response.release_conn()
+
+    def _prove_health(self) -> None:
+        """Store an object and read it back. Waits as long as for any call; raises StoreError."""
+        key, data = ObjectKey.probe(uuid4()), b"{}"
+        self.put_bytes(key, data, "application/json")
+        with self._errors("a probe"):
+            response = self._client.get_object(self.bucket, key)
+            try:
+                same = response.read() == data
+            finally:
+                response.close()
+                response.release_conn()
+        self.delete(key)
+        if not same:
+            raise StoreError(f"object store {self.endpoint} gives other bytes than it was sent")
+
+    def _check(self, found: StoredObject, digest: Digest) -> None:
+        if digest != found.sha256:
+            raise CorruptObjectError(f"{found.key} does not match its sha256 {found.sha256}")
 
     def _read_back(self, key: ObjectKey, digest: Digest) -> None:
-        sha256 = hashlib.sha256()
-        for block in self._stream(key):
-            sha256.update(block)
-        if sha256.hexdigest() != digest:
+        if self._read(key, None) != digest:
             self.delete(key)
             raise CorruptObjectError(f"{key} arrived altered and was deleted; run again")
 
@@ -294,19 +355,8 @@ class ObjectStore:
             raise StoreError(f"{where}: the answer is not S3's ({error})") from error
 
 
-def _retries(patience: float) -> urllib3.Retry:
-    """As many as wait `patience` seconds in all, each twice as long as the one before."""
-    count, waited = 0, 0.0
-    while waited < patience:
-        count += 1
-        waited += min(_BACKOFF * 2**count, _LONGEST_WAIT)
-    return urllib3.Retry(
-        total=count,
-        connect=count,
-        backoff_factor=_BACKOFF,
-        backoff_max=_LONGEST_WAIT,
-        status_forcelist=[500, 502, 503, 504],
-    )
+class _UnreadableError(Exception):
+    """The bytes of one object end early, or are answered with an error."""
 
 
 def _reason(error: S3Error) -> str:

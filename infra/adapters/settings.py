@@ -142,6 +142,31 @@ class CalendarSettings(_Section):
     )
 
 
+class RetentionSettings(_Section):
+    """How many days what nothing uses is kept; 0: for ever. `purge-scratch` removes the rest."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}RETENTION_", frozen=True, extra="ignore")
+
+    videos_days: int = Field(0, ge=0, description="Published videos, from when they were made.")
+    rejected_days: int = Field(14, ge=0, description="Films that were never published.")
+    chunks_days: int = Field(90, ge=0, description="Chunks that no video uses.")
+    segments_days: int = Field(90, ge=0, description="Upscaled parts that no video uses.")
+    shots_days: int = Field(365, ge=0, description="Written shots that no video uses.")
+    stills_days: int = Field(30, ge=0, description="Stills of drafts.")
+    uploads_days: int = Field(90, ge=0, description="Pictures sent in that no video uses.")
+    runs_days: int = Field(45, ge=0, description="What runs that have ended handed over.")
+    deliveries_days: int = Field(90, ge=0, description="Webhooks that came in, events sent out.")
+    prefect_days: int = Field(90, ge=0, description="Ended runs on Prefect's pages, with logs.")
+    minutes_days: int = Field(2, ge=0, description="Runs of the calendar that started nothing.")
+    keep_campaigns: str = Field(
+        "", description="Campaigns whose videos are never deleted by age, separated by commas."
+    )
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.keep_campaigns.split(",") if name.strip())
+
+
 class StudioSettings(_Section):
     """The studio of `reelwright up`."""
 
@@ -167,6 +192,7 @@ class Settings:
         self.gateway = GatewaySettings()
         self.calendar = CalendarSettings()
         self.studio = StudioSettings()
+        self.retention = RetentionSettings()
 
     @classmethod
     def load(cls) -> "Settings":
@@ -187,6 +213,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     GatewaySettings,
     CalendarSettings,
     StudioSettings,
+    RetentionSettings,
 )
 
 

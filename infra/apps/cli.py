@@ -11,6 +11,7 @@ from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
+from infra.apps.upkeep import retention_app, verify
 from pipelines.errors import BriefError, WeightsError
 from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
@@ -28,6 +29,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
+app.add_typer(retention_app, name="retention")
+app.command()(verify)
 
 
 @app.command()

@@ -4,7 +4,7 @@ Shot n depends on the brief and on shots 1 to n-1 only: a longer version of a br
 with the same shots, so their chunks are found in the bucket.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import EnhancerError
@@ -87,13 +87,19 @@ def _by_hand(brief: Brief, count: int) -> Storyboard:
     return Storyboard(shots=tuple(shots), writer="none", written=0)
 
 
+def shot_digests(count: int, idea: str, seed: int, writer: str) -> Iterator[Digest]:
+    """Identities of the first `count` shots that `writer` makes of `idea`, in order."""
+    digest = ""
+    for number in range(1, count + 1):
+        digest = digest_of([RECIPE, writer, idea, number, seed, digest])
+        yield Digest(digest)
+
+
 def _write_all(
     count: int, idea: str, seed: int, writer: Writer, find: Find, keep: Keep
 ) -> list[WrittenShot]:
     written: list[WrittenShot] = []
-    digest = ""
-    for number in range(1, count + 1):
-        digest = digest_of([RECIPE, writer.name, idea, number, seed, digest])
+    for number, digest in enumerate(shot_digests(count, idea, seed, writer.name), start=1):
         found = find(digest)
         shot = found or _write(number, idea, seed, writer, [item.shot for item in written])
         if found is None:

@@ -8,7 +8,9 @@ one below the other, from which the next chunk may go on). `stills/<digest>.png`
 still, `uploads/<digest>.png` a picture that a client sent; `runs/<flow-run-id>/film.json` and
 `draft.json` are what the GPU host hands over to the flow that waits for it, `published.json` says
 which video that flow published. `calendar/` holds the calendar and how far each entry was looked
-at.
+at. `manifests/<content-id>.json` is a second copy of each manifest, from which a damaged one is
+restored; alone it means nothing. `retention/keep.json` names the campaigns that are kept for ever.
+`runs/<uuid>/probe.json` is written and removed to find out whether the store works.
 """
 
 import re
@@ -27,7 +29,9 @@ _KEY = re.compile(
     r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
     r"|uploads/[0-9a-f]{64}\.png"
     r"|stills/[0-9a-f]{64}\.png"
-    r"|runs/[0-9a-f-]{36}/(?:film|draft|published)\.json)\Z"
+    r"|runs/[0-9a-f-]{36}/(?:film|draft|published|probe)\.json"
+    r"|manifests/[0-9a-f]{64}\.json"
+    r"|retention/keep\.json)\Z"
 )
 
 
@@ -124,3 +128,15 @@ class ObjectKey(str):
     @classmethod
     def manifest(cls, content_id: Digest) -> Self:
         return cls(f"videos/{content_id}/manifest.json")
+
+    @classmethod
+    def manifest_copy(cls, content_id: Digest) -> Self:
+        return cls(f"manifests/{content_id}.json")
+
+    @classmethod
+    def keep_list(cls) -> Self:
+        return cls("retention/keep.json")
+
+    @classmethod
+    def probe(cls, number: UUID) -> Self:
+        return cls(f"runs/{number}/probe.json")

@@ -21,6 +21,7 @@ import httpx
 from standardwebhooks import Webhook
 from starlette.concurrency import run_in_threadpool
 
+from infra.adapters.settings import Settings
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.hooks import Endpoint, read_secret
 from infra.apps.gateway.runs import Runs
@@ -31,8 +32,6 @@ TRIES = 12
 """With the pauses below, about a day."""
 _SHORTEST, _LONGEST = 5.0, 6 * 3600.0
 _LOOK_EVERY, _SEND_EVERY, _PURGE_EVERY = 2.0, 1.0, 3600.0
-_KEPT = 90 * 24 * 3600
-"""Seconds for which a sent event is remembered: longer than any run asks for an answer."""
 _STEPS = (25, 50, 75)
 """Per cent at which progress is told."""
 _OVERLAP = timedelta(minutes=2)
@@ -53,13 +52,12 @@ class Outbox:
 
     async def work(self) -> None:
         """Find and send until cancelled."""
-        if not self._endpoints:
-            return
-        self._begin()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.find, _LOOK_EVERY))
-            group.create_task(self._repeat(self.send, _SEND_EVERY))
             group.create_task(self._repeat(self.purge, _PURGE_EVERY))
+            if self._endpoints:
+                self._begin()
+                group.create_task(self._repeat(self.find, _LOOK_EVERY))
+                group.create_task(self._repeat(self.send, _SEND_EVERY))
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
@@ -129,9 +127,8 @@ class Outbox:
         await asyncio.gather(*(self._send(*row) for row in rows))
 
     async def purge(self) -> None:
-        """Forget what was sent long ago."""
-        before = time.time() - _KEPT
-        self._database.run("delete from events where state = 'done' and made < ?", (before,))
+        """Forget what came in and was sent long ago."""
+        forget_old(self._database, Settings.load().retention.deliveries_days)
 
     async def _send(self, identity: str, name: str, body: str, tries: int) -> None:
         endpoint = self._endpoints.get(name)
@@ -218,6 +215,17 @@ def allowed_address(endpoint: Endpoint) -> str:
                 "`networks` if it may be sent to"
             )
     return addresses[0]
+
+
+def forget_old(database: Database, days: int) -> int:
+    """Remove deliveries that came in, and events that were sent or given up, more than `days`
+    ago; 0 keeps all. Returns how many. An event that still waits to be sent stays."""
+    if not days:
+        return 0
+    before = time.time() - days * 24 * 3600
+    return database.run(
+        "delete from events where state in ('done', 'dead') and made < ?", (before,)
+    ) + database.run("delete from deliveries where seen < ?", (before,))
 
 
 def dead(database: Database) -> list[tuple[str, str, int, str]]:

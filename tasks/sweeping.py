@@ -1,0 +1,282 @@
+"""Mark and sweep over the bucket: what `pipelines.retention` decides, done.
+
+It is safe beside runs. A chunk that goes between two looks of a run is made again, because a run
+treats a missing object as it treats a damaged one. An object that was stored anew since it was
+listed stays. Videos that were published since the marks were made are marked before each batch.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.adapters.manifests import read_manifest
+from infra.adapters.object_store import Entry, ObjectStore
+from infra.adapters.settings import RetentionSettings
+from pipelines.errors import BriefError, CorruptObjectError
+from pipelines.retention import (
+    KINDS,
+    Ages,
+    Item,
+    Kept,
+    Kind,
+    Marks,
+    Tally,
+    Verdict,
+    after_delete,
+    decide,
+    is_expired,
+)
+from pipelines.schema.draft import Draft
+from pipelines.schema.keys import Digest, ObjectKey, is_key
+from pipelines.schema.manifest import Film, Manifest
+from pipelines.schema.text import clean_text
+
+_BATCH = 500
+"""Objects that are deleted between two looks for new videos."""
+
+
+class KeepList(BaseModel):
+    """Campaigns whose videos are never deleted by their age: `retention/keep.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaigns: tuple[str, ...] = ()
+
+
+@dataclass
+class SweepReport:
+    """What a sweep found and removed, or would remove."""
+
+    dry_run: bool
+    kinds: dict[Kind, Tally] = field(default_factory=lambda: {kind: Tally() for kind in KINDS})
+    notes: list[str] = field(default_factory=list)
+    """What was put off, and why."""
+
+    @property
+    def objects(self) -> int:
+        return sum(tally.swept_objects for tally in self.kinds.values())
+
+    @property
+    def size(self) -> int:
+        return sum(tally.swept_size for tally in self.kinds.values())
+
+    def sentence(self) -> str:
+        """The result in one sentence, and what was put off."""
+        verb = "would be removed" if self.dry_run else "removed"
+        words = f"{self.objects:,} objects, {_megabytes(self.size)} MB {verb}"
+        return "; ".join([words, *self.notes])
+
+
+def ages_of(settings: RetentionSettings) -> Ages:
+    """The ages that the settings give, in days."""
+    return Ages(**{kind: getattr(settings, f"{kind}_days") for kind in KINDS})
+
+
+def read_keep_list(store: ObjectStore) -> KeepList:
+    """The campaigns that are kept for ever. Raises CorruptObjectError if the list is damaged."""
+    data = store.get_bytes(ObjectKey.keep_list())
+    try:
+        return KeepList.model_validate_json(data) if data else KeepList()
+    except ValidationError as error:
+        raise CorruptObjectError(f"{ObjectKey.keep_list()} is no list of campaigns") from error
+
+
+def keep_campaign(store: ObjectStore, campaign: str, *, keep: bool = True) -> KeepList:
+    """Keep a campaign's videos for ever, or no longer. Returns the whole list.
+
+    Raises BriefError for a name that no campaign has.
+    """
+    try:
+        name = clean_text(campaign, "campaign", 100)
+    except ValueError as error:
+        raise BriefError(str(error)) from error
+    if not name:
+        raise BriefError("the campaign has no name; give the name that its briefs have")
+    others = [item for item in read_keep_list(store).campaigns if item != name]
+    listed = KeepList(campaigns=tuple(sorted([*others, name] if keep else others)))
+    data = listed.model_dump_json(indent=1).encode()
+    store.put_bytes(ObjectKey.keep_list(), data, "application/json")
+    return listed
+
+
+class Sweeper:
+    """One mark and sweep. `living` are the ids of runs that have not ended, and of their children;
+    None if nobody knows. `texts` may name uploaded pictures that are in use."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        ages: Ages,
+        kept: Iterable[str] = (),
+        living: frozenset[str] | None = None,
+        texts: Iterable[str] = (),
+        now: datetime | None = None,
+    ) -> None:
+        self.store = store
+        self.now = now or datetime.now(UTC)
+        self.notes: list[str] = []
+        self.marks = Marks(living=living)
+        self._seen: set[bytes] = set()
+        try:
+            self.kept = {*kept, *read_keep_list(store).campaigns}
+        except CorruptObjectError as error:
+            self.kept = set(kept)
+            ages = ages.model_copy(update={"videos": 0})
+            self.notes.append(f"no video goes by its age: {error}; run `reelwright retention keep`")
+        self.ages = ages
+        for text in texts:
+            self.marks.add_text(text)
+
+    def sweep(self, *, dry_run: bool) -> SweepReport:
+        """Count everything and, unless it is a dry run, remove what goes. Raises StoreError."""
+        self.mark()
+        report = SweepReport(dry_run)
+        going = self._going(report)
+        while batch := list(islice(going, _BATCH)):
+            if not dry_run:
+                self._delete(batch, report)
+        report.notes = [*self.notes, *_put_off(report, self.marks)]
+        return report
+
+    def mark(self) -> None:
+        """Read every manifest, what living runs handed over, and the calendar."""
+        calendar = b""
+        if self.store.head(ObjectKey.calendar()):
+            calendar = b"".join(self.store.stream(ObjectKey.calendar(), 0, 0))
+        self.marks.add_text(calendar.decode("utf-8", "replace"))
+        self._mark_videos()
+        for key in self.store.list_keys("runs/"):
+            if self.marks.living is None or key.split("/")[1] in self.marks.living:
+                self._mark_handoff(key)
+
+    def _mark_videos(self) -> None:
+        """Those that were not seen yet."""
+        for name in self.store.folders("videos/"):
+            try:
+                cid = Digest(name)
+            except ValueError:
+                continue
+            if bytes.fromhex(cid) in self._seen:
+                continue
+            read = read_manifest(self.store, cid, restore=False)
+            if read.state == "absent":
+                continue
+            self._seen.add(bytes.fromhex(cid))
+            self.marks.published.add(bytes.fromhex(cid))
+            if read.manifest is None:
+                self.marks.unreadable.append(cid)
+            elif is_expired(read.manifest, self.ages, self.kept, self.now):
+                self.marks.expired.add(bytes.fromhex(cid))
+            else:
+                self.marks.add_manifest(read.manifest)
+
+    def _mark_handoff(self, key: ObjectKey) -> None:
+        try:
+            data = self.store.get_bytes(key)
+            if data and key.endswith("/film.json"):
+                self.marks.add_film(Film.model_validate_json(data))
+            elif data and key.endswith("/draft.json"):
+                self.marks.add_draft(Draft.model_validate_json(data))
+        except (CorruptObjectError, ValidationError):
+            return  # the run that waits for it has it made again
+
+    def _going(self, report: SweepReport) -> Iterator[tuple[Entry, Item, Verdict]]:
+        for entry in self.store.entries():
+            item = Item(entry.key, entry.size, entry.modified)
+            verdict = decide(item, self.marks, self.ages, self.now)
+            if verdict is None:
+                continue
+            report.kinds[verdict.kind].add(item, verdict)
+            if verdict.goes:
+                yield entry, item, verdict
+
+    def _delete(self, batch: list[tuple[Entry, Item, Verdict]], report: SweepReport) -> None:
+        self._mark_videos()
+        for entry, item, verdict in batch:
+            again = decide(item, self.marks, self.ages, self.now)
+            if again is None or not again.goes or not self._delete_one(entry, verdict):
+                report.kinds[verdict.kind].spare(item)
+
+    def _delete_one(self, entry: Entry, verdict: Verdict) -> bool:
+        if verdict.kind != "videos":
+            return self.store.delete_unchanged(entry)
+        # The manifest first: a video without one is not published. Somebody may have asked for the
+        # video again, for a campaign that is kept.
+        cid = Digest(entry.key.split("/")[1].removesuffix(".json"))
+        read = read_manifest(self.store, cid, restore=False)
+        if read.manifest is None and read.state != "absent":
+            return False
+        if read.manifest and not is_expired(read.manifest, self.ages, self.kept, self.now):
+            self.marks.expired.discard(bytes.fromhex(cid))
+            self.marks.add_manifest(read.manifest)
+            return False
+        self.store.delete(ObjectKey.manifest(cid))
+        self.store.delete(ObjectKey(entry.key))
+        return True
+
+
+def kept_after_delete(
+    store: ObjectStore,
+    manifest: Manifest,
+    ages: Ages,
+    others: Marks | None = None,
+    now: datetime | None = None,
+) -> tuple[Kept, ...]:
+    """What stays in the bucket when the video of `manifest` is deleted, and until when.
+
+    `others` are the marks of all other videos: whoever has read them already gives them, or else
+    every manifest is read, which takes a second for some hundreds. Raises StoreError.
+    """
+    own = Marks()
+    own.add_manifest(manifest)
+    if others is None:
+        others = Marks(living=frozenset())
+        for name in store.folders("videos/"):
+            if name != manifest.content_id and is_key(f"videos/{name}/video.mp4"):
+                read = read_manifest(store, Digest(name), restore=False)
+                if read.manifest:
+                    others.add_manifest(read.manifest)
+    items = [
+        Item(entry.key, entry.size, entry.modified)
+        for kind, digests in own.used.items()
+        for digest in digests
+        for entry in store.entries(f"{kind}/{digest.hex()}.")
+    ]
+    return after_delete(items, others, ages, now or datetime.now(UTC))
+
+
+def rows_of(report: SweepReport) -> list[dict[str, str]]:
+    """For each kind the numbers before and after, as a table for people."""
+    removed = "would go" if report.dry_run else "removed"
+    rows = []
+    for kind, tally in report.kinds.items():
+        oldest = tally.oldest_kept
+        rows.append(
+            {
+                "kind": kind,
+                "objects before": f"{tally.objects:,}",
+                "MB before": _megabytes(tally.size),
+                removed: f"{tally.swept_objects:,}",
+                f"MB {removed}": _megabytes(tally.swept_size),
+                "objects after": f"{tally.objects - tally.swept_objects:,}",
+                "MB after": _megabytes(tally.size - tally.swept_size),
+                "oldest kept": f"{oldest:%Y-%m-%d}" if oldest else "",
+            }
+        )
+    return rows
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}"
+
+
+def _put_off(report: SweepReport, marks: Marks) -> Iterator[str]:
+    waiting = sum(tally.put_off for tally in report.kinds.values())
+    if marks.unreadable:
+        yield (
+            f"{waiting} objects are kept because {len(marks.unreadable)} manifests cannot be read "
+            f"and may name them, as that of video {marks.unreadable[0]}; run: reelwright verify"
+        )

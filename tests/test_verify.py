@@ -1,0 +1,181 @@
+"""`reelwright verify` reads every byte, names what is damaged, and mends it."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.adapters.object_store import ObjectStore
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.verification import VerifyReport
+from tasks.verify import audit, mend, table_of
+from tests.conftest import Cli
+from tests.damage import replace
+from tests.published import publish
+
+ORPHAN = ObjectKey.chunk(Digest("a" * 64))
+
+
+def look(store: ObjectStore) -> VerifyReport:
+    return audit(store, lambda _: None)
+
+
+def named(report: VerifyReport) -> dict[str, str]:
+    return {fault.key: fault.what for fault in report.faults}
+
+
+def test_a_whole_bucket_is_clean(store: ObjectStore) -> None:
+    manifest = publish(store)
+    store.put_bytes(ORPHAN, b"an orphan", "video/mp4")
+    store._client.put_object(store.bucket, "notes/x.txt", io.BytesIO(b"x"), 1)
+    try:
+        report = look(store)
+    finally:
+        store._client.remove_object(store.bucket, "notes/x.txt")
+    shots = len(manifest.chunks)
+    assert report.clean
+    assert {seen: count for seen, count in report.counts.items() if count} == {
+        "manifest": 1,
+        "whole": len(manifest.objects) + 1,  # and the copy of the manifest
+        "orphan": 1 + shots,
+        "foreign": 1,
+    }
+    assert report.read_bytes > sum(item.size for item in manifest.objects)
+
+
+def test_what_is_missing_of_the_cache_is_no_fault(store: ObjectStore) -> None:
+    manifest = publish(store)
+    store.delete(manifest.chunks[0].object.key)
+    store.delete(manifest.segments[0].object.key)
+    again = manifest.chunks[1].object.key
+    store.put_bytes(again, b"made again, with other bytes", "video/mp4")
+    report = look(store)
+    assert report.clean
+    assert report.counts["missing intermediate"] == 2
+    assert report.counts["made again since"] == 1
+
+
+def test_every_damaged_object_is_named_and_what_needs_no_run_is_mended(store: ObjectStore) -> None:
+    manifest, other = publish(store, prompt="a red fox"), publish(store, prompt="an owl")
+    cid, chunk = manifest.content_id, manifest.chunks[0].digest
+    upload = ObjectKey.upload(Digest("b" * 64))
+    store.put_bytes(upload, b"a picture", "image/png")
+    store.put_bytes(ORPHAN, b"an orphan", "video/mp4")
+    shot = store.list_keys("shots/")[0]
+    damaged = {
+        ObjectKey.video(cid): "part",
+        ObjectKey.poster(cid): "part",
+        ObjectKey.chunk(chunk): "intermediate",
+        ObjectKey.tail(chunk): "intermediate",
+        ObjectKey.segment(manifest.segments[0].digest): "intermediate",
+        ObjectKey.manifest_copy(cid): "copy",
+        ObjectKey.manifest(other.content_id): "manifest",
+        shot: "intermediate",
+        upload: "picture",
+        ORPHAN: "intermediate",
+    }
+    for key in damaged:
+        replace(store, key)
+    store.delete(ObjectKey.contact(cid))
+
+    report = look(store)
+    assert named(report) == {**damaged, ObjectKey.contact(cid): "part"}
+    assert report.counts["missing part"] == 1
+    texts = {fault.key: str(fault) for fault in report.faults}
+    assert "'a red fox'" in texts[ObjectKey.tail(chunk)]
+    assert "'an owl'" in texts[ObjectKey.manifest(other.content_id)]
+    assert "send the same picture to /uploads again" in texts[upload]
+    assert "run: reelwright verify --repair" in texts[ObjectKey.video(cid)]
+
+    mend(store, report)
+    left = {ObjectKey.video(cid), ObjectKey.poster(cid), ObjectKey.contact(cid), upload}
+    assert set(named(report)) == left == set(named(look(store)))
+    assert store.head(ORPHAN) is None
+    assert len(report.repaired) == 7
+    assert {row["object"] for row in table_of(report)} > left
+
+
+def test_two_damaged_manifests_are_named_and_left(store: ObjectStore) -> None:
+    manifest = publish(store)
+    for key in (ObjectKey.manifest, ObjectKey.manifest_copy):
+        replace(store, key(manifest.content_id))
+    report = look(store)
+    mend(store, report)
+    assert named(report) == {
+        ObjectKey.manifest(manifest.content_id): "manifest",
+        ObjectKey.manifest_copy(manifest.content_id): "copy",
+    }
+    assert "give the brief of that video again" in str(report.faults[0])
+
+
+def test_a_bucket_of_before_gets_copies_and_another_version_is_counted(store: ObjectStore) -> None:
+    old, later = publish(store, prompt="old"), publish(store, prompt="later")
+    for manifest in (old, later):
+        store.delete(ObjectKey.manifest_copy(manifest.content_id))
+    key = ObjectKey.manifest(later.content_id)
+    data = store.get_bytes(key)
+    assert data is not None
+    data = data.replace(b'"manifest_version": 3', b'"manifest_version": 4')
+    store.put_bytes(key, data, "application/json")
+
+    report = look(store)
+    assert report.clean
+    assert report.counts["manifest of another version"] == 1
+    assert report.counts["manifest without a copy"] == 1
+    mend(store, report)
+    assert store.get_bytes(ObjectKey.manifest_copy(old.content_id)) == store.get_bytes(
+        ObjectKey.manifest(old.content_id)
+    )
+    assert report.repaired == ["1 manifests have a copy now"]
+
+
+def test_a_video_that_is_published_anew_meanwhile_is_no_fault(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = publish(store)
+    verify = store.verify
+
+    def verify_late(found: object) -> None:
+        monkeypatch.setattr(store, "verify", verify)
+        replace(store, ObjectKey.poster(manifest.content_id))
+        publish(store, campaign="spring")
+        store.delete(ObjectKey.contact(manifest.content_id))
+        publish(store, campaign="spring")
+        verify(found)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "verify", verify_late)
+    assert look(store).clean
+
+
+def test_the_command_finds_and_mends_a_damaged_video(cli: Cli, store: ObjectStore) -> None:
+    made = cli("make", "a red ball moves", "--seconds", "1", "--frames", "17", "--steps", "1")
+    assert made.code == 0, made.err
+    (video,) = (key for key in store.list_keys("videos/") if key.endswith("video.mp4"))
+    assert cli("verify").code == 0
+    replace(store, video)
+
+    found = cli("verify")
+    assert found.code == 1
+    assert f"FAULT   {video} of 'a red ball moves': " in found.out
+    assert "1 faults are left" in found.out
+
+    mended = cli("verify", "--repair", "--json")
+    assert mended.code == 0, mended.err + mended.out
+    values = json.loads(mended.out)
+    assert values["clean"]
+    assert values["repaired"] == [f"video {video.split('/')[1]} was made again"]
+    assert cli("verify").code == 0
+
+
+def test_the_command_starts_a_store_of_its_own(started_cli: Cli) -> None:
+    assert "the bucket is empty" in started_cli("verify").out
+    kept = started_cli("retention", "keep", "spring")
+    assert kept.out == "kept for ever: spring\n", kept.err
+    plan = started_cli("retention", "plan")
+    assert plan.code == 0, plan.err
+    assert plan.out.split()[0] == "kind"
+    assert "every run counts as unfinished" in plan.out
+    released = started_cli("retention", "release", "spring")
+    assert released.out == "kept for ever: no campaign\n"
+    assert not (Path(started_cli.env["REELWRIGHT_DATA_DIR"]) / "prefect.db").exists()
