@@ -26,6 +26,7 @@ from pipelines.schema.manifest import (
 )
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.storyboard import Storyboard
+from tasks.discard import remove_manifest
 from tasks.dispatch import in_studio
 from tasks.knobs import STAGE
 from tasks.progress import report
@@ -107,12 +108,15 @@ class Published(BaseModel):
 def publish(brief: Brief, film: Film) -> Manifest:
     """Write the manifest after checking that what it names is there.
 
-    Raises StoreError if video or poster are not what the GPU host uploaded.
+    Raises StoreError if video or poster are not what the GPU host uploaded, or were deleted
+    while the manifest was written; then there is no manifest.
     """
-    store = ObjectStore(Settings.load().store)
-    for item in _published(film):
-        if store.head(item.key) != item:
-            raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
+    return publish_film(ObjectStore(Settings.load().store), brief, film)
+
+
+def publish_film(store: ObjectStore, brief: Brief, film: Film) -> Manifest:
+    """The same in `store`."""
+    _check_uploaded(store, film)
     key = ObjectKey.manifest(film.plan.content_id)
     before = _read_manifest(store, key)
     run = summary_of(film)
@@ -120,11 +124,11 @@ def publish(brief: Brief, film: Film) -> Manifest:
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
         if campaigns != before.campaigns:
             before = before.model_copy(update={"campaigns": campaigns})
-            _write(store, key, before)
+            _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     manifest = make_manifest(brief, film, store.bucket).model_copy(update={"campaigns": campaigns})
-    _write(store, key, manifest)
+    _write(store, manifest, film)
     _note(store, film)
     return manifest
 
@@ -134,8 +138,23 @@ def _campaigns(before: Manifest | None, brief: Brief) -> tuple[str, ...]:
     return known if brief.campaign in ("", *known) else (*known, brief.campaign)
 
 
-def _write(store: ObjectStore, key: ObjectKey, manifest: Manifest) -> None:
+def _check_uploaded(store: ObjectStore, film: Film) -> None:
+    if missing := _not_uploaded(store, film):
+        raise StoreError(f"{missing} is not in the bucket as uploaded; run again")
+
+
+def _not_uploaded(store: ObjectStore, film: Film) -> ObjectKey | None:
+    """The first part of the film that is not in the bucket."""
+    return next((item.key for item in _published(film) if store.head(item.key) != item), None)
+
+
+def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
+    """Write the manifest, and take it back if somebody deleted the video meanwhile."""
+    key = ObjectKey.manifest(manifest.content_id)
     store.put_bytes(key, manifest.model_dump_json(indent=1).encode(), "application/json")
+    if missing := _not_uploaded(store, film):
+        remove_manifest(store, manifest.content_id)
+        raise StoreError(f"{missing} was deleted while it was published; run again")
 
 
 def _note(store: ObjectStore, film: Film) -> None:
