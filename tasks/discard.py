@@ -22,7 +22,12 @@ def discard_film(film: Film) -> None:
 
     A film that another brief has published under the same content id stays too.
     """
-    store, cid = ObjectStore(Settings.load().store), film.plan.content_id
+    discard(ObjectStore(Settings.load().store), film)
+
+
+def discard(store: ObjectStore, film: Film) -> None:
+    """The same in `store`."""
+    cid = film.plan.content_id
     if store.head(ObjectKey.manifest(cid)) is None:
         remove_film(store, cid)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,8 +23,10 @@ _NAME = re.compile(r"([0-9a-f]{64})(-contact)?\.(mp4|jpg|json)\Z")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 _VERIFIED = 10_000
 """Objects of which is remembered that they were read whole: 3 MB."""
-_READERS = 2
-"""Objects that are hashed at the same time: it takes a core each."""
+_READERS = 4
+"""Objects that are hashed at the same time; others wait, so that requests find a free thread."""
+_DAMAGED = 60.0
+"""Seconds for which a damaged object is not read again: SeaweedFS takes 13 to say so."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Videos:
         self._store = store
         self.index = index
         self._verified: OrderedDict[str, None] = OrderedDict()
+        self._damaged: dict[str, float] = {}
         self._passes: dict[str, asyncio.Task[None]] = {}
         self._readers = asyncio.Semaphore(_READERS)
 
@@ -67,6 +71,8 @@ class Videos:
         key = ObjectKey.manifest(cid)
         with self._told(key):
             data = self._store.get_bytes(key)
+        if (data is not None) != self.index.has(cid):
+            self.index.refresh(cid)
         if data is None:
             return None
         try:
@@ -134,6 +140,8 @@ class Videos:
         if name in self._verified:
             self._verified.move_to_end(name)
             return
+        if time.monotonic() < self._damaged.get(name, 0.0):
+            raise damaged(found.key)
         task = self._passes.get(name)
         if task is None:
             task = self._passes[name] = asyncio.create_task(self._verify(found))
@@ -147,7 +155,13 @@ class Videos:
 
     def _passed(self, name: str, task: asyncio.Task[None]) -> None:
         del self._passes[name]
-        if task.cancelled() or task.exception():
+        now = time.monotonic()
+        self._damaged = {key: until for key, until in self._damaged.items() if until > now}
+        if task.cancelled():
+            return
+        if error := task.exception():
+            if isinstance(error, ProblemError):
+                self._damaged[name] = now + _DAMAGED
             return
         self._verified[name] = None
         while len(self._verified) > _VERIFIED:
