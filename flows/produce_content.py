@@ -10,6 +10,7 @@ from pipelines.errors import RejectedError
 from pipelines.schema.brief import Brief
 from pipelines.schema.manifest import Manifest
 from tasks.approval import approve_storyboard, approve_video, rejected
+from tasks.discard import discard_film
 from tasks.dispatch import in_studio, render_on_gpu_host
 from tasks.page import show_video
 from tasks.publish import publish
@@ -24,9 +25,13 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
     """
     try:
         approved = approve_storyboard(brief)
-        film = render_on_gpu_host(approved) if in_studio() else render_video(approved)
+    except RejectedError as no:
+        return rejected(no)
+    film = render_on_gpu_host(approved) if in_studio() else render_video(approved)
+    try:
         approve_video(brief, film)
     except RejectedError as no:
+        discard_film(film)
         return rejected(no)
     manifest = publish(approved, film)
     show_video(manifest)

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
-from infra.adapters.manifests import read_manifest, write_manifest
+from infra.adapters.manifests import delete_manifest, read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import CorruptObjectError, StoreError
@@ -127,23 +127,26 @@ class Published(BaseModel):
 def publish(brief: Brief, film: Film) -> Manifest:
     """Write the manifest after checking that what it names is there.
 
-    Raises StoreError if video or poster are not what the GPU host uploaded.
+    Raises StoreError if video or poster are not what the GPU host uploaded, or were deleted
+    while the manifest was written; then there is no manifest.
     """
-    store = ObjectStore(Settings.load().store)
-    for item in _published(film):
-        if store.head(item.key) != item:
-            raise StoreError(f"{item.key} is not in the bucket as uploaded; run again")
+    return publish_film(ObjectStore(Settings.load().store), brief, film)
+
+
+def publish_film(store: ObjectStore, brief: Brief, film: Film) -> Manifest:
+    """The same in `store`."""
+    _check_uploaded(store, film)
     before = _read_manifest(store, film.plan.content_id)
     run = summary_of(film)
     campaigns = _campaigns(before, brief)
     if before and not (run.chunks_made or run.segments_made) and film.video in before.objects:
         if campaigns != before.campaigns:
             before = before.model_copy(update={"campaigns": campaigns})
-            write_manifest(store, before)
+            _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     manifest = make_manifest(brief, film, store.bucket).model_copy(update={"campaigns": campaigns})
-    write_manifest(store, manifest)
+    _write(store, manifest, film)
     _note(store, film)
     return manifest
 
@@ -151,6 +154,24 @@ def publish(brief: Brief, film: Film) -> Manifest:
 def _campaigns(before: Manifest | None, brief: Brief) -> tuple[str, ...]:
     known = before.campaigns if before else ()
     return known if brief.campaign in ("", *known) else (*known, brief.campaign)
+
+
+def _check_uploaded(store: ObjectStore, film: Film) -> None:
+    if missing := _not_uploaded(store, film):
+        raise StoreError(f"{missing} is not in the bucket as uploaded; run again")
+
+
+def _not_uploaded(store: ObjectStore, film: Film) -> ObjectKey | None:
+    """The first part of the film that is not in the bucket."""
+    return next((item.key for item in _published(film) if store.head(item.key) != item), None)
+
+
+def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
+    """Write the manifest, and take it back if somebody deleted the video meanwhile."""
+    write_manifest(store, manifest)
+    if missing := _not_uploaded(store, film):
+        delete_manifest(store, manifest.content_id)
+        raise StoreError(f"{missing} was deleted while it was published; run again")
 
 
 def _note(store: ObjectStore, film: Film) -> None:

@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from itertools import chain
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
-from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.listing import Page, VideoView
+from infra.apps.gateway.problems import REFUSALS, ProblemAnswer, ProblemError
 from infra.apps.gateway.starting import start_brief
-from infra.apps.gateway.videos import VideoView, of_campaign
 from infra.apps.gateway.views import RunView
 from pipelines.media.still import as_png
 from pipelines.schema.brief import Brief
@@ -115,15 +118,44 @@ async def cancel(request: Request, run: UUID, _: Maker) -> RunView:
     return await gateway.runs.see(run)
 
 
-@router.get("/videos", tags=["Videos"], responses=REFUSALS)
+@router.get(
+    "/videos",
+    tags=["Videos"],
+    responses=REFUSALS
+    | {
+        200: {
+            "headers": {
+                "Link": {
+                    "description": '`<…>; rel="next"`: the older ones, if there are any.',
+                    "schema": {"type": "string"},
+                }
+            }
+        }
+    },
+)
 def videos(
     request: Request,
+    response: Response,
     _: Reader,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     campaign: Annotated[str, Query(max_length=100)] = "",
+    cursor: Annotated[str, Query(max_length=300, description="From a Link header.")] = "",
 ) -> list[VideoView]:
     """Published videos, the newest first."""
-    return of_campaign(gateway_of(request).videos.listed(), campaign)[:limit]
+    found = page_of(request, limit, campaign, cursor)
+    if found.next:
+        values = {"limit": limit, "campaign": campaign, "cursor": found.next.as_cursor()}
+        query = urlencode({name: value for name, value in values.items() if value})
+        response.headers["Link"] = f'</videos?{query}>; rel="next"'
+    return list(found.videos)
+
+
+def page_of(request: Request, limit: int, campaign: str, cursor: str) -> Page:
+    """A page of the index. Raises ProblemError 422 on a cursor that is none of ours."""
+    try:
+        return gateway_of(request).videos.index.page(limit, campaign, cursor)
+    except ValueError as error:
+        raise ProblemError(422, "invalid", str(error)) from error
 
 
 @router.api_route(
@@ -131,19 +163,22 @@ def videos(
     methods=["GET", "HEAD"],
     tags=["Videos"],
     response_class=Response,
-    responses=REFUSALS | {206: {"description": "A part of the file."}},
+    responses=REFUSALS
+    | {206: {"description": "A part of the file."}, 502: {"model": ProblemAnswer}},
 )
-def video(
+async def video(
     request: Request,
     name: str,
-    _: Reader,
+    client: Reader,
     range: Range = "",
     if_none_match: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
     """A video (`….mp4`), its poster (`….jpg`), contact sheet (`…-contact.jpg`), manifest
-    (`….json`). Ranges are served, so players can seek."""
-    gateway = gateway_of(request)
-    part = gateway.videos.part(name, range)
+    (`….json`). Ranges are served, so players can seek. A film that waits for approval is there
+    for approvers only."""
+    found = gateway_of(request).videos
+    sees_all = "approve" in client.scopes
+    part = await run_in_threadpool(found.part, name, range, unpublished=sees_all)
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",
@@ -152,13 +187,17 @@ def video(
     }
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
+    await found.verify(part.found)
     headers["Content-Length"] = str(part.length)
     if not part.is_all:
         headers["Content-Range"] = f"bytes {part.start}-{part.end}/{part.found.size}"
     status, kind = (200 if part.is_all else 206), part.found.content_type
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(gateway.videos.stream(part), status, headers, kind)
+    blocks = found.stream(part)
+    # The first one is fetched before the status is sent: a store that stopped is a 503.
+    first = await run_in_threadpool(next, blocks, b"")
+    return StreamingResponse(chain([first], blocks), status, headers, kind)
 
 
 @router.delete("/videos/{name}", tags=["Videos"], status_code=204, responses=REFUSALS)

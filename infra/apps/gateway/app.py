@@ -14,9 +14,11 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.gateway import api, pages, receiving, service, wan
 from infra.apps.gateway.access import Limits
+from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
-from infra.apps.gateway.outbox import Outbox, working
+from infra.apps.gateway.index import Index
+from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import add_handlers, answer
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
@@ -54,18 +56,21 @@ def create_app(settings: Settings) -> FastAPI:
             database = stack.enter_context(opened(settings.paths.data_dir))
             client = await stack.enter_async_context(get_client())
             store = ObjectStore(settings.store)
-            runs = Runs(client, store)
+            index = Index(database, store)
+            runs = Runs(client, store, index)
             app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
                 store=store,
                 runs=runs,
-                videos=Videos(store),
+                videos=Videos(store, index),
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
             )
-            outbox = Outbox(database, runs, hooks.endpoints, settings.gateway.base_url)
-            await stack.enter_async_context(working(outbox))
+            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
+            changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
+            works = outbox.work, changes.work, Comparisons(index).work
+            await stack.enter_async_context(working(*works))
             yield
 
     app = FastAPI(

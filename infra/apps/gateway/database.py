@@ -1,4 +1,7 @@
-"""What the gateway must not forget: keys, deliveries, events. SQLite, one file, one writer."""
+"""What the gateway must not forget: keys, deliveries, events; and an index of the videos.
+
+SQLite, one file, one writer.
+"""
 
 import sqlite3
 import threading
@@ -8,36 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from infra.adapters.disk import make_directory
+from infra.apps.gateway.migrations import migrate, pending_migrations
 
-_TABLES = """
-create table if not exists keys (
-    name text primary key, sha256 text not null unique, scopes text not null, created text not null
-);
-create table if not exists deliveries (
-    source text not null, signature text not null, delivery text not null, seen real not null,
-    primary key (source, signature)
-);
-create table if not exists events (
-    id text not null, endpoint text not null, body text not null, made real not null,
-    tries integer not null default 0, due real not null, state text not null default 'waiting',
-    error text not null default '', primary key (id, endpoint)
-);
-create index if not exists events_due on events (state, due);
-create table if not exists marks (name text primary key, value text not null);
-"""
+__all__ = ["Database", "opened", "pending_migrations"]
 
 
 class Database:
-    """Thread-safe; every statement is its own transaction, on disk when it returns."""
+    """Thread-safe; every statement is its own transaction, on disk when it returns.
+
+    Opening it brings its tables to the latest version. Raises SettingsError if they are newer.
+    """
 
     def __init__(self, folder: Path) -> None:
         make_directory(folder, private=True)
         self._lock = threading.Lock()
+        path = folder / "gateway.db"
         self._connection = sqlite3.connect(
-            folder / "gateway.db", check_same_thread=False, isolation_level=None, timeout=30
+            path, check_same_thread=False, isolation_level=None, timeout=30
         )
-        self._connection.execute("pragma journal_mode=wal")
-        self._connection.executescript(_TABLES)
+        try:
+            self._connection.execute("pragma journal_mode=wal")
+            migrate(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Execute it. Returns how many rows it changed."""
@@ -48,6 +45,21 @@ class Database:
         """What it finds."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Several statements, all of them on disk after the block, or none if it raises.
+
+        Everybody else waits meanwhile: no request to another server inside.
+        """
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                yield self._connection
+                self._connection.execute("commit")
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
 
     def close(self) -> None:
         """No more calls after this one."""

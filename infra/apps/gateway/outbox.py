@@ -6,14 +6,13 @@ keeps its id however often it is sent. Sending follows standardwebhooks.com.
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import json
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,19 +21,18 @@ from standardwebhooks import Webhook
 from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.settings import Settings
+from infra.apps.gateway.background import repeat
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.hooks import Endpoint, read_secret
-from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.views import RunView
-from pipelines.errors import BriefError, ReelwrightError
+from pipelines.errors import BriefError
 
 TRIES = 12
 """With the pauses below, about a day."""
 _SHORTEST, _LONGEST = 5.0, 6 * 3600.0
-_LOOK_EVERY, _SEND_EVERY, _PURGE_EVERY = 2.0, 1.0, 3600.0
+_SEND_EVERY, _PURGE_EVERY = 1.0, 3600.0
 _STEPS = (25, 50, 75)
 """Per cent at which progress is told."""
-_OVERLAP = timedelta(minutes=2)
 _TIMEOUT = httpx.Timeout(10.0)
 _log = logging.getLogger("reelwright.outbox")
 
@@ -42,50 +40,32 @@ _log = logging.getLogger("reelwright.outbox")
 class Outbox:
     """The events of one gateway."""
 
-    def __init__(
-        self, database: Database, runs: Runs, endpoints: tuple[Endpoint, ...], base_url: str
-    ) -> None:
+    def __init__(self, database: Database, endpoints: tuple[Endpoint, ...], base_url: str) -> None:
         self._database = database
-        self._runs = runs
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self._base_url = base_url
+        self._begin()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._endpoints)
 
     async def work(self) -> None:
-        """Find and send until cancelled."""
+        """Send, and forget what is old, until cancelled. What is sent comes by `note`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.purge, _PURGE_EVERY))
+            group.create_task(repeat(self.purge))
             if self._endpoints:
-                self._begin()
-                group.create_task(self._repeat(self.find, _LOOK_EVERY))
-                group.create_task(self._repeat(self.send, _SEND_EVERY))
-
-    async def _repeat(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
-        while True:
-            try:
-                await act()
-            except (ReelwrightError, httpx.HTTPError) as error:
-                _log.warning("%s", error)
-            except Exception:
-                _log.exception("the outbox stumbled")
-            await asyncio.sleep(seconds)
+                group.create_task(repeat(self.send))
 
     def _begin(self) -> None:
         """A new endpoint hears of what happens from now on."""
         now = datetime.now(UTC).isoformat()
         for name in self._endpoints:
             self._database.run("insert or ignore into marks values (?, ?)", (f"since {name}", now))
-        self._database.run("insert or ignore into marks values ('looked', ?)", (now,))
 
-    async def find(self) -> None:
-        """Note every event of runs that are at work, or ended since the last look."""
-        began = datetime.now(UTC)
-        ((looked,),) = self._database.rows("select value from marks where name = 'looked'")
-        since = datetime.fromisoformat(looked) - _OVERLAP
-        async for view in self._runs.changed(since):
-            await run_in_threadpool(self._note, view)
-        self._database.run("update marks set value = ? where name = 'looked'", (began.isoformat(),))
-
-    def _note(self, view: RunView) -> None:
+    def note(self, view: RunView) -> None:
+        """Keep every event of the run that is not kept already."""
         for kind, detail in events_of(view):
             identity = uuid5(NAMESPACE_URL, f"reelwright:{view.id}:{kind}:{detail}").hex
             body = json.dumps(
@@ -117,18 +97,20 @@ class Outbox:
         )
         return view.created is not None and view.created >= datetime.fromisoformat(rows[0][0])
 
-    async def send(self) -> None:
-        """Send what is due, each to its endpoint."""
+    async def send(self) -> float:
+        """Send what is due, each to its endpoint. Returns how long to rest, as does `purge`."""
         rows = self._database.rows(
             "select id, endpoint, body, tries from events where state = 'waiting' and due <= ? "
             "order by due limit 50",
             (time.time(),),
         )
         await asyncio.gather(*(self._send(*row) for row in rows))
+        return _SEND_EVERY
 
-    async def purge(self) -> None:
+    async def purge(self) -> float:
         """Forget what came in and was sent long ago."""
         forget_old(self._database, Settings.load().retention.deliveries_days)
+        return _PURGE_EVERY
 
     async def _send(self, identity: str, name: str, body: str, tries: int) -> None:
         endpoint = self._endpoints.get(name)
@@ -244,15 +226,3 @@ def revive(database: Database, identity: str) -> None:
     )
     if not changed:
         raise BriefError(f"there is no dead event {identity!r}; see: reelwright hooks dead")
-
-
-@contextlib.asynccontextmanager
-async def working(outbox: Outbox) -> AsyncIterator[None]:
-    """The outbox works as long as the block lasts."""
-    task = asyncio.create_task(outbox.work())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

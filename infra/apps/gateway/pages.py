@@ -12,10 +12,11 @@ from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_of, identify, require
+from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import client_of
+from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
-from infra.apps.gateway.videos import of_campaign, view_of
 from infra.apps.gateway.views import RunView
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
@@ -37,26 +38,28 @@ def _render(request: Request, name: str, status: int = 200, **values: Any) -> HT
 async def gallery(
     request: Request,
     campaign: Annotated[str, Query(max_length=100)] = "",
-    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+    cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
     """Videos, and above them what is being made."""
     if redirect := _to_login(request):
         return redirect
     gateway = gateway_of(request)
+    index = gateway.videos.index
     runs = await gateway.runs.recent(_PAGE)
-    manifests = await run_in_threadpool(gateway.videos.listed)
-    campaigns = sorted({name for manifest in manifests for name in manifest.campaigns})
-    chosen = of_campaign(manifests, campaign)
+    page = await run_in_threadpool(page_of, request, _PAGE, campaign, cursor)
+    manages = "manage" in identify(request).scopes
     return _render(
         request,
         "gallery.html",
         jobs=[run for run in runs if not run.ended],
         ended=[run for run in runs if run.ended and run.state != "completed"][:5],
-        videos=chosen[(page - 1) * _PAGE : page * _PAGE],
-        campaigns=campaigns,
+        videos=page.videos,
+        campaigns=await run_in_threadpool(index.campaigns),
         campaign=campaign,
-        page=page,
-        more=len(chosen) > page * _PAGE,
+        older=page.next.as_cursor() if page.next else "",
+        is_first=not cursor,
+        is_filling=not index.filled,
+        skipped=await run_in_threadpool(index.skipped) if manages else None,
     )
 
 
@@ -65,7 +68,11 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
     """One video with everything that is known of it."""
     if redirect := _to_login(request):
         return redirect
-    manifest = gateway_of(request).videos.manifest(Digest(cid))
+    try:
+        manifest = gateway_of(request).videos.manifest(Digest(cid))
+    except ProblemError as problem:
+        title = "This video cannot be shown"
+        return _render(request, "message.html", problem.status, title=title, text=problem.message)
     if manifest is None:
         return _render(request, "message.html", 404, title="No such video", text="It was deleted.")
     seconds = {

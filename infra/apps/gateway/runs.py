@@ -27,14 +27,16 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.asking import asking, there, unknown
 from infra.apps.gateway.handovers import handed_over
+from infra.apps.gateway.index import Index
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.views import LIVING, RunView, view_of_run
-from pipelines.errors import ServerError
+from pipelines.errors import CorruptObjectError, ServerError
 from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
@@ -64,9 +66,10 @@ class _Seen:
 class Runs:
     """The Prefect server's runs. All methods raise ServerError if it does not answer."""
 
-    def __init__(self, client: PrefectClient, store: ObjectStore) -> None:
+    def __init__(self, client: PrefectClient, store: ObjectStore, index: Index) -> None:
         self._client = client
         self._store = store
+        self._index = index
         self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
@@ -187,11 +190,13 @@ class Runs:
         seen = self._seen.get(run.id)
         return seen.view if seen and seen.view.ended else await self._view(run)
 
-    async def changed(self, since: datetime) -> AsyncIterator[RunView]:
-        """Runs that are not at their end, or came to it after `since`."""
-        living = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(LIVING)))
-        ended = FlowRunFilterEndTime(after_=since)
-        for chosen in (FlowRunFilter(state=living), FlowRunFilter(end_time=ended)):
+    async def changed(self, since: datetime, *, living: bool = True) -> AsyncIterator[RunView]:
+        """Runs that came to their end after `since`; if `living`, first those that did not."""
+        at_work = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(LIVING)))
+        filters = [FlowRunFilter(end_time=FlowRunFilterEndTime(after_=since))]
+        if living:
+            filters.insert(0, FlowRunFilter(state=at_work))
+        for chosen in filters:
             offset, more = 0, True
             while more:
                 with asking():
@@ -260,12 +265,15 @@ class Runs:
         return view
 
     async def _published(self, run: UUID) -> dict[str, Any]:
-        """Nothing is completed whose video is not in the bucket."""
-        data = await run_in_threadpool(self._store.get_bytes, ObjectKey.published(run))
-        if data is None:
+        """Nothing is completed whose video is not in the bucket, and in the index."""
+        try:
+            data = await run_in_threadpool(self._store.get_bytes, ObjectKey.published(run))
+            cid = Published.model_validate_json(data).content_id if data else None
+        except (CorruptObjectError, ValidationError):
+            return {"percent": 100.0, "detail": "published; the note that says where is damaged"}
+        if cid is None:
             return {"percent": 100.0, "detail": "published; this run is too old to say where"}
-        cid = Published.model_validate_json(data).content_id
-        if await run_in_threadpool(self._store.head, ObjectKey.manifest(cid)) is None:
+        if not await run_in_threadpool(self._index.refresh, cid):
             return {"state": "failed", "detail": "its video was deleted"}
         return {
             "percent": 100.0,

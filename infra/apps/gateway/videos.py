@@ -1,40 +1,32 @@
 """Published videos by their names on the gateway: `<content-id>.mp4` and what lies beside it."""
 
+import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
+from infra.apps.gateway.index import Index
+from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest, StoredObject
+from tasks.discard import is_there, remove_film
 
 _NAME = re.compile(r"([0-9a-f]{64})(-contact)?\.(mp4|jpg|json)\Z")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
-_KEPT = 500
-
-
-class VideoView(BaseModel):
-    """A published video."""
-
-    id: str = Field(description="Content id: the same brief with the same models has the same.")
-    name: str
-    video_path: str
-    poster_path: str
-    watch: str
-    prompt: str
-    campaigns: tuple[str, ...] = ()
-    created: str
-    seconds: float
-    width: int
-    height: int
-    size: int
-    model: str
-    stands_in_for: str = ""
+_VERIFIED = 10_000
+"""Objects of which is remembered that they were read whole: 3 MB."""
+_READERS = 4
+"""Objects that are hashed at the same time; others wait, so that requests find a free thread."""
+_DAMAGED = 60.0
+"""Seconds for which a damaged object is not read again: SeaweedFS takes 13 to say so."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +47,15 @@ class Part:
 
 
 class Videos:
-    """The bucket's videos. Manifests are kept in memory: they hardly ever change."""
+    """The bucket's videos, one by one. Which there are, `index` knows."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, index: Index) -> None:
         self._store = store
-        self._manifests: OrderedDict[str, tuple[str, Manifest]] = OrderedDict()
+        self.index = index
+        self._verified: OrderedDict[str, None] = OrderedDict()
+        self._damaged: dict[str, float] = {}
+        self._passes: dict[str, asyncio.Task[None]] = {}
+        self._readers = asyncio.Semaphore(_READERS)
 
     def answers(self) -> bool:
         """Whether the store does."""
@@ -69,39 +65,50 @@ class Videos:
             return False
         return True
 
-    def listed(self) -> list[Manifest]:
-        """The newest first. A manifest of another version is left out."""
-        keys = self._store.list_keys("videos/")
-        ids = [Digest(key.split("/")[1]) for key in keys if key.endswith("manifest.json")]
-        found = [manifest for cid in ids if (manifest := self.manifest(cid))]
-        return sorted(found, key=lambda item: item.created, reverse=True)
-
     def manifest(self, cid: Digest) -> Manifest | None:
-        """The manifest of a video that is there."""
+        """The manifest of a video; None if there is none. Raises ProblemError 502 if it is
+        damaged, or of another version."""
         key = ObjectKey.manifest(cid)
-        head = self._store.head(key)
-        if head is None:
-            self._manifests.pop(cid, None)
-            return None
-        known = self._manifests.get(cid)
-        if known and known[0] == head.sha256:
-            return known[1]
-        try:
+        with self._told(key):
             data = self._store.get_bytes(key)
-            manifest = Manifest.model_validate_json(data) if data else None
-        except (ValidationError, CorruptObjectError):
+        if (data is not None) != self.index.has(cid):
+            self.index.refresh(cid)
+        if data is None:
             return None
-        if manifest:
-            self._manifests[cid] = (head.sha256, manifest)
-            while len(self._manifests) > _KEPT:
-                self._manifests.popitem(last=False)
-        return manifest
+        try:
+            found = Manifest.model_validate_json(data)
+            view_of(found)
+        except ValueError as error:
+            raise ProblemError(
+                502,
+                "damaged",
+                f"{key} is of another version of Reelwright, or damaged; give its brief again, "
+                "and it is written anew",
+            ) from error
+        return found
 
-    def part(self, name: str, wanted: str | None) -> Part:
-        """What the Range header `wanted` names of file `name`. Raises ProblemError 404 or 416."""
-        found = self._store.head(key_of(name))
-        if found is None:
-            raise ProblemError(404, "not_found", f"there is no video {name!r:.90}")
+    @contextmanager
+    def _told(self, key: ObjectKey) -> Iterator[None]:
+        """A store that answers, but not with this object, has it damaged: SeaweedFS says 500 or
+        breaks off where a byte on its disk has flipped."""
+        try:
+            yield
+        except CorruptObjectError as error:
+            raise damaged(key) from error
+        except StoreError as error:
+            self._store.ensure_bucket()  # raises if the store is down
+            raise damaged(key) from error
+
+    def part(self, name: str, wanted: str | None, *, unpublished: bool) -> Part:
+        """What the Range header `wanted` names of file `name`.
+
+        Raises ProblemError 404 or 416; 404 also for a film without a manifest, unless the
+        client may see `unpublished` ones.
+        """
+        key = key_of(name)
+        found = self._store.head(key)
+        if found is None or not (unpublished or self._is_published(key)):
+            raise absent(name)
         match = _RANGE.match(wanted or "")
         if match is None or match.groups() == ("", ""):  # what is no range is ignored (RFC 9110)
             return Part(found, 0, found.size - 1)
@@ -119,32 +126,102 @@ class Videos:
             )
         return Part(found, start, end)
 
+    def _is_published(self, key: ObjectKey) -> bool:
+        cid = _content_id(key)
+        return self.index.has(cid) or self.index.refresh(cid)
+
+    async def verify(self, found: StoredObject) -> None:
+        """Read all of it, once since the start: a damaged video is no answer of 200.
+
+        Those who ask for the same object at the same time share one reading. Raises
+        ProblemError 502, or StoreError if the store is down.
+        """
+        name = _name_of(found)
+        if name in self._verified:
+            self._verified.move_to_end(name)
+            return
+        if time.monotonic() < self._damaged.get(name, 0.0):
+            raise damaged(found.key)
+        task = self._passes.get(name)
+        if task is None:
+            task = self._passes[name] = asyncio.create_task(self._verify(found))
+            task.add_done_callback(lambda done: self._passed(name, done))
+        # A client that hangs up does not end the reading for the others.
+        await asyncio.shield(task)
+
+    async def _verify(self, found: StoredObject) -> None:
+        async with self._readers:
+            await run_in_threadpool(self._compare, found)
+
+    def _passed(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._passes[name]
+        now = time.monotonic()
+        self._damaged = {key: until for key, until in self._damaged.items() if until > now}
+        if task.cancelled():
+            return
+        if error := task.exception():
+            if isinstance(error, ProblemError):
+                self._damaged[name] = now + _DAMAGED
+            return
+        self._verified[name] = None
+        while len(self._verified) > _VERIFIED:
+            self._verified.popitem(last=False)
+
+    def _compare(self, found: StoredObject) -> None:
+        """With the manifest, if it has one, and with its own sha256. Raises ProblemError 502."""
+        cid = _content_id(found.key)
+        if found.key != ObjectKey.manifest(cid):
+            manifest = None
+            with suppress(ProblemError):  # what lies beside a damaged manifest may be whole
+                manifest = self.manifest(cid)
+            known = {item.key: item for item in manifest.objects} if manifest else {}
+            if known.get(found.key, found) != found:
+                raise damaged(found.key)
+        with self._told(found.key):
+            self._store.verify(found)
+
     def stream(self, part: Part) -> Iterator[bytes]:
-        """Its bytes."""
-        return self._store.stream(part.found.key, part.start, part.length)
+        """Its bytes. What breaks off is read whole again before it is sent the next time."""
+        try:
+            yield from self._store.stream(part.found.key, part.start, part.length)
+        except StoreError:
+            self._verified.pop(_name_of(part.found), None)
+            raise
 
     def delete(self, name: str) -> None:
-        """Remove a video, its manifest first. Chunks stay: other videos may share them."""
+        """Remove a video, its manifest first. Chunks stay: other videos may share them.
+
+        It can be repeated when the store went away in between: raises ProblemError 404 only if
+        none of its objects is there.
+        """
         key = key_of(name)
-        if not key.endswith("video.mp4") or self._store.head(key) is None:
-            raise ProblemError(404, "not_found", f"there is no video {name!r:.90}")
-        cid = Digest(key.split("/")[1])
-        for part in (ObjectKey.manifest, ObjectKey.video, ObjectKey.poster, ObjectKey.contact):
-            self._store.delete(part(cid))
-        self._manifests.pop(cid, None)
+        cid = _content_id(key)
+        if key != ObjectKey.video(cid) or not is_there(self._store, cid):
+            raise absent(name)
+        remove_film(self._store, cid)
+        self.index.remove(cid)
 
 
-def of_campaign(found: list[Manifest], campaign: str) -> list[VideoView]:
-    """Those of `found` that were asked for in `campaign`; of any, if it is empty."""
-    views = map(view_of, found)
-    return [view for view in views if not campaign or campaign in view.campaigns]
+def absent(name: str) -> ProblemError:
+    """There is no such file, or none that this client may see."""
+    return ProblemError(404, "not_found", f"there is no video {name!r:.90}")
+
+
+def damaged(key: ObjectKey) -> ProblemError:
+    """What lies under `key` is not what was published."""
+    return ProblemError(
+        502,
+        "damaged",
+        f"{key} is damaged in the object store, so none of it is sent; give its brief again, "
+        "or have the operator run: reelwright verify --repair",
+    )
 
 
 def key_of(name: str) -> ObjectKey:
     """The object of a file name; nothing else in the bucket has one. Raises ProblemError 404."""
     match = _NAME.match(name)
     if match is None:
-        raise ProblemError(404, "not_found", f"there is no video {name!r:.90}")
+        raise absent(name)
     cid, contact, suffix = Digest(match[1]), match[2], match[3]
     if contact:
         return ObjectKey.contact(cid)
@@ -153,23 +230,9 @@ def key_of(name: str) -> ObjectKey:
     )
 
 
-def view_of(manifest: Manifest) -> VideoView:
-    """What a list shows of it."""
-    cid = manifest.content_id
-    video = next(item for item in manifest.models if item.role in ("video", "extender"))
-    return VideoView(
-        id=cid,
-        name=f"{cid}.mp4",
-        video_path=f"/videos/{cid}.mp4",
-        poster_path=f"/videos/{cid}.jpg",
-        watch=f"/watch/{cid}",
-        prompt=manifest.brief.prompt,
-        campaigns=manifest.campaigns,
-        created=manifest.created,
-        seconds=manifest.clip.duration,
-        width=manifest.clip.width,
-        height=manifest.clip.height,
-        size=next(item.size for item in manifest.objects if item.key.endswith("video.mp4")),
-        model=video.name,
-        stands_in_for=manifest.brief.stands_in_for,
-    )
+def _name_of(found: StoredObject) -> str:
+    return f"{found.key} {found.sha256}"
+
+
+def _content_id(key: ObjectKey) -> Digest:
+    return Digest(key.split("/")[1])

@@ -1,0 +1,294 @@
+"""An index of the published videos in the gateway's database.
+
+No request lists the bucket: what is shown comes from the index. It is told of every publication
+and deletion that the gateway sees, compares itself with the bucket in the background, and can
+be thrown away: the bucket alone is the truth.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from pydantic import ValidationError
+
+from infra.adapters.object_store import ObjectStore
+from infra.apps.gateway.database import Database
+from infra.apps.gateway.listing import COLUMNS, Page, Place, VideoView, as_row, of_row, view_of
+from pipelines.errors import CorruptObjectError, StoreError
+from pipelines.schema.keys import Digest, ObjectKey, is_key
+from pipelines.schema.manifest import Manifest
+
+_FOLDER = "videos/"
+_BATCH = 100
+"""Manifests whose rows are written at once: the lock is held for milliseconds."""
+_NAMED = 5
+"""Names of skipped things that are told; the others are counted."""
+_CAMPAIGNS = 200
+_NEWEST = Place("~", "")
+"""Before every video: no date begins with a tilde."""
+_log = logging.getLogger("reelwright.index")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What lies among the videos of the bucket and cannot be shown."""
+
+    count: int
+    names: tuple[str, ...]
+    """The first of them, each with the reason."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is known of the manifest in one folder."""
+
+    id: str
+    sha256: str
+    etag: str
+    view: VideoView | None
+    """None if the manifest cannot be read; then `problem` says why."""
+    problem: str = ""
+
+
+class Index:
+    """The videos of one bucket. Methods that read the bucket raise StoreError if it is down."""
+
+    def __init__(self, database: Database, store: ObjectStore) -> None:
+        self._database = database
+        self._store = store
+        self._removals = 0
+        self._lock = threading.Lock()
+        self._foreign_folders: tuple[int, tuple[str, ...]] = (0, ())
+        self._foreign_objects: tuple[int, tuple[str, ...]] = (0, ())
+        self._told = Skipped(0, ())
+        self.filled = False
+        """Whether the bucket was read once since the start."""
+        self.stopped = threading.Event()
+        """Set, a pass over the bucket ends at the next manifest."""
+
+    # What is shown -----------------------------------------------------------------------------
+
+    def page(self, limit: int, campaign: str = "", cursor: str = "") -> Page:
+        """`limit` videos, the newest first, from where `cursor` points. Raises ValueError."""
+        place = Place.parse(cursor) if cursor else _NEWEST
+        if campaign:
+            rows = self._database.rows(
+                f"select {COLUMNS} from videos where state = 'published' and id in (select video "  # noqa: S608
+                "from video_campaigns where campaign = ? and (created, video) < (?, ?) "
+                "order by created desc, video desc limit ?) order by created desc, id desc",
+                (campaign, place.created, place.id, limit + 1),
+            )
+        else:
+            rows = self._database.rows(
+                f"select {COLUMNS} from videos where state = 'published' "  # noqa: S608
+                "and (created, id) < (?, ?) order by created desc, id desc limit ?",
+                (place.created, place.id, limit + 1),
+            )
+        views = tuple(of_row(row) for row in rows[:limit])
+        return Page(views, Place(views[-1].created, views[-1].id) if len(rows) > limit else None)
+
+    def campaigns(self) -> list[str]:
+        """Names of the campaigns, those with the newest videos if there are very many."""
+        rows = self._database.rows(
+            "select campaign from video_campaigns group by campaign "
+            "order by max(created) desc limit ?",
+            (_CAMPAIGNS,),
+        )
+        return sorted(str(name) for (name,) in rows)
+
+    def has(self, cid: Digest) -> bool:
+        """Whether a manifest was seen in the bucket, readable or not."""
+        return bool(self._database.rows("select 1 from videos where id = ?", (cid,)))
+
+    def skipped(self) -> Skipped:
+        """What cannot be shown: foreign things, and manifests that cannot be read."""
+        ((count,),) = self._database.rows("select count(*) from videos where state = 'unreadable'")
+        rows = self._database.rows(
+            "select id, problem from videos where state = 'unreadable' order by id limit ?",
+            (_NAMED,),
+        )
+        names = [f"{_FOLDER}{cid}: {problem}" for cid, problem in rows]
+        for number, found in (self._foreign_folders, self._foreign_objects):
+            count += number
+            names += [f"{name}: not one of Reelwright's" for name in found]
+        return Skipped(int(count), tuple(names[:_NAMED]))
+
+    # What changes it ---------------------------------------------------------------------------
+
+    def refresh(self, cid: Digest) -> bool:
+        """Read the manifest of `cid` again, if it changed. Returns whether there is one."""
+        while True:
+            seen = self._removals
+            there = self._refresh(cid)
+            if seen == self._removals:
+                return there
+            # A video was deleted since we read: it may be this one, so we look once more.
+
+    def remove(self, cid: Digest) -> None:
+        """Forget a video whose manifest was just deleted."""
+        with self._lock:
+            self._removals += 1
+        self._write([], [cid])
+
+    def _refresh(self, cid: Digest) -> bool:
+        found = self._store.head(ObjectKey.manifest(cid))
+        if found is None:
+            self._write([], [cid])
+            return False
+        known = self._database.rows("select manifest_sha256 from videos where id = ?", (cid,))
+        if known != [(found.sha256,)]:
+            row = self._read(cid)
+            self._write([row] if row else [], [] if row else [cid])
+            return row is not None
+        return True
+
+    def _read(self, cid: Digest, etag: str = "") -> _Row | None:
+        """What to note of the manifest of `cid`; None if there is none.
+
+        Raises StoreError if the store is down, not if this one manifest cannot be read.
+        """
+        try:
+            data = self._store.get_bytes(ObjectKey.manifest(cid))
+        except CorruptObjectError:
+            return _Row(cid, "", etag, None, "its manifest is damaged")
+        except StoreError:
+            self._store.ensure_bucket()  # raises, if it is the store that is ill
+            return _Row(cid, "", etag, None, "its manifest cannot be read")
+        if data is None:
+            return None
+        sha256 = hashlib.sha256(data).hexdigest()
+        # The tag that S3 gives to an object of one part; a store with other tags is believed at
+        # the next comparison.
+        etag = etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
+        try:
+            view = view_of(Manifest.model_validate_json(data))
+        except ValidationError:
+            return _Row(cid, sha256, etag, None, "its manifest is of another version, or damaged")
+        except ValueError as error:
+            return _Row(cid, sha256, etag, None, str(error))
+        if view.id != cid:
+            return _Row(cid, sha256, etag, None, "its manifest is another video's")
+        return _Row(cid, sha256, etag, view)
+
+    def _write(self, rows: Iterable[_Row], gone: Iterable[str]) -> None:
+        with self._database.transaction() as connection:
+            rows = list(rows)
+            ids = [(cid,) for cid in (*gone, *(row.id for row in rows))]
+            connection.executemany("delete from video_campaigns where video = ?", ids)
+            connection.executemany("delete from videos where id = ?", ids)
+            for row in rows:
+                if row.view is None:
+                    connection.execute(
+                        "insert into videos (id, state, manifest_sha256, manifest_etag, problem) "
+                        "values (?, 'unreadable', ?, ?, ?)",
+                        (row.id, row.sha256, row.etag, row.problem),
+                    )
+                    continue
+                connection.execute(
+                    f"insert into videos ({COLUMNS}, state, manifest_sha256, manifest_etag) "  # noqa: S608
+                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'published', ?, ?)",
+                    (*as_row(row.view), row.sha256, row.etag),
+                )
+                connection.executemany(
+                    "insert or ignore into video_campaigns values (?, ?, ?)",
+                    [(name, row.view.created, row.id) for name in row.view.campaigns],
+                )
+
+    # Comparing it with the bucket --------------------------------------------------------------
+
+    def reconcile(self) -> int:
+        """Read what is new in the bucket, forget what vanished. Returns how much changed.
+
+        Asks for the names of the videos only, a thousand at a time.
+        """
+        known = self._ids()
+        there: set[str] = set()
+        foreign: list[str] = []
+        for name in self._store.folders(_FOLDER):
+            if _is_video(name):
+                there.add(name)
+            else:
+                foreign.append(f"{_FOLDER}{name}/")
+        self._foreign_folders = len(foreign), tuple(foreign[:_NAMED])
+        changed = self._read_all(Digest(cid) for cid in sorted(there - known))
+        for cid in known - there:
+            # Published while we listed, perhaps: it is looked at before it is forgotten.
+            if self.stopped.is_set():
+                return changed
+            changed += not self.refresh(Digest(cid))
+        self.filled = not self.stopped.is_set()
+        self._tell()
+        return changed
+
+    def recheck(self) -> int:
+        """Read every manifest again whose tag in the bucket's listing changed. Returns how many."""
+        known = dict(self._database.rows("select id, manifest_etag from videos"))
+        altered: dict[str, str] = {}
+        count, foreign = 0, []
+        for entry in self._store.entries(_FOLDER):
+            if self.stopped.is_set():
+                return 0
+            name, _, part = entry.key.removeprefix(_FOLDER).partition("/")
+            if part == "manifest.json" and _is_video(name):
+                if known.pop(name, None) != entry.etag:
+                    altered[name] = entry.etag
+            elif not is_key(entry.key) and (not part or _is_video(name)):
+                # What lies in a foreign folder is counted with it, in `reconcile`.
+                count += 1
+                foreign += [entry.key] if count <= _NAMED else []
+        self._foreign_objects = count, tuple(foreign)
+        changed = self._read_all((Digest(cid) for cid in altered), altered.get)
+        for cid in known:  # their folders may be there yet, without a manifest
+            if self.stopped.is_set():
+                return changed
+            changed += not self.refresh(Digest(cid))
+        self._tell()
+        return changed
+
+    def _read_all(
+        self, ids: Iterable[Digest], etag: Callable[[str], str | None] = lambda _: ""
+    ) -> int:
+        """Read those manifests and note them. Returns how many there were."""
+        count = 0
+        for batch in _batches(ids):
+            seen = self._removals
+            rows = []
+            for cid in batch:
+                if self.stopped.is_set():
+                    break
+                if row := self._read(cid, etag(cid) or ""):
+                    rows.append(row)
+            self._write(rows, [])
+            count += len(rows)
+            if seen != self._removals:
+                for row in rows:
+                    self.refresh(Digest(row.id))
+        return count
+
+    def _ids(self) -> set[str]:
+        return {str(cid) for (cid,) in self._database.rows("select id from videos")}
+
+    def _tell(self) -> None:
+        """Into the log, whenever it is something else than before."""
+        found = self.skipped()
+        if found != self._told and found.count:
+            _log.warning(
+                "%s things among the bucket's videos are not shown: %s",
+                found.count,
+                "; ".join(found.names),
+            )
+        self._told = found
+
+
+def _is_video(name: str) -> bool:
+    """Whether a folder of that name is one of ours."""
+    return is_key(f"{_FOLDER}{name}/manifest.json")
+
+
+def _batches(ids: Iterable[Digest]) -> Iterator[list[Digest]]:
+    left = iter(ids)
+    while batch := list(islice(left, _BATCH)):
+        yield batch

@@ -1,0 +1,144 @@
+"""A published video in a list, and the pages of such a list."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from pipelines.schema.keys import Digest
+from pipelines.schema.manifest import Manifest
+
+
+class VideoView(BaseModel):
+    """A published video."""
+
+    id: str = Field(description="Content id: the same brief with the same models has the same.")
+    name: str
+    video_path: str
+    poster_path: str
+    watch: str
+    prompt: str
+    campaigns: tuple[str, ...] = ()
+    created: str
+    seconds: float
+    width: int
+    height: int
+    size: int
+    model: str
+    stands_in_for: str = ""
+
+    @classmethod
+    def of(cls, cid: str, **values: Any) -> Self:
+        """With the addresses that follow from its id."""
+        return cls(
+            id=cid,
+            name=f"{cid}.mp4",
+            video_path=f"/videos/{cid}.mp4",
+            poster_path=f"/videos/{cid}.jpg",
+            watch=f"/watch/{cid}",
+            **values,
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Between two videos of a list that begins with the newest."""
+
+    created: str
+    """UTC, ISO 8601, of the video before it."""
+    id: str
+    """Of the same; it decides between videos of one second."""
+
+    def as_cursor(self) -> str:
+        """As text for an address, which nobody needs to take apart."""
+        return base64.urlsafe_b64encode(f"{self.created} {self.id}".encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """What `as_cursor` made. Raises ValueError for anything else."""
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+            created, _, cid = text.partition(" ")
+            place = cls(as_utc(created), Digest(cid))
+        except (ValueError, binascii.Error) as error:
+            raise ValueError(
+                f"the cursor {cursor[:40]!r} is none of ours; take it from the Link header, "
+                "or begin without one"
+            ) from error
+        return place
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the list."""
+
+    videos: tuple[VideoView, ...]
+    next: Place | None
+    """Where the page after it begins; None if this one is the last."""
+
+
+def view_of(manifest: Manifest) -> VideoView:
+    """What a list shows of it. Raises ValueError if the manifest lacks what a list needs."""
+    model = next((m.name for m in manifest.models if m.role in ("video", "extender")), None)
+    size = next((o.size for o in manifest.objects if o.key.endswith("video.mp4")), None)
+    if model is None or size is None:
+        raise ValueError("its manifest names no video, or no model that made it")
+    return VideoView.of(
+        manifest.content_id,
+        prompt=manifest.brief.prompt,
+        campaigns=manifest.campaigns,
+        created=as_utc(manifest.created),
+        seconds=manifest.clip.duration,
+        width=manifest.clip.width,
+        height=manifest.clip.height,
+        size=size,
+        model=model,
+        stands_in_for=manifest.brief.stands_in_for,
+    )
+
+
+def as_utc(text: str) -> str:
+    """An ISO 8601 date in UTC, in seconds, so that later ones sort after it as text.
+
+    Raises ValueError if it is none, or says no time zone.
+    """
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(f"its date {text[:40]!r} has no time zone")
+    try:
+        return when.astimezone(UTC).isoformat(timespec="seconds")
+    except OverflowError as error:
+        raise ValueError(f"its date {text[:40]!r} cannot be told in UTC") from error
+
+
+COLUMNS = "id, created, prompt, campaigns, seconds, width, height, size, model, requested_model"
+"""Of the table `videos`, in the order of `as_row`."""
+
+
+def as_row(view: VideoView) -> tuple[Any, ...]:
+    """Its values for COLUMNS."""
+    campaigns = json.dumps(view.campaigns)
+    size = view.seconds, view.width, view.height, view.size
+    return view.id, view.created, view.prompt, campaigns, *size, view.model, view.stands_in_for
+
+
+def of_row(row: tuple[Any, ...]) -> VideoView:
+    """The video of such a row."""
+    cid, created, prompt, campaigns, seconds, width, height, size, model, requested = row
+    return VideoView.of(
+        cid,
+        created=created,
+        prompt=prompt,
+        campaigns=tuple(json.loads(campaigns)),
+        seconds=seconds,
+        width=width,
+        height=height,
+        size=size,
+        model=model,
+        stands_in_for=requested,
+    )
