@@ -105,9 +105,12 @@ def test_a_step_that_fails_leaves_the_ones_before_it(tmp_path: Path) -> None:
 
 def test_statements_of_one_transaction_are_all_there_or_none(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
-        with pytest.raises(RuntimeError), database.transaction() as connection:
-            connection.execute("insert into marks values ('a', '1')")
-            raise RuntimeError
+        with (
+            pytest.raises(sqlite3.IntegrityError, match="NOT NULL"),
+            database.transaction() as connection,
+        ):
+            statement = "insert into marks values (?, ?)"
+            connection.executemany(statement, [("a", "1"), ("b", None)])
         assert database.rows("select * from marks") == []
         with database.transaction() as connection:
             connection.execute("insert into marks values ('a', '1')")

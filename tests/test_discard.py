@@ -96,7 +96,7 @@ def test_no_order_of_a_rerun_and_a_deletion_leaves_a_manifest_without_its_video(
     }
     second = "remove" if first == "publish" else "publish"
     counts = {name: calls_of(store_settings, acts[name]) for name in ("publish", "remove")}
-    assert min(counts.values()) > 4
+    assert min(counts.values()) >= 4
     left = set()
     for i in range(counts[first]):
         for j in range(counts[second]):

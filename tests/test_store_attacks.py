@@ -1,18 +1,21 @@
 """Another user of this machine, or a page in the operator's browser, gets nothing out of the
 embedded store and changes nothing in it, whichever of its ports, sockets and files they try."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from playwright.sync_api import sync_playwright
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
@@ -178,3 +181,86 @@ def test_the_store_leaves_no_socket_behind_after_a_kill(tmp_path: Path) -> None:
     assert all(Path(path).exists() for path in sockets)
     victim.server.stop()
     assert not any(Path(path).exists() for path in sockets)
+
+
+PAGE = """
+<script>
+const done = [];
+// A connection that asks for a certificate may wait for ever for the user to choose one.
+function later(promise) {
+  const patience = new Promise(resolve => setTimeout(resolve, 5000));
+  done.push(Promise.race([promise, patience]).then(() => 1, () => 1));
+}
+async function attack(targets) {
+  for (const url of targets) {
+    for (const method of ["GET", "POST"]) later(fetch(url, {method, mode: "no-cors"}));
+    later(fetch(url, {method: "DELETE"}));
+    later(fetch(url).then(answer => answer.text()).then(text => { window.got.push([url, text]); }));
+    for (const kind of ["img", "script", "iframe"]) later(new Promise(resolve => {
+      const element = document.createElement(kind);
+      element.onload = element.onerror = resolve;
+      element.src = url;
+      document.body.append(element);
+    }));
+    const frame = document.createElement("iframe");
+    frame.name = "frame" + document.querySelectorAll("iframe").length;
+    const form = document.createElement("form");
+    Object.assign(form, {action: url, method: "post", target: frame.name});
+    later(new Promise(resolve => { frame.onload = resolve; }));
+    document.body.append(frame, form);
+    form.submit();
+  }
+  await Promise.all(done);
+  return done.length;
+}
+window.got = [];
+</script>
+<body>a page of somebody else</body>
+"""
+
+
+@pytest.fixture
+def foreign_page() -> Iterator[str]:
+    """The address of a page from another origin."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(PAGE.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.attacks
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_foreign_page_in_a_browser_gets_and_changes_nothing(
+    victim: Victim, foreign_page: str
+) -> None:
+    paths = ["/col/delete?collection=reelwright", "/dir/assign", "/buckets/", "/reelwright?delete"]
+    ports = sorted({address.port for address in victim.listening})
+    targets = [
+        f"{scheme}://127.0.0.1:{port}{path}"
+        for port in ports
+        for path in paths
+        for scheme in ("http", "https")
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(foreign_page)
+        assert page.evaluate("targets => attack(targets)", targets) == len(targets) * 8
+        got = page.evaluate("window.got")
+        browser.close()
+    for url, text in got:
+        assert "<Error><Code>" in text, (url, text)
+    assert victim.is_whole()

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from pipelines.schema.manifest import Manifest
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.manifest import Film, Manifest
+from tasks.discard import is_there
 from tests.conftest import operator_of
 from tests.studio import Studio, processes_of, start_studio, wait_for
 
@@ -159,6 +161,11 @@ def test_silence_is_settled_as_the_brief_says(studio: Studio, outcome: str, name
     assert found.state is not None
     assert found.state.name == name, found.state.message
     assert len(published(studio, f"a white square moves up, {outcome}")) == (outcome == "approve")
+    (child,) = studio.children(run)
+    data = studio.store.get_bytes(ObjectKey.film(child.id))
+    assert data is not None
+    cid = Film.model_validate_json(data).plan.content_id
+    assert is_there(studio.store, cid) == (outcome == "approve")  # a rejected film is removed
 
 
 def test_a_brief_that_waits_holds_no_slot(studio: Studio) -> None:

@@ -1,0 +1,201 @@
+"""The videos as the gateway lists, shows, sends and deletes them."""
+
+import io
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.manifest import Manifest
+from tests.conftest import Cli
+from tests.films import (
+    brief_of,
+    film_of,
+    id_of,
+    numbered,
+    published,
+    replace_behind_its_back,
+    write,
+)
+from tests.gateway import Gateway, gateway
+from tests.studio import wait_for
+
+pytestmark = pytest.mark.xdist_group("gateway")
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def bucket(gateway_store: StoreSettings) -> ObjectStore:
+    """Sixty videos, of which every third is of a campaign, and what must not be there."""
+    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-gallery"}))
+    store.ensure_bucket()
+    model = published(store, "a video of the gallery")
+    for number in range(COUNT):
+        campaigns = ("spring & sale",) if number % 3 == 0 else ()
+        write(store, numbered(model, number, campaigns))
+    store._client.put_object(store.bucket, "videos/holiday/<b>.mp4", io.BytesIO(b"x"), 1)
+    key = ObjectKey.manifest(id_of(1000))
+    store.put_bytes(key, b'{"manifest_version": 1}', "application/json")
+    return store
+
+
+@pytest.fixture(scope="module")
+def asked(
+    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gallery")
+    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
+        with found.client() as client:
+            wait_for("the index", lambda: "is being read" not in client.get("/").text)
+        yield found
+
+
+@pytest.fixture
+def client(asked: Gateway) -> Iterator[httpx.Client]:
+    """This machine: it may do everything."""
+    with asked.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def reader(asked: Gateway) -> Iterator[httpx.Client]:
+    """A key that may only look."""
+    key = asked.cli("keys", "add", "cms", "--scope", "read").out.strip()
+    with asked.client(Authorization=f"Bearer {key}") as client:
+        yield client
+
+
+@pytest.fixture
+def manifest(
+    request: pytest.FixtureRequest, bucket: ObjectStore, client: httpx.Client
+) -> Iterator[Manifest]:
+    """A whole video of this test alone: the gateway remembers which it has read."""
+    found = published(bucket, f"a red ball, {request.node.name}")
+    assert client.get(f"/watch/{found.content_id}").status_code == 200
+    yield found
+    client.delete(f"/videos/{found.content_id}.mp4")
+
+
+def next_of(answer: httpx.Response) -> str:
+    return str(answer.links["next"]["url"]) if "next" in answer.links else ""
+
+
+def ids_of(client: httpx.Client, path: str) -> list[str]:
+    """Of all pages."""
+    ids = []
+    while path:
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        ids += [video["id"] for video in answer.json()]
+        path = next_of(answer)
+    return ids
+
+
+def test_all_videos_come_page_by_page(client: httpx.Client) -> None:
+    expected = [id_of(number) for number in reversed(range(COUNT))]
+    assert ids_of(client, "/videos?limit=7")[1:] == expected
+    assert ids_of(client, "/videos")[1:] == expected
+    spring = ids_of(client, "/videos?limit=4&campaign=spring+%26+sale")
+    assert spring == [id_of(number) for number in reversed(range(0, COUNT, 3))]
+
+
+def test_a_cursor_that_is_none_of_ours_is_refused(client: httpx.Client) -> None:
+    for path in ("/videos", "/"):
+        answer = client.get(path, params={"cursor": "' or 1=1"})
+        assert answer.status_code == 422
+        assert "none of ours" in answer.json()["error"]["message"]
+
+
+def test_the_gallery_pages_by_the_same_cursor(client: httpx.Client) -> None:
+    path, seen = "/?campaign=spring+%26+sale", []
+    first = client.get(path).text
+    assert "Newest" not in first
+    while path:
+        page = client.get(path).text
+        seen += re.findall(r'<li><a href="/watch/([0-9a-f]{64})"', page)
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert seen == [id_of(number) for number in reversed(range(0, COUNT, 3))]
+    assert "There is none" not in page
+    client.get("/").raise_for_status()
+
+
+def test_what_is_no_video_is_skipped_and_told_to_who_manages(
+    client: httpx.Client, reader: httpx.Client
+) -> None:
+    page = client.get("/").text
+    assert "Not shown (2)" in page
+    assert "videos/holiday/" in page
+    assert "<b>" not in page
+    assert f"{id_of(1000)}: its manifest is of another version" in page
+    assert "Not shown" not in reader.get("/").text
+    watch = client.get(f"/watch/{id_of(1000)}")
+    assert watch.status_code == 502
+    assert "of another version" in watch.text
+
+
+def test_a_deleted_video_is_out_of_the_list_at_once(
+    client: httpx.Client, manifest: Manifest, bucket: ObjectStore
+) -> None:
+    cid = manifest.content_id
+    assert cid in ids_of(client, "/videos")
+    assert client.delete(f"/videos/{cid}.mp4").status_code == 204
+    assert cid not in ids_of(client, "/videos")
+    assert client.get(f"/watch/{cid}").status_code == 404
+    assert bucket.list_keys(f"videos/{cid}/") == []
+
+
+def test_a_deletion_that_broke_off_is_repeated(
+    client: httpx.Client, manifest: Manifest, bucket: ObjectStore
+) -> None:
+    cid = manifest.content_id
+    for part in (ObjectKey.manifest, ObjectKey.video):
+        bucket.delete(part(cid))
+    assert client.delete(f"/videos/{cid}.mp4").status_code == 204
+    assert bucket.list_keys(f"videos/{cid}/") == []
+    assert client.delete(f"/videos/{cid}.mp4").status_code == 404
+
+
+def names_of(cid: Digest) -> list[str]:
+    return [f"/videos/{cid}{rest}" for rest in (".mp4", ".jpg", "-contact.jpg")]
+
+
+def test_a_film_that_waits_for_approval_is_there_for_approvers_only(
+    client: httpx.Client, reader: httpx.Client, asked: Gateway, bucket: ObjectStore
+) -> None:
+    film = film_of(bucket, brief_of("a film that waits"))
+    cid = film.plan.content_id
+    key = asked.cli("keys", "add", "boss", "--scope", "approve", "--scope", "read").out.strip()
+    with asked.client(Authorization=f"Bearer {key}") as boss:
+        for name in names_of(cid):
+            assert reader.get(name).status_code == 404
+            assert reader.head(name).status_code == 404
+            assert reader.get(name, headers={"If-None-Match": "*"}).status_code == 404
+            assert boss.get(name).status_code == 200
+    assert cid not in ids_of(client, "/videos")
+    client.delete(f"/videos/{cid}.mp4")
+
+
+def test_a_published_video_is_there_for_everybody(reader: httpx.Client, manifest: Manifest) -> None:
+    for name in [*names_of(manifest.content_id), f"/videos/{manifest.content_id}.json"]:
+        assert reader.get(name).status_code == 200
+
+
+def test_a_damaged_video_is_an_error_before_its_first_byte(
+    client: httpx.Client, manifest: Manifest, bucket: ObjectStore
+) -> None:
+    key = ObjectKey.video(manifest.content_id)
+    size = next(item.size for item in manifest.objects if item.key == key)
+    replace_behind_its_back(bucket, key, b"x" * size)
+    name = f"/videos/{manifest.content_id}.mp4"
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        answer = client.get(name, headers=headers)
+        assert answer.status_code == 502
+        assert answer.json()["error"]["code"] == "damaged"
+        assert "give its brief again" in answer.json()["error"]["message"]
+    assert client.head(name).status_code == 502
+    assert client.get(name.replace(".mp4", ".jpg")).status_code == 200
