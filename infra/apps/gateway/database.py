@@ -13,6 +13,10 @@ _TABLES = """
 create table if not exists keys (
     name text primary key, sha256 text not null unique, scopes text not null, created text not null
 );
+create table if not exists sessions (
+    sha256 text primary key, client text not null, expires real not null
+);
+create table if not exists logins (sha256 text primary key, expires real not null);
 create table if not exists deliveries (
     source text not null, signature text not null, delivery text not null, seen real not null,
     primary key (source, signature)
