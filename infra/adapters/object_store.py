@@ -25,7 +25,6 @@ from pipelines.schema.manifest import StoredObject
 
 PART = 64 * 2**20
 _BLOCK = 2**20
-_TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
 _BACKOFF = 0.3
 _LONGEST_WAIT = 10.0
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
@@ -47,7 +46,11 @@ class Entry:
 class ObjectStore:
     """One bucket. All methods raise StoreError if the store is down, full or refuses us."""
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(
+        self, settings: StoreSettings, *, connections: int = 10, read_seconds: float | None = None
+    ) -> None:
+        """`connections` is how many are kept for the next call. With `read_seconds`, silence of
+        that length ends a call at its second attempt, for callers that cannot wait longer."""
         if not settings.endpoint:
             raise SettingsError("REELWRIGHT_S3_ENDPOINT is not set: no object store to talk to")
         self.bucket = settings.bucket
@@ -60,7 +63,9 @@ class ObjectStore:
                 secure=settings.secure,
                 region=settings.region,
                 http_client=urllib3.PoolManager(
-                    timeout=_TIMEOUT, retries=_retries(settings.patience)
+                    maxsize=connections,
+                    timeout=urllib3.Timeout(connect=3.0, read=read_seconds or 60.0),
+                    retries=_retries(settings.patience, None if read_seconds is None else 1),
                 ),
             )
         except ValueError as error:
@@ -272,8 +277,9 @@ class ObjectStore:
             raise StoreError(f"{where}: the answer is not S3's ({error})") from error
 
 
-def _retries(patience: float) -> urllib3.Retry:
-    """As many as wait `patience` seconds in all, each twice as long as the one before."""
+def _retries(patience: float, reads: int | None) -> urllib3.Retry:
+    """As many as wait `patience` seconds in all, each twice as long as the one before; at most
+    `reads` of them for a server that was reached and kept silent."""
     count, waited = 0, 0.0
     while waited < patience:
         count += 1
@@ -281,6 +287,7 @@ def _retries(patience: float) -> urllib3.Retry:
     return urllib3.Retry(
         total=count,
         connect=count,
+        read=reads,
         backoff_factor=_BACKOFF,
         backoff_max=_LONGEST_WAIT,
         status_forcelist=[500, 502, 503, 504],

@@ -143,10 +143,14 @@ class GatewaySettings(_Section):
     )
     connections: int = Field(4_000, ge=1, description="Connections of everybody at once.")
     store_seconds: float = Field(
-        20.0, gt=0, description="How long a request waits for the object store before it gets a 503."
+        20.0,
+        gt=0,
+        description="How long a request waits for the object store before it gets a 503.",
     )
     free_mb: int = Field(
-        500, ge=0, description="Megabytes that must be free on the data directory's disk for a brief."
+        500,
+        ge=0,
+        description="Megabytes that must be free on the data directory's disk for a brief.",
     )
 
     @property

@@ -13,14 +13,16 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, pages, receiving, service, wan
+from infra.apps.gateway import api, logging_in, pages, receiving, service, wan
 from infra.apps.gateway.access import Limits, identify
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.outbox import Outbox, working
 from infra.apps.gateway.problems import ProblemError, add_handlers, answer
+from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, StoreWork
 from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
@@ -59,16 +61,24 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             database = stack.enter_context(opened(settings.paths.data_dir))
             client = await stack.enter_async_context(get_client())
-            store = ObjectStore(settings.store)
-            runs = Runs(client, store)
+            store = ObjectStore(settings.store, connections=CONNECTIONS, read_seconds=READ_SECONDS)
+            work = StoreWork(settings.gateway.store_seconds)
+            stack.callback(work.close)
+            runs, videos = Runs(client, store, work), Videos(store)
+
+            async def store_answers() -> bool:
+                return await work.run(videos.answers)
+
             app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
                 store=store,
                 runs=runs,
-                videos=Videos(store),
+                videos=videos,
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
+                work=work,
+                readiness=Readiness(prefect=runs.answers, store=store_answers),
             )
             outbox = Outbox(database, runs, hooks.endpoints, settings.gateway.base_url)
             await stack.enter_async_context(working(outbox))
@@ -88,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(logging_in.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(Guard)
     return app

@@ -78,8 +78,8 @@ def client_with(database: Database, identity: str) -> Client | None:
     if identity == OPERATOR.id:
         return OPERATOR
     rows = database.rows(
-        f"select name, scopes, sha256 from keys where substr(sha256, 1, {_ID_LENGTH}) = ?",
-        (identity,),
+        "select name, scopes, sha256 from keys where substr(sha256, 1, ?) = ?",
+        (_ID_LENGTH, identity),
     )
     return _client(*rows[0]) if rows else None
 

@@ -36,7 +36,7 @@ def serve(settings: Settings) -> None:
             loop="uvloop",
             http=limited(settings.gateway, _raise_descriptors()),
             ws="none",
-            log_level="error",  # a warning for every malformed request would let anyone fill the disk
+            log_level="error",  # a line for every malformed request would let anyone fill the disk
             headers=HEADERS,
             timeout_keep_alive=settings.gateway.keep_alive_seconds,
             timeout_graceful_shutdown=_GRACE,

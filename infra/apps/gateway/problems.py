@@ -30,6 +30,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemAnswer} for code in (401, 403, 404, 409, 413, 416, 422, 429, 503, 507)
 }
 """For the OpenAPI document of every address."""
+STREAM_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}}
+    }
+    for code in REFUSALS
+}
+"""For one whose answer is no JSON, though its refusals are."""
 
 
 class ProblemError(Exception):

@@ -148,8 +148,11 @@ class LimitedProtocol(HttpToolsProtocol):
         grown, self._body_before = self._body - self._body_before, self._body
         if grown < _BODY_RATE * seconds and not self.flow.read_paused:
             self._deadline = None
-            self._refuse(408, "too_slow", f"a body must bring {_BODY_RATE * seconds:g} bytes "
-                         f"in {seconds:g} s")
+            self._refuse(
+                408,
+                "too_slow",
+                f"a body must bring {_BODY_RATE * seconds:g} bytes in {seconds:g} s",
+            )
         else:
             self._arm(seconds, self._look_at_body)
 
