@@ -53,15 +53,19 @@ class Entry:
 class ObjectStore:
     """One bucket. All methods raise StoreError if the store is down, full or refuses us."""
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(
+        self, settings: StoreSettings, *, connections: int = 10, read_seconds: float | None = None
+    ) -> None:
+        """`connections` is how many are kept for the next call. With `read_seconds`, silence of
+        that length ends a call at its second attempt, for callers that cannot wait longer."""
         if not settings.endpoint:
             raise SettingsError("REELWRIGHT_S3_ENDPOINT is not set: no object store to talk to")
         self.bucket = settings.bucket
         self.endpoint = settings.endpoint
         self._flusher = flusher_of(settings.data_dir) if settings.data_dir else None
-        self._client = connect(settings, TRANSIENT)
+        self._client = connect(settings, TRANSIENT, connections, read_seconds)
         # A 500 for one object is no reason to wait for `patience`: see `_read`.
-        self._reader = connect(settings, TRANSIENT - {500})
+        self._reader = connect(settings, TRANSIENT - {500}, connections, read_seconds)
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is missing; proves that the store is there and knows us.

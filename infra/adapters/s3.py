@@ -8,14 +8,22 @@ from pipelines.errors import SettingsError
 
 TRANSIENT = frozenset({500, 502, 503, 504})
 """Statuses of a store that may be better in a moment."""
-_TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
+_CONNECT, _READ = 3.0, 60.0
+"""Seconds to wait for a connection, and for the next bytes."""
 _BACKOFF = 0.3
 _LONGEST_WAIT = 10.0
 
 
-def connect(settings: StoreSettings, transient: frozenset[int]) -> Minio:
+def connect(
+    settings: StoreSettings,
+    transient: frozenset[int],
+    connections: int,
+    read_seconds: float | None,
+) -> Minio:
     """A client that asks again, for `settings.patience` seconds, after a status of `transient`.
 
+    `connections` is how many are kept for the next call. With `read_seconds`, silence of that
+    length ends a call at its second attempt, for callers that cannot wait longer.
     Raises SettingsError if the endpoint cannot be one.
     """
     try:
@@ -26,7 +34,9 @@ def connect(settings: StoreSettings, transient: frozenset[int]) -> Minio:
             secure=settings.secure,
             region=settings.region,
             http_client=urllib3.PoolManager(
-                timeout=_TIMEOUT, retries=_retries(settings.patience, transient)
+                maxsize=connections,
+                timeout=urllib3.Timeout(connect=_CONNECT, read=read_seconds or _READ),
+                retries=_retries(settings.patience, transient, None if read_seconds is None else 1),
             ),
         )
     except ValueError as error:
@@ -35,8 +45,9 @@ def connect(settings: StoreSettings, transient: frozenset[int]) -> Minio:
         ) from error
 
 
-def _retries(patience: float, transient: frozenset[int]) -> urllib3.Retry:
-    """As many as wait `patience` seconds in all, each twice as long as the one before."""
+def _retries(patience: float, transient: frozenset[int], reads: int | None) -> urllib3.Retry:
+    """As many as wait `patience` seconds in all, each twice as long as the one before; at most
+    `reads` of them for a server that was reached and kept silent."""
     count, waited = 0, 0.0
     while waited < patience:
         count += 1
@@ -44,6 +55,7 @@ def _retries(patience: float, transient: frozenset[int]) -> urllib3.Retry:
     return urllib3.Retry(
         total=count,
         connect=count,
+        read=reads,
         backoff_factor=_BACKOFF,
         backoff_max=_LONGEST_WAIT,
         status_forcelist=transient,

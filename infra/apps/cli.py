@@ -12,7 +12,7 @@ from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
 from infra.apps.upkeep import retention_app, verify
-from pipelines.errors import BriefError, WeightsError
+from pipelines.errors import BriefError, SettingsError, WeightsError
 from pipelines.schema.parsing import parse_brief
 from pipelines.schema.presets import PRESETS, SIZES
 from pipelines.schema.shots import PICK
@@ -228,6 +228,32 @@ def gateway() -> None:
     from infra.apps.gateway.main import serve
 
     serve(Settings.load())
+
+
+@app.command()
+def login(
+    token: Annotated[
+        bool, typer.Option("--token", help="Print the operator's key instead, for curl.")
+    ] = False,
+) -> None:
+    """Print a link that logs a browser in to the gateway as its operator, once."""
+    from infra.apps.gateway.database import opened
+    from infra.apps.gateway.sessions import new_link
+    from infra.apps.studio import environment
+
+    settings = adopt_studio()
+    if token:
+        key = settings.gateway.token.get_secret_value()
+        if not key:
+            raise SettingsError(
+                f"no studio was started in {settings.paths.data_dir}, so there is no token; start "
+                "`reelwright up`, or set REELWRIGHT_DATA_DIR or REELWRIGHT_GATEWAY_TOKEN"
+            )
+        sys.stdout.write(f"{key}\n")
+        return
+    with opened(settings.paths.data_dir) as database:
+        sys.stdout.write(new_link(database, environment.gateway_address(settings)) + "\n")
+    say("it works once, within 15 minutes, and keeps a browser logged in for seven days")
 
 
 def _model_set(name: str) -> str:

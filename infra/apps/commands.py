@@ -58,12 +58,17 @@ def keys_list() -> None:
 
 @keys_app.command("revoke")
 def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None:
-    """Make a key useless at once."""
-    from infra.apps.gateway import keys
+    """Make a key useless at once; `operator`: end the sessions that login links began."""
+    from infra.apps.gateway import keys, sessions
     from infra.apps.gateway.database import opened
 
     with opened(Settings.load().paths.data_dir) as database:
-        keys.revoke(database, name)
+        if name != keys.OPERATOR.name:
+            keys.revoke(database, name)
+            return
+        count = sessions.end_all_of_operator(database)
+    show([f"{count} sessions and unused links of the operator are ended"])
+    show(["the token stays: for a new one, delete its line in studio.env and start `up` again"])
 
 
 @calendar_app.command("check")

@@ -1,10 +1,12 @@
-"""Who may ask: a key with the right scope, or, where the operator allows it, this machine.
+"""Who may ask: a key or a session with the right scope, or the operator with the studio's token.
 
-A program on the same machine is known by its peer address. A web page that is open there has
-that address too, so the Host, Origin and Sec-Fetch-Site headers must say that no other site is
-behind the request, and nothing may say that a proxy is.
+Where the operator allows it, also this machine. A program on it is known by its peer address. A web
+page that is open there has that address too, so the Host, Origin and Sec-Fetch-Site headers must
+say that no other site is behind the request, and nothing may say that a proxy is. A proxy that says
+nothing, or a tunnel, cannot be told from a program: so this is off unless it is asked for.
 """
 
+import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -13,17 +15,17 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from infra.apps.gateway.keys import SCOPES, Client, Scope, client_of
+from infra.apps.gateway.keys import LOCAL, OPERATOR, Client, Scope, client_of
 from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.sessions import client_of_session
 from infra.apps.gateway.state import Gateway
 
-COOKIE = "reelwright_key"
+COOKIE = "reelwright_session"
 _LOOPBACK = {"127.0.0.1", "::1"}
 _NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SAME = {"same-origin", "none"}
 _CLIENTS = 1_000
-LOCAL = Client("this machine", frozenset(SCOPES))
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -38,11 +40,16 @@ def identify(request: Request) -> Client:
     gateway = gateway_of(request)
     key = _key_in(request)
     if key:
-        client = client_of(gateway.database, key)
+        client = client_with_key(gateway, key)
         if client is None:
             raise ProblemError(
                 401, "unauthorised", "this API key is not known here, or was revoked"
             )
+        return client
+    # A cookie travels with every request of a browser, also with one that another site made.
+    session = request.cookies.get(COOKIE, "") if _is_own_page(request) else ""
+    client = client_of_session(gateway.database, session) if session else None
+    if client is not None:
         return client
     if gateway.settings.gateway.trust_local and _is_local(request):
         return LOCAL
@@ -53,6 +60,14 @@ def identify(request: Request) -> Client:
         "with: reelwright keys add NAME",
         headers={"WWW-Authenticate": "Bearer"},
     )
+
+
+def client_with_key(gateway: Gateway, key: str) -> Client | None:
+    """Whose key it is, or the operator if it is the studio's token."""
+    token = gateway.settings.gateway.token.get_secret_value()
+    if token and hmac.compare_digest(key.encode("utf-8", "replace"), token.encode()):
+        return OPERATOR
+    return client_of(gateway.database, key)
 
 
 def require(client: Client, scope: Scope) -> None:
@@ -68,7 +83,7 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
         client = identify(request)
         require(client, scope)
         if scope != "read":
-            gateway_of(request).limits.count(client.name)
+            gateway_of(request).limits.count(f"client {client.id}")
         return client
 
     return check
@@ -104,11 +119,7 @@ def _key_in(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    header = request.headers.get("x-api-key", "")
-    if header:
-        return header
-    # A cookie travels with every request of a browser, also with one that another site made.
-    return request.cookies.get(COOKIE, "") if _is_own_page(request) else ""
+    return request.headers.get("x-api-key", "")
 
 
 def _is_local(request: Request) -> bool:

@@ -2,21 +2,21 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from itertools import chain
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
 from infra.apps.gateway.listing import Page, VideoView
-from infra.apps.gateway.problems import REFUSALS, ProblemAnswer, ProblemError
-from infra.apps.gateway.starting import start_brief
+from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
+from infra.apps.gateway.starting import require_room, start_brief
+from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.views import RunView
 from pipelines.media.still import as_png
 from pipelines.schema.brief import Brief
@@ -53,31 +53,41 @@ async def start(
 ) -> RunView:
     """Start a brief with all its fields, as the form in Prefect's page has them."""
     brief: Brief = parse_brief(body)
-    return await start_brief(gateway_of(request), brief, client.name, idempotency_key)
+    return await start_brief(gateway_of(request), brief, client, idempotency_key)
 
 
 @router.post("/uploads", tags=["Runs"], status_code=201, responses=REFUSALS)
+@at_store
 def upload(request: Request, file: UploadFile, _: Maker) -> Upload:
     """Keep a PNG, JPEG or WebP picture for `image_path` or a brief's `image`."""
     gateway = gateway_of(request)
+    require_room(gateway)
     data = as_png(file.file.read())
     key = ObjectKey.upload(Digest(hashlib.sha256(data).hexdigest()))
     gateway.store.put_bytes(key, data, "image/png")
     return Upload(image_path=key)
 
 
+async def _visible(request: Request, run: UUID, client: Reader) -> RunView:
+    """Before a stream begins: afterwards it is too late for a 404."""
+    return await gateway_of(request).runs.see(run, client)
+
+
+Visible = Annotated[RunView, Depends(_visible)]
+
+
 @router.get("/runs", tags=["Runs"], responses=REFUSALS)
 async def runs(
-    request: Request, _: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request, client: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> list[RunView]:
-    """The latest runs, the newest first."""
-    return await gateway_of(request).runs.recent(limit)
+    """The client's latest runs, the newest first; with the scope `manage`, everybody's."""
+    return await gateway_of(request).runs.recent(limit, client)
 
 
 @router.get("/runs/{run}", tags=["Runs"], response_model=RunView, responses=REFUSALS)
-async def run(request: Request, run: UUID, _: Reader) -> Any:
+async def run(request: Request, run: UUID, client: Reader) -> Any:
     """One run, with its progress."""
-    data = await gateway_of(request).runs.see_json(run)
+    data = await gateway_of(request).runs.see_json(run, client)
     return Response(data, media_type="application/json")
 
 
@@ -85,9 +95,9 @@ async def run(request: Request, run: UUID, _: Reader) -> Any:
     "/runs/{run}/events",
     tags=["Runs"],
     response_class=EventSourceResponse,
-    responses=REFUSALS,
+    responses=STREAM_REFUSALS,
 )
-async def events(request: Request, run: UUID, _: Reader) -> AsyncIterator[ServerSentEvent]:
+async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[ServerSentEvent]:
     """Every change of a run as a server-sent event, until it has ended."""
     number = 0
     async for view in gateway_of(request).runs.watch(run):
@@ -96,26 +106,26 @@ async def events(request: Request, run: UUID, _: Reader) -> AsyncIterator[Server
 
 
 @router.post("/runs/{run}/answer", tags=["Runs"], status_code=202, responses=REFUSALS)
-async def answer(request: Request, run: UUID, body: Answer, _: Approver) -> RunView:
+async def answer(request: Request, run: UUID, body: Answer, client: Approver) -> RunView:
     """Approve or reject what a run waits for; a storyboard's shots may be changed."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run)
+    view = await gateway.runs.see(run, client)
     values = body.model_dump(mode="json")
     if not body.shots or view.waiting_for != "storyboard":
         del values["shots"]
     await gateway.runs.answer(run, values)
-    return await gateway.runs.see(run)
+    return await gateway.runs.see(run, client)
 
 
 @router.delete("/runs/{run}", tags=["Runs"], status_code=202, responses=REFUSALS)
-async def cancel(request: Request, run: UUID, _: Maker) -> RunView:
+async def cancel(request: Request, run: UUID, client: Maker) -> RunView:
     """Stop a run, on the GPU too."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run)
+    view = await gateway.runs.see(run, client)
     if view.ended:
         raise ProblemError(409, "ended", f"the run is {view.state} already")
     await gateway.runs.cancel(run)
-    return await gateway.runs.see(run)
+    return await gateway.runs.see(run, client)
 
 
 @router.get(
@@ -176,9 +186,9 @@ async def video(
     """A video (`….mp4`), its poster (`….jpg`), contact sheet (`…-contact.jpg`), manifest
     (`….json`). Ranges are served, so players can seek. A film that waits for approval is there
     for approvers only."""
-    found = gateway_of(request).videos
-    sees_all = "approve" in client.scopes
-    part = await run_in_threadpool(found.part, name, range, unpublished=sees_all)
+    gateway = gateway_of(request)
+    find = partial(gateway.videos.part, unpublished="approve" in client.scopes)
+    part = await gateway.work.run(find, name, range)
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",
@@ -187,20 +197,19 @@ async def video(
     }
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
-    await found.verify(part.found)
+    await gateway.videos.verify(part.found)
     headers["Content-Length"] = str(part.length)
     if not part.is_all:
         headers["Content-Range"] = f"bytes {part.start}-{part.end}/{part.found.size}"
     status, kind = (200 if part.is_all else 206), part.found.content_type
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    blocks = found.stream(part)
-    # The first one is fetched before the status is sent: a store that stopped is a 503.
-    first = await run_in_threadpool(next, blocks, b"")
-    return StreamingResponse(chain([first], blocks), status, headers, kind)
+    blocks = await gateway.work.stream(gateway.videos.stream(part))
+    return StreamingResponse(blocks, status, headers, kind)
 
 
 @router.delete("/videos/{name}", tags=["Videos"], status_code=204, responses=REFUSALS)
+@at_store
 def delete(request: Request, name: str, _: Manager) -> None:
     """Remove a video for good; the chunks it shares with others stay."""
     gateway = gateway_of(request)

@@ -6,39 +6,47 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, pages, receiving, service, wan
-from infra.apps.gateway.access import Limits
+from infra.apps.gateway import api, logging_in, pages, receiving, service, wan
+from infra.apps.gateway.access import Limits, identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.outbox import Outbox
-from infra.apps.gateway.problems import add_handlers, answer
+from infra.apps.gateway.problems import ProblemError, add_handlers, answer
+from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, StoreWork
 from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
 """Bytes of a request; no brief comes near it."""
 MAX_UPLOAD = 20_000_000
 """Bytes of a picture."""
+_LIMITS = {"/uploads": MAX_UPLOAD, "/login": 10_000}
+_OPEN = ("/login", "/hooks/")
+"""Addresses that take a body of somebody without a key; they have small limits."""
 _HERE = Path(__file__).parent
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),
+HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
     (
-        b"content-security-policy",
-        b"default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self'; "
-        b"media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        "Content-Security-Policy",
+        "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
-)
+]
+"""Of every response; the server adds them, so that no error of any layer goes without."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,17 +63,25 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             database = stack.enter_context(opened(settings.paths.data_dir))
             client = await stack.enter_async_context(get_client())
-            store = ObjectStore(settings.store)
+            store = ObjectStore(settings.store, connections=CONNECTIONS, read_seconds=READ_SECONDS)
+            work = StoreWork(settings.gateway.store_seconds)
+            stack.callback(work.close)
             index = Index(database, store)
-            runs = Runs(client, store, index)
+            runs, videos = Runs(client, store, work, index), Videos(store, index)
+
+            async def store_answers() -> bool:
+                return await work.run(videos.answers)
+
             app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
                 store=store,
                 runs=runs,
-                videos=Videos(store, index),
+                videos=videos,
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
+                work=work,
+                readiness=Readiness(prefect=runs.answers, store=store_answers),
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
@@ -87,13 +103,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(logging_in.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(Guard)
     return app
 
 
 class Guard:
-    """Refuses large bodies before they are read, and sets the headers of every answer."""
+    """Refuses large bodies, and those of strangers, before they are read."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -104,7 +121,7 @@ class Guard:
             return
         headers = dict(scope["headers"])
         read, too_large = 0, False
-        limit = MAX_UPLOAD if scope["path"] == "/uploads" else MAX_BODY
+        limit = _LIMITS.get(scope["path"], MAX_BODY)
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal read, too_large
@@ -123,9 +140,12 @@ class Guard:
                 return  # whatever the application makes of the error
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
+        stranger = _refused(Request(scope))
+        if stranger:
+            await stranger(scope, receive, secured)
+            return
         length = headers.get(b"content-length", b"0")
         refusal = answer(413, "too_large", f"this request may have {limit:,} bytes at most")
         if not length.isdigit() or int(length) > limit:
@@ -136,6 +156,17 @@ class Guard:
         if too_large and not started:
             too_large = False
             await refusal(scope, receive, secured)
+
+
+def _refused(request: Request) -> JSONResponse | None:
+    """The refusal of a body that nobody known sends: FastAPI reads it before it asks who it is."""
+    if request.method not in ("POST", "PUT", "PATCH") or request.url.path.startswith(_OPEN):
+        return None
+    try:
+        identify(request)
+    except ProblemError as problem:
+        return answer(problem.status, problem.code, problem.message, headers=problem.headers)
+    return None
 
 
 class _TooLargeError(Exception):

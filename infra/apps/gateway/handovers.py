@@ -1,6 +1,6 @@
 """What runs on the GPU host left for the flow that waits for them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,9 +12,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
-from infra.adapters.object_store import ObjectStore
 from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
@@ -24,7 +22,7 @@ Handed = TypeVar("Handed", Draft, Film)
 
 async def handed_over(
     client: PrefectClient,
-    store: ObjectStore,
+    read: Callable[[ObjectKey], Awaitable[bytes | None]],
     run: UUID,
     flow: str,
     key: Callable[[UUID], ObjectKey],
@@ -36,7 +34,7 @@ async def handed_over(
         flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run])),
     )
     for child in children:
-        data = await run_in_threadpool(store.get_bytes, key(child.id))
+        data = await read(key(child.id))
         if data:
             try:
                 return kind.model_validate_json(data)

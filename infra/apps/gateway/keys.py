@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from infra.apps.gateway.database import Database
+from infra.apps.gateway.names import check_name, same_name
 from pipelines.errors import BriefError
 
 Scope = Literal["read", "make", "approve", "manage"]
-"""`read` runs and videos; `make` them; `approve` or reject; `manage`: delete videos."""
+"""`read` own runs and all videos; `make` runs; `approve` or reject own ones; `manage`: everybody's
+runs, and deleting videos."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "rw_"
+_ID_LENGTH = 32
+"""Characters of the hash that name a key: another key of the same name has another id."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +25,31 @@ class Client:
 
     name: str
     scopes: frozenset[str]
+    id: str
+    """What runs, sessions and idempotency keys belong to; never that of another client."""
+
+
+OPERATOR = Client("operator", frozenset(SCOPES), "operator")
+"""Whoever has the token of `studio.env`, or followed a login link."""
+LOCAL = Client("this machine", frozenset(SCOPES), "this machine")
 
 
 def add(database: Database, name: str, scopes: list[str]) -> str:
-    """A new key for `name`; raises BriefError on an unknown scope or a taken name."""
+    """A new key for `name`; raises BriefError on an unknown scope or a name that is taken,
+    reserved, or could be mistaken for such a one."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise BriefError(f"scope {unknown[0]!r} is unknown; choose of {', '.join(SCOPES)}")
-    if not name or len(name) > 60 or not name.isprintable():
-        raise BriefError(f"the name {name!r:.70} cannot be used; take 1 to 60 plain characters")
+    check_name(name)
+    for taken, _, _ in listed(database):
+        if taken != name and same_name(taken, name):
+            raise BriefError(
+                f"the name {name!r} could be mistaken for the key {taken!r}; take another name"
+            )
     key = PREFIX + secrets.token_urlsafe(32)
     made = database.run(
         "insert or ignore into keys values (?, ?, ?, ?)",
-        (name, _hash(key), " ".join(sorted(set(scopes))), datetime.now(UTC).isoformat()),
+        (name, hash_of(key), " ".join(sorted(set(scopes))), datetime.now(UTC).isoformat()),
     )
     if not made:
         raise BriefError(f"there is a key {name!r} already; revoke it first, or take another name")
@@ -53,9 +69,25 @@ def listed(database: Database) -> list[tuple[str, str, str]]:
 
 def client_of(database: Database, key: str) -> Client | None:
     """Whose key this is."""
-    rows = database.rows("select name, scopes from keys where sha256 = ?", (_hash(key),))
-    return Client(rows[0][0], frozenset(rows[0][1].split())) if rows else None
+    rows = database.rows("select name, scopes, sha256 from keys where sha256 = ?", (hash_of(key),))
+    return _client(*rows[0]) if rows else None
 
 
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+def client_with(database: Database, identity: str) -> Client | None:
+    """The client with that id, as long as its key is not revoked."""
+    if identity == OPERATOR.id:
+        return OPERATOR
+    rows = database.rows(
+        "select name, scopes, sha256 from keys where substr(sha256, 1, ?) = ?",
+        (_ID_LENGTH, identity),
+    )
+    return _client(*rows[0]) if rows else None
+
+
+def hash_of(secret: str) -> str:
+    """What is kept of a key, a session or a login link."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _client(name: str, scopes: str, sha256: str) -> Client:
+    return Client(name, frozenset(scopes.split()), sha256[:_ID_LENGTH])

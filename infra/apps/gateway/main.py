@@ -1,5 +1,8 @@
 """`reelwright gateway`: serve until SIGTERM or Ctrl-C."""
 
+import resource
+import sys
+
 import uvicorn
 
 from infra.adapters.disk import exclusive, make_directory
@@ -9,17 +12,21 @@ from pipelines.errors import SettingsError
 
 _GRACE = 3
 """Seconds that requests may take to end; who waits for a video asks again."""
+_SHORTEST_TOKEN = 32
+"""Characters."""
 
 
 def serve(settings: Settings) -> None:
     """Listen where the settings say. Raises SettingsError if it runs already, or lacks a server."""
     environment.require_server()
+    _check_token(settings.gateway.token.get_secret_value())
     folder = make_directory(settings.paths.data_dir / "gateway", private=True)
 
     def taken() -> None:
         raise SettingsError(f"the gateway of {folder.parent} runs already")
 
-    from infra.apps.gateway.app import create_app
+    from infra.apps.gateway.app import HEADERS, create_app
+    from infra.apps.gateway.protocol import limited
 
     with exclusive(folder / "lock", taken):
         uvicorn.run(
@@ -27,9 +34,27 @@ def serve(settings: Settings) -> None:
             host=settings.gateway.host,
             port=settings.gateway.port,
             loop="uvloop",
-            http="httptools",
-            log_level="warning",
+            http=limited(settings.gateway, _raise_descriptors()),
+            ws="none",
+            log_level="error",  # a line for every malformed request would let anyone fill the disk
+            headers=HEADERS,
+            timeout_keep_alive=settings.gateway.keep_alive_seconds,
             timeout_graceful_shutdown=_GRACE,
             server_header=False,
             proxy_headers=False,  # the peer's address decides who is local
         )
+
+
+def _check_token(token: str) -> None:
+    if token and len(token) < _SHORTEST_TOKEN:
+        raise SettingsError(
+            f"REELWRIGHT_GATEWAY_TOKEN has {len(token)} characters and can be guessed; take at "
+            f"least {_SHORTEST_TOKEN}, as of: openssl rand -hex 32"
+        )
+
+
+def _raise_descriptors() -> int:
+    """As many open files as this process may have: 1,024, the usual start, are soon used up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return sys.maxsize if most == resource.RLIM_INFINITY else most

@@ -64,6 +64,15 @@ MIGRATIONS = (
             "create index video_campaigns_of on video_campaigns (video)",
         ),
     ),
+    Migration(
+        "tables of browser sessions and of login links",
+        (
+            """create table sessions (
+                sha256 text primary key, client text not null, expires real not null
+            )""",
+            "create table logins (sha256 text primary key, expires real not null)",
+        ),
+    ),
 )
 
 

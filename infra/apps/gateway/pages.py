@@ -11,12 +11,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
-from infra.apps.gateway.access import COOKIE, Approver, Maker, Reader, gateway_of, identify, require
+from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import page_of
-from infra.apps.gateway.keys import client_of
+from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.starting import start_brief
+from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.views import RunView
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
@@ -25,7 +26,6 @@ from pipelines.schema.presets import FPS
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
-_WEEK = 7 * 24 * 3600
 _PAGE = 24
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 
@@ -44,10 +44,11 @@ async def gallery(
     if redirect := _to_login(request):
         return redirect
     gateway = gateway_of(request)
+    client = identify(request)
     index = gateway.videos.index
-    runs = await gateway.runs.recent(_PAGE)
+    runs = await gateway.runs.recent(_PAGE, client)
     page = await run_in_threadpool(page_of, request, _PAGE, campaign, cursor)
-    manages = "manage" in identify(request).scopes
+    manages = "manage" in client.scopes
     return _render(
         request,
         "gallery.html",
@@ -64,6 +65,7 @@ async def gallery(
 
 
 @router.get("/watch/{cid}")
+@at_store
 def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
     """One video with everything that is known of it."""
     if redirect := _to_login(request):
@@ -96,17 +98,27 @@ async def job(request: Request, run: UUID) -> Response:
     """A run while it is made, and what it asks."""
     if redirect := _to_login(request):
         return redirect
-    return await _job(request, run)
+    return await _job(request, run, identify(request))
 
 
-async def _job(request: Request, run: UUID, problem: str = "", status: int = 200) -> Response:
+async def _job(
+    request: Request, run: UUID, client: Client, problem: str = "", status: int = 200
+) -> Response:
     gateway = gateway_of(request)
-    view = await gateway.runs.look(run)
-    if view is None:
-        text = "Runs are forgotten after a while; their videos are not."
+    draft = film = None
+    try:
+        view = await gateway.runs.see(run, client)
+        if view.waiting_for == "storyboard":
+            draft = await gateway.runs.draft(run)
+        elif view.waiting_for == "video":
+            film = await gateway.runs.film(run)
+    except ProblemError as error:
+        if error.status != 404:
+            return _render(
+                request, "message.html", error.status, title="Not now", text=error.message
+            )
+        text = "Runs are shown to who started them, and forgotten after a while; videos are not."
         return _render(request, "message.html", 404, title="No such run", text=text)
-    draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
-    film = await gateway.runs.film(run) if view.waiting_for == "video" else None
     return _render(request, "job.html", status, run=view, draft=draft, film=film, problem=problem)
 
 
@@ -114,7 +126,7 @@ async def _job(request: Request, run: UUID, problem: str = "", status: int = 200
 async def answer(
     request: Request,
     run: UUID,
-    _: Approver,
+    client: Approver,
     decision: Annotated[Literal["approve", "reject"], Form()],
     reason: Annotated[str, Form(max_length=500)] = "",
     prompt: Annotated[list[str] | None, Form()] = None,
@@ -122,6 +134,7 @@ async def answer(
 ) -> Response:
     """The buttons below a draft or a finished video."""
     gateway = gateway_of(request)
+    await gateway.runs.see(run, client)
     values: dict[str, Any] = {"decision": decision, "reason": reason}
     if prompt and seed and len(prompt) == len(seed):
         values["shots"] = [
@@ -132,14 +145,16 @@ async def answer(
     try:
         await gateway.runs.answer(run, values)
     except ProblemError as problem:
-        return await _job(request, run, problem.message, problem.status)
+        return await _job(request, run, client, problem.message, problem.status)
     return RedirectResponse(f"/jobs/{run}", 303)
 
 
 @router.post("/jobs/{run}/cancel")
-async def cancel(request: Request, run: UUID, _: Maker) -> Response:
+async def cancel(request: Request, run: UUID, client: Maker) -> Response:
     """The button beside a running job."""
-    await gateway_of(request).runs.cancel(run)
+    runs = gateway_of(request).runs
+    await runs.see(run, client)
+    await runs.cancel(run)
     return RedirectResponse(f"/jobs/{run}", 303)
 
 
@@ -168,13 +183,16 @@ async def create(
         "preset": "video_fast" if "studio" in gateway.installed() else "demo",
     }
     try:
-        view: RunView = await start_brief(gateway, parse_brief(values), client.name, "")
+        view: RunView = await start_brief(gateway, parse_brief(values), client, "")
     except BriefError as error:
         return _render(request, "new.html", 422, problem=str(error), prompt=prompt)
+    except ProblemError as error:
+        return _render(request, "new.html", error.status, problem=error.message, prompt=prompt)
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 
 @router.get("/stills/{digest}.png")
+@at_store
 def still(request: Request, digest: Annotated[str, _ID], _: Reader) -> Response:
     """A still of a draft."""
     data = gateway_of(request).store.get_bytes(ObjectKey.still(Digest(digest)))
@@ -185,31 +203,6 @@ def still(request: Request, digest: Annotated[str, _ID], _: Reader) -> Response:
     )
 
 
-@router.get("/login")
-def login_page(request: Request, to: Annotated[str, Query(max_length=300)] = "/") -> Response:
-    """Where a browser without a key is sent."""
-    return _render(request, "login.html", to=_own(to), problem="")
-
-
-@router.post("/login")
-def login(
-    request: Request,
-    key: Annotated[str, Form(max_length=200)],
-    to: Annotated[str, Form(max_length=300)] = "/",
-) -> Response:
-    """Keep the key in a cookie that only this site gets and no script reads."""
-    gateway = gateway_of(request)
-    gateway.limits.count(f"login {request.client.host if request.client else ''}")
-    if client_of(gateway.database, key.strip()) is None:
-        return _render(request, "login.html", 401, to=_own(to), problem="This key is not known.")
-    answer = RedirectResponse(_own(to), 303)
-    secure = gateway.settings.gateway.base_url.startswith("https:")
-    answer.set_cookie(
-        COOKIE, key.strip(), max_age=_WEEK, httponly=True, samesite="strict", secure=secure
-    )
-    return answer
-
-
 def _to_login(request: Request) -> Response | None:
     try:
         client = identify(request)
@@ -217,8 +210,3 @@ def _to_login(request: Request) -> Response | None:
         return RedirectResponse(f"/login?{urlencode({'to': request.url.path})}", 303)
     require(client, "read")
     return None
-
-
-def _own(path: str) -> str:
-    """`path` if it is one of ours: nobody is sent to another site."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

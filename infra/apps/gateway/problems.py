@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from pipelines.errors import BriefError, ReelwrightError
 
@@ -26,9 +27,16 @@ class ProblemAnswer(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemAnswer} for code in (401, 403, 404, 409, 413, 416, 422, 429, 503)
+    code: {"model": ProblemAnswer} for code in (401, 403, 404, 409, 413, 416, 422, 429, 503, 507)
 }
 """For the OpenAPI document of every address."""
+STREAM_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}}
+    }
+    for code in REFUSALS
+}
+"""For one whose answer is no JSON, though its refusals are."""
 
 
 class ProblemError(Exception):
@@ -73,6 +81,10 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(ReelwrightError)
     def unavailable(_: Request, error: ReelwrightError) -> JSONResponse:
         return answer(503, "unavailable", str(error), headers={"Retry-After": "5"})
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return answer(400, "disconnected", "the client hung up")  # for nobody; no line in the log
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:

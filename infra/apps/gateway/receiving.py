@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import gateway_of
 from infra.apps.gateway.hooks import Source, parse_body
 from infra.apps.gateway.problems import ProblemAnswer, ProblemError
+from infra.apps.gateway.starting import start_run
 from infra.apps.gateway.state import Gateway
 from pipelines.errors import BriefError
 from pipelines.planning.plan import timeline
@@ -19,7 +20,7 @@ from pipelines.schema.brief import Brief
 
 router = APIRouter(tags=["Webhooks"])
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemAnswer} for code in (400, 401, 404, 409, 413, 422, 429, 503)
+    code: {"model": ProblemAnswer} for code in (400, 401, 404, 409, 413, 422, 429, 503, 507)
 }
 
 
@@ -49,7 +50,8 @@ async def receive(request: Request, source: Annotated[str, Path(max_length=40)])
     if not found.wants(event):
         return Received(status=f"the event {event!r:.60} is not asked for")
     brief = _brief(found, payload)
-    run = await gateway.runs.start(
+    run = await start_run(
+        gateway,
         brief,
         f"hook-{source}-{hashlib.sha256(delivery.encode()).hexdigest()[:40]}",
         ["webhook", f"webhook:{source}"],

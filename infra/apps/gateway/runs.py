@@ -12,42 +12,40 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterType,
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
-from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.asking import asking, there, unknown
+from infra.apps.gateway.details import Details
 from infra.apps.gateway.handovers import handed_over
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.keys import Client
+from infra.apps.gateway.owners import may_see, owner_of, owner_tag, sees_all
 from infra.apps.gateway.problems import ProblemError
-from infra.apps.gateway.views import LIVING, RunView, view_of_run
-from pipelines.errors import CorruptObjectError, ServerError
+from infra.apps.gateway.store_work import StoreWork
+from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
+from pipelines.errors import ServerError, StoreError
 from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Film
-from tasks.publish import Published
 
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
-_WAITING = {"storyboard": 10.0, "video": 95.0}
-"""Per cent at which a brief waits for a person."""
 _PAGE = 200
 _ATTEMPTS = 20
 _FLOW = FlowFilter(name=FlowFilterName(any_=["produce-content"]))
@@ -57,6 +55,7 @@ _FLOW = FlowFilter(name=FlowFilterName(any_=["produce-content"]))
 class _Seen:
     view: RunView
     when: float
+    owner: str
 
     @cached_property
     def as_json(self) -> bytes:
@@ -66,10 +65,13 @@ class _Seen:
 class Runs:
     """The Prefect server's runs. All methods raise ServerError if it does not answer."""
 
-    def __init__(self, client: PrefectClient, store: ObjectStore, index: Index) -> None:
+    def __init__(
+        self, client: PrefectClient, store: ObjectStore, work: StoreWork, index: Index
+    ) -> None:
         self._client = client
         self._store = store
-        self._index = index
+        self._work = work
+        self._details = Details(client, store, work, index)
         self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
@@ -111,46 +113,47 @@ class Runs:
             self._deployments.clear()
             raise ServerError("produce-content is not deployed; run: reelwright deploy") from error
 
-    async def see(self, run: UUID) -> RunView:
-        """How it is. Raises ProblemError 404 if there is no such run."""
-        view = await self.look(run)
-        if view is None:
-            raise unknown(run)
-        return view
+    async def see(self, run: UUID, client: Client) -> RunView:
+        """How it is. Raises ProblemError 404 if there is no such run, or none for `client`."""
+        return (await self._find(run, client)).view
 
     async def look(self, run: UUID) -> RunView | None:
-        """How it is, at most a second ago; None if there is no such run."""
+        """How it is, at most a second ago; None if there is no such run of `produce-content`."""
+        seen = await self._look(run)
+        return seen.view if seen else None
+
+    async def _look(self, run: UUID) -> _Seen | None:
         seen = self._seen.get(run)
-        if seen and (seen.view.ended or time.monotonic() - seen.when < _FRESH):
-            return seen.view
+        if seen and (seen.view.settled or time.monotonic() - seen.when < _FRESH):
+            return seen
         lock = self._locks.setdefault(run, asyncio.Lock())
         try:
             async with lock:
                 seen = self._seen.get(run)
                 if seen and time.monotonic() - seen.when < _FRESH:
-                    return seen.view
+                    return seen
                 return await self._read(run)
         finally:
             if not lock.locked():
                 self._locks.pop(run, None)
 
-    async def see_json(self, run: UUID) -> bytes:
+    async def see_json(self, run: UUID, client: Client) -> bytes:
         """The same as JSON, made once for everybody who asks within a second."""
-        await self.see(run)
-        return self._seen[run].as_json
+        return (await self._find(run, client)).as_json
 
-    async def _read(self, run: UUID) -> RunView | None:
-        try:
-            with asking():
-                return await self._view(await self._client.read_flow_run(run))
-        except ObjectNotFound:
-            return None
+    async def _find(self, run: UUID, client: Client) -> _Seen:
+        seen = await self._look(run)
+        if seen is None or not may_see(client, seen.owner):
+            raise unknown(run)
+        return seen
 
-    def _remember(self, view: RunView) -> None:
-        self._seen.pop(view.id, None)
-        self._seen[view.id] = _Seen(view, time.monotonic())
-        while len(self._seen) > _KEPT:
-            self._seen.popitem(last=False)
+    async def _read(self, run: UUID) -> _Seen | None:
+        """Asked of the flow, not by the id alone: other flows' runs are not shown here."""
+        with asking():
+            found = await self._client.read_flow_runs(
+                flow_filter=_FLOW, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+            )
+            return await self._view(found[0]) if found else None
 
     async def watch(self, run: UUID) -> AsyncIterator[RunView]:
         """Every change, until it has ended."""
@@ -162,36 +165,45 @@ class Runs:
             if view != last:
                 yield view
                 last = view
-            if view.ended:
+            if view.settled:
                 return
             await asyncio.sleep(1)
 
-    async def finish(self, run: UUID, seconds: float) -> RunView:
+    async def finish(self, run: UUID, client: Client, seconds: float) -> RunView:
         """How it is when it has ended, or after `seconds`, or when it waits for a person.
 
         Raises ProblemError 404 if there is no such run.
         """
         deadline = time.monotonic() + seconds
         while True:
-            view = await self.see(run)
-            if view.ended or view.waiting_for or time.monotonic() > deadline:
+            view = await self.see(run, client)
+            if view.settled or view.waiting_for or time.monotonic() > deadline:
                 return view
             await asyncio.sleep(1)
 
-    async def recent(self, limit: int) -> list[RunView]:
-        """The newest first."""
+    async def recent(self, limit: int, client: Client) -> list[RunView]:
+        """Those that `client` may see, the newest first."""
+        tags = None if sees_all(client) else FlowRunFilterTags(all_=[owner_tag(client)])
         with asking():
             runs = await self._client.read_flow_runs(
-                flow_filter=_FLOW, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit
+                flow_filter=_FLOW,
+                flow_run_filter=FlowRunFilter(tags=tags),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=limit,
             )
-            return [await self._known_or_new(run) for run in runs]
+            # Together: a store that stands still then costs one wait, not one for each.
+            return await asyncio.gather(*(self._known_or_new(run) for run in runs))
 
     async def _known_or_new(self, run: FlowRun) -> RunView:
         seen = self._seen.get(run.id)
-        return seen.view if seen and seen.view.ended else await self._view(run)
+        return seen.view if seen and seen.view.settled else (await self._view(run)).view
 
     async def changed(self, since: datetime, *, living: bool = True) -> AsyncIterator[RunView]:
-        """Runs that came to their end after `since`; if `living`, first those that did not."""
+        """Runs that came to their end after `since`; if `living`, first those that did not.
+
+        Raises StoreError at the end if the store did not say where a video is: it is not told yet.
+        """
+        unsettled = False
         at_work = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(LIVING)))
         filters = [FlowRunFilter(end_time=FlowRunFilterEndTime(after_=since))]
         if living:
@@ -209,18 +221,26 @@ class Runs:
                     )
                     views = [await self._known_or_new(run) for run in runs]
                 for view in views:
-                    yield view
+                    if view.ended and not view.settled:
+                        unsettled = True
+                    else:
+                        yield view
                 offset, more = offset + _PAGE, len(runs) == _PAGE
+        if unsettled:
+            raise StoreError(STORE_SILENT)
 
     async def draft(self, run: UUID) -> Draft | None:
         """The draft that `run` waits for."""
         key = ObjectKey.draft
-        return await handed_over(self._client, self._store, run, "draft-storyboard", key, Draft)
+        return await handed_over(self._client, self._get, run, "draft-storyboard", key, Draft)
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
         key = ObjectKey.film
-        return await handed_over(self._client, self._store, run, "render-video", key, Film)
+        return await handed_over(self._client, self._get, run, "render-video", key, Film)
+
+    async def _get(self, key: ObjectKey) -> bytes | None:
+        return await self._work.run(self._store.get_bytes, key)
 
     async def answers(self) -> bool:
         """Whether the Prefect server does."""
@@ -249,47 +269,10 @@ class Runs:
             await self._client.set_flow_run_state(run, Cancelling())
         self._seen.pop(run, None)
 
-    async def _view(self, run: FlowRun) -> RunView:
-        view = await self._with_details(run, view_of_run(run))
-        self._remember(view)
-        return view
-
-    async def _with_details(self, run: FlowRun, view: RunView) -> RunView:
-        if view.state == "completed":
-            return view.model_copy(update=await self._published(run.id))
-        if view.waiting_for:
-            detail = f"the {view.waiting_for} waits for an answer"
-            return view.model_copy(update={"detail": detail, "percent": _WAITING[view.waiting_for]})
-        if view.state == "running":
-            return view.model_copy(update=await self._progress(run.id, view.detail))
-        return view
-
-    async def _published(self, run: UUID) -> dict[str, Any]:
-        """Nothing is completed whose video is not in the bucket, and in the index."""
-        try:
-            data = await run_in_threadpool(self._store.get_bytes, ObjectKey.published(run))
-            cid = Published.model_validate_json(data).content_id if data else None
-        except (CorruptObjectError, ValidationError):
-            return {"percent": 100.0, "detail": "published; the note that says where is damaged"}
-        if cid is None:
-            return {"percent": 100.0, "detail": "published; this run is too old to say where"}
-        if not await run_in_threadpool(self._index.refresh, cid):
-            return {"state": "failed", "detail": "its video was deleted"}
-        return {
-            "percent": 100.0,
-            "detail": "published",
-            "video_path": f"/videos/{cid}.mp4",
-            "watch": f"/watch/{cid}",
-        }
-
-    async def _progress(self, run: UUID, detail: str) -> dict[str, Any]:
-        found = await self._client.read_artifacts(
-            artifact_filter=ArtifactFilter(
-                flow_run_id=ArtifactFilterFlowRunId(any_=[run]),
-                type=ArtifactFilterType(any_=["progress"]),
-            )
-        )
-        for artifact in found:
-            percent = float(str(artifact.data or 0))
-            return {"percent": percent, "detail": artifact.description or detail}
-        return {}
+    async def _view(self, run: FlowRun) -> _Seen:
+        view = await self._details.of(run, view_of_run(run))
+        self._seen.pop(run.id, None)
+        found = self._seen[run.id] = _Seen(view, time.monotonic(), owner_of(run))
+        while len(self._seen) > _KEPT:
+            self._seen.popitem(last=False)
+        return found

@@ -5,7 +5,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.adapters.weights.index import read_index
@@ -95,12 +94,9 @@ async def health() -> Health:
 
 @router.get("/ready", response_model=Ready, responses={503: {"model": Ready}})
 async def ready(request: Request) -> Any:
-    """Prefect and the store answer; 503 if one does not."""
-    gateway = gateway_of(request)
-    prefect = await gateway.runs.answers()
-    store = await run_in_threadpool(gateway.videos.answers)
-    body = Ready(prefect=prefect, store=store)
-    return JSONResponse(body.model_dump(), 200 if prefect and store else 503)
+    """Whether Prefect and the store answered a moment ago; 503 if one did not."""
+    body = Ready.model_validate(await gateway_of(request).readiness.look())
+    return JSONResponse(body.model_dump(), 200 if body.prefect and body.store else 503)
 
 
 @router.get("/models", responses=REFUSALS)

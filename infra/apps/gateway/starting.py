@@ -1,7 +1,11 @@
-"""Starting a brief for a client, checked before anything begins."""
+"""Starting a brief, checked before anything begins: the one way for REST, forms and webhooks."""
 
-from uuid import uuid4
+import shutil
+from uuid import UUID, uuid4
 
+from infra.apps.gateway.keys import Client
+from infra.apps.gateway.owners import tags_of
+from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.views import RunView
 from pipelines.planning.plan import timeline
@@ -9,12 +13,35 @@ from pipelines.schema.brief import Brief
 from pipelines.schema.plan import digest_of
 
 
-async def start_brief(gateway: Gateway, brief: Brief, client: str, key: str) -> RunView:
+async def start_brief(gateway: Gateway, brief: Brief, client: Client, key: str) -> RunView:
     """A run of `brief`; with a `key` the same one however often it is asked for.
 
-    Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief.
+    Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief, 507
+    if the disk is full.
     """
     timeline(brief)
-    own = digest_of(["brief", client, key])[:40] if key else uuid4().hex
-    run = await gateway.runs.start(brief, f"api-{own}", ["api", f"client:{client}"[:60]])
-    return await gateway.runs.see(run)
+    own = digest_of(["brief", client.id, key])[:40] if key else uuid4().hex
+    run = await start_run(gateway, brief, f"api-{own}", tags_of(client))
+    return await gateway.runs.see(run, client)
+
+
+async def start_run(
+    gateway: Gateway, brief: Brief, key: str, tags: list[str], *, retry: bool = True
+) -> UUID:
+    """As `Runs.start`, if the disk has room. Raises ProblemError 507 `disk_full`."""
+    require_room(gateway)
+    return await gateway.runs.start(brief, key, tags, retry=retry)
+
+
+def require_room(gateway: Gateway) -> None:
+    """Raises ProblemError 507 if the data directory's disk is nearly full: what is accepted then
+    would fail later, with the GPU's time spent."""
+    needed = gateway.settings.gateway.free_mb
+    free = shutil.disk_usage(gateway.settings.paths.data_dir).free // 10**6
+    if free < needed:
+        raise ProblemError(
+            507,
+            "disk_full",
+            f"{free:,} MB are free on the studio's disk and {needed:,} MB are needed; nothing was "
+            "started; free some room, or lower REELWRIGHT_GATEWAY_FREE_MB",
+        )

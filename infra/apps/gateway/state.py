@@ -13,7 +13,9 @@ from infra.apps.gateway.database import Database
 if TYPE_CHECKING:
     from infra.apps.gateway.access import Limits
     from infra.apps.gateway.hooks import Hooks
+    from infra.apps.gateway.readiness import Readiness
     from infra.apps.gateway.runs import Runs
+    from infra.apps.gateway.store_work import StoreWork
     from infra.apps.gateway.videos import Videos
 
 
@@ -28,6 +30,8 @@ class Gateway:
     videos: "Videos"
     limits: "Limits"
     hooks: "Hooks"
+    work: "StoreWork"
+    readiness: "Readiness"
 
     def installed(self) -> list[str]:
         """Model sets that are complete on this machine, but for what only some briefs need."""

@@ -13,6 +13,7 @@ from tasks.approval import asked_about
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
 ]
+STORE_SILENT = "published; the object store does not answer, so it cannot be shown where"
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "cancelled"})
 LIVING = frozenset(StateType) - {
     StateType.COMPLETED,
@@ -53,6 +54,11 @@ class RunView(BaseModel):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended and everything about its end is known."""
+        return self.ended and self.detail != STORE_SILENT
 
 
 def view_of_run(run: FlowRun) -> RunView:

@@ -7,10 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Maker, gateway_of
+from infra.apps.gateway.keys import Client
+from infra.apps.gateway.owners import tags_of
 from infra.apps.gateway.problems import ProblemAnswer, ProblemError
+from infra.apps.gateway.starting import start_run
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.views import RunView
 from pipelines.planning.plan import timeline
@@ -100,6 +102,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
             429: "Too many requests.",
             502: "The run failed; the message says why.",
             503: "Prefect or the store does not answer; ask again.",
+            507: "The studio's disk is nearly full; nothing was started.",
         }.items()
     },
 }
@@ -118,7 +121,7 @@ async def text_to_video(
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """Make a video from words."""
-    return await _generate(request, "text-to-video", body, client.name, prefer, idempotency_key)
+    return await _generate(request, "text-to-video", body, client, prefer, idempotency_key)
 
 
 @router.post("/image-to-video", response_model=Generated, responses=_ANSWERS)
@@ -130,44 +133,46 @@ async def image_to_video(
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """Make a video from an uploaded picture."""
-    return await _generate(request, "image-to-video", body, client.name, prefer, idempotency_key)
+    return await _generate(request, "image-to-video", body, client, prefer, idempotency_key)
 
 
 @router.post("/speech-to-video", response_model=Generated, responses=_ANSWERS)
 async def speech_to_video(request: Request, body: GenerateImage, client: Maker) -> Any:
     """Make a picture speak: no model for it can be installed yet."""
-    return await _generate(request, "speech-to-video", body, client.name, "", "")
+    return await _generate(request, "speech-to-video", body, client, "", "")
 
 
 @router.post("/animation", response_model=Generated, responses=_ANSWERS)
 async def animation(request: Request, body: GenerateImage, client: Maker) -> Any:
     """Animate a figure: no model for it can be installed yet."""
-    return await _generate(request, "animation", body, client.name, "", "")
+    return await _generate(request, "animation", body, client, "", "")
 
 
 async def _generate(
-    request: Request, kind: Kind, body: Generate, client: str, prefer: str, key: str
+    request: Request, kind: Kind, body: Generate, client: Client, prefer: str, key: str
 ) -> Any:
     gateway = gateway_of(request)
     task = _task(kind, body.task)
     brief = brief_of(body, task, _model_set(gateway, task))
     timeline(brief)  # what cannot be planned is refused before it starts
-    if brief.picture and await run_in_threadpool(gateway.store.head, brief.picture) is None:
+    if brief.picture and await gateway.work.run(gateway.store.head, brief.picture) is None:
         raise ProblemError(422, "invalid", f"{brief.picture} was not uploaded; POST /uploads first")
-    key = digest_of(["api", client, key or body.model_dump(mode="json"), kind])[:40]
-    run = await gateway.runs.start(brief, f"api-{key}", ["api", f"client:{client}"[:60]])
+    key = digest_of(["api", client.id, key or body.model_dump(mode="json"), kind])[:40]
+    run = await start_run(gateway, brief, f"api-{key}", tags_of(client))
     if "respond-async" in prefer:
-        view = await gateway.runs.see(run)
+        view = await gateway.runs.see(run, client)
     else:
-        view = await gateway.runs.finish(run, gateway.settings.gateway.wait_seconds)
+        view = await gateway.runs.finish(run, client, gateway.settings.gateway.wait_seconds)
     return await _answer(gateway, run, view)
 
 
 async def _answer(gateway: Gateway, run: UUID, view: RunView) -> Any:
     where = f"/runs/{run}"
+    if view.state == "completed" and not view.video_path:
+        raise ProblemError(503, "unavailable", view.detail, run=where, headers={"Retry-After": "5"})
     if view.state == "completed":
         cid = Digest(view.video_path.removeprefix("/videos/").removesuffix(".mp4"))
-        manifest = await run_in_threadpool(gateway.videos.manifest, cid)
+        manifest = await gateway.work.run(gateway.videos.manifest, cid)
         model = (
             next((m.name for m in manifest.models if m.role != "writer"), "") if manifest else ""
         )

@@ -8,6 +8,7 @@ from infra.adapters.disk import exclusive, make_directory, write_atomic
 from infra.adapters.settings import Settings
 from pipelines.errors import SettingsError
 
+TOKEN = "REELWRIGHT_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
 _USER = "studio"
 
 
@@ -41,6 +42,19 @@ def write(settings: Settings, variables: dict[str, str]) -> None:
 def password_of(variables: dict[str, str]) -> str:
     """`user:password` of Prefect's API: the one in `variables`, or a new one."""
     return variables.get("PREFECT_API_AUTH_STRING") or f"{_USER}:{secrets.token_urlsafe(18)}"
+
+
+def token_of(variables: dict[str, str]) -> str:
+    """The operator's key for the gateway: the one in `variables`, or a new one."""
+    return variables.get(TOKEN) or secrets.token_urlsafe(32)
+
+
+def gateway_address(settings: Settings) -> str:
+    """Where a browser finds the gateway of this data directory: the one of `up`, if that wrote a
+    token, else the one that the settings describe."""
+    if settings.gateway.url or TOKEN not in read(settings):
+        return settings.gateway.base_url
+    return f"http://127.0.0.1:{settings.studio.gateway_port}"
 
 
 def require_server() -> None:

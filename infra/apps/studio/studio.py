@@ -18,6 +18,8 @@ from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import Settings
 from infra.apps.console import say
+from infra.apps.gateway.database import opened
+from infra.apps.gateway.sessions import new_link
 from infra.apps.studio import environment
 from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
@@ -134,6 +136,7 @@ class Studio:
         if isinstance(store, SeaweedServer):
             store.wait()
             variables |= _store_variables(store)
+        variables |= self._gateway_variables()
         environment.write(self._settings, variables)
         os.environ.update(variables)
         ObjectStore(Settings.load().store).ensure_bucket()
@@ -161,6 +164,15 @@ class Studio:
         return {
             "PREFECT_API_URL": f"http://127.0.0.1:{self._settings.studio.prefect_port}/api",
             "PREFECT_API_AUTH_STRING": environment.password_of(os.environ | self._known),
+        }
+
+    def _gateway_variables(self) -> dict[str, str]:
+        """The token, which stays from start to start, and the port, for `reelwright login`."""
+        if GATEWAY not in self._parts:
+            return {}
+        return {
+            environment.TOKEN: environment.token_of(self._known | os.environ),
+            "REELWRIGHT_STUDIO_GATEWAY_PORT": str(self._settings.studio.gateway_port),
         }
 
     def _server_settings(self, variables: dict[str, str]) -> dict[str, str]:
@@ -199,10 +211,7 @@ class Studio:
                 self._begin(pool, start, f"worker; log: {log}")
         if GATEWAY in self._parts:
             port = self._settings.studio.gateway_port
-            env = self._worker_env()
-            # Whoever starts all of it on this machine may use it from there.
-            env.setdefault("REELWRIGHT_GATEWAY_TRUST_LOCAL", "true")
-            begin = partial(GatewayCommand, port, env, logs / f"{GATEWAY}.log")
+            begin = partial(GatewayCommand, port, self._worker_env(), logs / f"{GATEWAY}.log")
             self._begin(GATEWAY, begin, self._gateway_url).wait()
 
     def _deploy(self) -> None:
@@ -225,6 +234,12 @@ class Studio:
 
     def _table(self) -> str:
         rows = [(service.name, service.where) for service in self._services]
+        if GATEWAY in self._parts:
+            with opened(self._settings.paths.data_dir) as database:
+                link = new_link(
+                    database, self._settings.gateway.url.rstrip("/") or self._gateway_url
+                )
+            rows.append(("log in", f"{link}  (once, within 15 minutes)"))
         rows.append(("passwords", str(environment.path_of(self._settings))))
         return "".join(f"{name:<10} {where}\n" for name, where in rows)
 
