@@ -8,6 +8,7 @@ import typer
 
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.backup.commands import backup, restore
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
@@ -28,6 +29,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()
