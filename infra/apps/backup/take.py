@@ -15,7 +15,7 @@ from infra.adapters.settings import Settings
 from infra.apps.backup import kept_settings
 from infra.apps.backup.parts import Parts, existing
 from infra.apps.backup.snapshot import Dump, KeptObject, Snapshot
-from infra.apps.backup.vault import Vault
+from infra.apps.backup.vault import SCRATCH, Vault
 from pipelines.errors import BackupError, CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
@@ -80,10 +80,11 @@ def backup(
         raise BackupError(f"{folder} lies in the data directory that it shall save; take another")
     waiting = f"another backup writes to {folder}: waiting"
     with vault.writing(lambda: say(waiting)), existing(settings, say) as parts:
-        return _backup(settings, vault, parts, passphrase, keep)
+        return save(settings, vault, parts, passphrase, keep)
 
 
-def _backup(settings: Settings, vault: Vault, parts: Parts, passphrase: str, keep: int) -> Report:
+def save(settings: Settings, vault: Vault, parts: Parts, passphrase: str, keep: int) -> Report:
+    """The same from `parts` into a vault that is being written to."""
     copy = Copy(vault, parts.store)
     copy.objects(parts.store.entries(MARKS))
     dumps, schema = dumped(parts, vault)
@@ -124,7 +125,7 @@ def _backup(settings: Settings, vault: Vault, parts: Parts, passphrase: str, kee
 def dumped(parts: Parts, vault: Vault) -> tuple[tuple[Dump, ...], str]:
     """The databases, the gateway's first, and the revision of Prefect's tables."""
     found, schema = [], ""
-    with tempfile.TemporaryDirectory(dir=vault.folder, prefix=".dump-") as name:
+    with tempfile.TemporaryDirectory(dir=vault.folder, prefix=SCRATCH) as name:
         scratch = Path(name)
         for title, place in SQLITE:
             source = parts.data / place

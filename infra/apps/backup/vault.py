@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,11 @@ from infra.apps.backup.snapshot import Blob, Snapshot, pack, unpack
 from pipelines.errors import BackupError, CorruptObjectError, DiskFullError
 from pipelines.schema.keys import Digest
 
+SCRATCH = ".dump-"
+"""What the folders begin with that a backup makes for its duration."""
 _BLOCK = 2**20
-_TIME = "%Y%m%dT%H%M%SZ"
+_TIME = "%Y%m%dT%H%M%S%fZ"
+"""To the microsecond: two in one second are two."""
 
 
 class Vault:
@@ -53,6 +57,8 @@ class Vault:
         with exclusive(self.folder / "lock", on_wait):
             for part in [*self._objects.glob("*/.*.part"), *self._snapshots.glob(".*.part")]:
                 part.unlink()
+            for left in self.folder.glob(f"{SCRATCH}*"):
+                shutil.rmtree(left)
             yield
 
     def path(self, digest: Digest) -> Path:
