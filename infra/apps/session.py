@@ -16,6 +16,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import PREFIX, Settings
+from infra.apps.studio import upgrade
 
 _STALE_UPLOAD = timedelta(days=1)
 """On a store that others share; on our own nobody else can be uploading."""
@@ -33,6 +34,8 @@ def session(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
         if not (settings.store.endpoint and os.environ.get("PREFECT_API_URL")):
             waiting = f"another reelwright uses {folder}; waiting for it to finish"
             stack.enter_context(exclusive(folder / "lock", lambda: say(waiting)))
+        upgrade.check_format(folder)
+        upgrade.note(folder)
         log_to_file(make_directory(folder / "logs") / "reelwright.log")
         seaweed, prefect = None, None
         if not settings.store.endpoint:

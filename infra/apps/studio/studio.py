@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
+from infra.adapters.databases import Postgres
 from infra.adapters.disk import make_directory, write_atomic
 from infra.adapters.embedded import EmbeddedServer, answers
 from infra.adapters.object_store import ObjectStore
@@ -20,7 +21,7 @@ from infra.adapters.settings import Settings
 from infra.apps.console import say
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.sessions import new_link
-from infra.apps.studio import environment
+from infra.apps.studio import environment, upgrade
 from infra.apps.studio.supervisor import Service, Startable, Stop
 from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
@@ -123,6 +124,7 @@ class Studio:
         if "server" in self._parts:
             if isinstance(database, PostgresServer):
                 database.wait()
+                _say_what_prefect_changes(database)
                 variables["PREFECT_API_DATABASE_CONNECTION_URL"] = database.url
             variables |= self._server_variables()
             start_server = partial(
@@ -252,6 +254,13 @@ def _store_variables(store: SeaweedServer) -> dict[str, str]:
         "REELWRIGHT_S3_SECURE": "false",
         "REELWRIGHT_S3_DATA_DIR": str(store.data.absolute()),
     }
+
+
+def _say_what_prefect_changes(database: PostgresServer) -> None:
+    """Its server migrates its database as soon as it starts. Raises SettingsError."""
+    change = upgrade.prefect_change(Postgres.embedded(database).prefect_schema())
+    if change:
+        say(f"this start changes: {change}")
 
 
 def _check_free(port: int, variable: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from infra.adapters.disk import exclusive, make_data_directory, make_directory
 from infra.adapters.settings import Settings
 from infra.apps.console import say
+from infra.apps.studio import upgrade
 from infra.apps.studio.studio import PARTS, Studio
 from infra.apps.studio.supervisor import Stop
 from pipelines.errors import SettingsError
@@ -35,6 +36,10 @@ def up(settings: Settings, parts: Collection[str], *, cold: bool = False) -> Non
         stack.enter_context(exclusive(folder / "lock", running))
         if "store" in parts:
             stack.enter_context(exclusive(data / "lock", busy))
+        upgrade.check(data)
+        for line in upgrade.changes(data):
+            say(f"this start changes: {line}")
+        upgrade.note(data)
         stopped = stack.enter_context(_stop_signal())
         Studio(settings, folder, parts, cold=cold).run(stopped)
 

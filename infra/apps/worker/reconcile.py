@@ -39,7 +39,7 @@ async def reconcile(
     ):
         if run.id in busy or run.labels.get(_LABEL) != worker or run.state is None:
             continue
-        state = _state_for(run, "The worker that had this run was stopped.")
+        state = state_for(run, "The worker that had this run was stopped.")
         await client.set_flow_run_state(run.id, state, force=True)
         _log.warning("%s was left %s by a worker: now %s", run.name, run.state.name, state.name)
         changed.append(run.id)
@@ -79,7 +79,8 @@ async def _runs(client: PrefectClient, pool: str, *types: StateType, **more: Any
     )
 
 
-def _state_for(run: FlowRun, message: str) -> State[Any]:
+def state_for(run: FlowRun, message: str) -> State[Any]:
+    """What a run becomes whose worker is gone; `message` says how it was lost."""
     assert run.state is not None
     if run.state.type == StateType.CANCELLING:
         return Cancelled(message=message)

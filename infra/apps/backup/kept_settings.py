@@ -1,0 +1,136 @@
+"""What the studio was set to: without secrets for everybody, with them under a passphrase."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import yaml
+
+from infra.adapters.disk import make_directory, read_text, write_atomic
+from infra.adapters.settings import Settings
+from infra.apps.backup.sealing import seal, unseal
+from infra.apps.backup.snapshot import KeptSettings
+from infra.apps.backup.vault import Vault
+from infra.apps.studio import environment
+from pipelines.errors import BackupError, SettingsError
+
+STUDIO, STORE, HOOKS, CALENDAR = "studio.env", "store-credentials", "hooks.yaml", "calendar.yaml"
+RESTORED = "restored"
+"""Folder in the data directory for files whose place only the operator knows."""
+_SECRET = re.compile(r"SECRET|_KEY|PASSWORD|TOKEN|AUTH|CONNECTION_URL|CREDENTIAL")
+_OURS = ("REELWRIGHT_", "PREFECT_")
+_MOVED = re.compile(r"(_URL|_ENDPOINT)\Z")
+"""Variables of `studio.env` that say where something was: the new studio has other places."""
+
+
+def keep(settings: Settings, vault: Vault, passphrase: str) -> KeptSettings:
+    """Put the settings into the backup; the secrets only with a `passphrase`."""
+    named = environment.read(settings) | {
+        name: value for name, value in os.environ.items() if name.startswith(_OURS)
+    }
+    variables = {name: _shown(name, value) for name, value in sorted(named.items())}
+    files, secret = {}, _secret_files(settings)
+    if settings.calendar.file:
+        text = read_text(settings.calendar.file, "REELWRIGHT_CALENDAR_FILE")
+        files[CALENDAR] = vault.add_bytes(text.encode())
+    names = [name for name, value in variables.items() if value is None] + sorted(secret)
+    if not passphrase:
+        return KeptSettings(variables=variables, files=files, left_out=tuple(names))
+    content = {"files": secret, "variables": {name: named[name] for name in variables}}
+    sealed = vault.add_bytes(seal(json.dumps(content).encode(), passphrase))
+    return KeptSettings(variables=variables, files=files, sealed=sealed)
+
+
+def opened(kept: KeptSettings, vault: Vault, passphrase: str) -> dict[str, str]:
+    """The secret files by name; none without a passphrase. Raises BackupError if it is wrong."""
+    if not passphrase:
+        return {}
+    if kept.sealed is None:
+        raise BackupError(
+            "this backup was made without a passphrase, so it holds no secrets; restore it without"
+        )
+    content = json.loads(unseal(vault.read(kept.sealed), passphrase))
+    files = {str(name): str(text) for name, text in content["files"].items()}
+    lines = (f"{name}={value}\n" for name, value in content["variables"].items())
+    return files | {"settings.env": "".join(lines)}
+
+
+def put_back(
+    settings: Settings, kept: KeptSettings, vault: Vault, files: dict[str, str]
+) -> list[str]:
+    """Write them into the data directory. Returns what the operator has to do about them."""
+    data, words = settings.paths.data_dir, []
+    rest = {name: vault.read(blob) for name, blob in kept.files.items()}
+    for name, text in files.items():
+        if name == STORE:
+            _write(make_directory(data / "store", private=True) / "credentials", text.encode())
+        elif name == STUDIO:
+            environment.write(settings, _lasting(text))
+        else:
+            rest[name] = text.encode()
+    for name, content in sorted(rest.items()):
+        _write(make_directory(data / RESTORED, private=True) / name, content)
+        words.append(f"{data / RESTORED / name}: put it where your settings name it")
+    if kept.left_out:
+        names = ", ".join(kept.left_out)
+        words.append(f"not in the backup, which was made without a passphrase: {names}")
+    return words
+
+
+def _secret_files(settings: Settings) -> dict[str, str]:
+    """Texts by name, of those that are there."""
+    data = settings.paths.data_dir
+    places = {STUDIO: environment.path_of(settings), STORE: data / "store" / "credentials"}
+    found = {name: path.read_text() for name, path in places.items() if path.exists()}
+    hooks = settings.gateway.hooks
+    if hooks:
+        found[HOOKS] = read_text(hooks, "REELWRIGHT_GATEWAY_HOOKS")
+        found |= _secrets_of(found[HOOKS])
+    return found
+
+
+def _secrets_of(hooks: str) -> dict[str, str]:
+    """The secrets that the hooks' file names by `env:` and `file:`, each as a file."""
+    found = {}
+    for word in sorted(set(re.findall(r"\b(?:env|file):[^\s'\"]+", _values(hooks)))):
+        kind, _, where = word.partition(":")
+        name = "hook-" + re.sub(r"[^A-Za-z0-9_.-]", "_", where.strip("/"))
+        if kind == "env" and where in os.environ:
+            found[name] = os.environ[where]
+        elif kind == "file":
+            try:
+                found[name] = read_text(Path(where), word)
+            except SettingsError:
+                continue  # the gateway says so when it starts
+    return found
+
+
+def _values(hooks: str) -> str:
+    """The file without its comments."""
+    try:
+        return json.dumps(yaml.safe_load(hooks), default=str)
+    except yaml.YAMLError:
+        return ""
+
+
+def _shown(name: str, value: str) -> str | None:
+    """None for a secret: by its name, or because an address carries a password."""
+    return None if _SECRET.search(name) or re.search(r"://[^/]*@", value) else value
+
+
+def _lasting(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {
+        name: value
+        for name, _, value in pairs
+        if not _MOVED.search(name) and not name.startswith("REELWRIGHT_S3_")
+    }
+
+
+def _write(path: Path, content: bytes) -> None:
+    before = os.umask(0o077)
+    try:
+        write_atomic(path, content)
+    finally:
+        os.umask(before)
