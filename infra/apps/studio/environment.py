@@ -59,7 +59,7 @@ def require_server() -> None:
 
 
 def require_answer() -> None:
-    """Raises ServerError if the Prefect server does not answer; its client would try for minutes."""
+    """Raises ServerError if the Prefect server does not answer: its client would go on trying."""
     url = os.environ["PREFECT_API_URL"].rstrip("/")
     try:
         response = httpx.get(f"{url}/health", timeout=_ANSWER_TIMEOUT)
