@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -76,6 +77,16 @@ def hurt_at(studio: Studio, part: str, stage: str, act: Callable[[psutil.Process
     return run
 
 
+def begin(studio: Studio, label: str, stage: str) -> tuple[UUID, int]:
+    """A brief of four chunks that has come to `stage`, and where its log begins."""
+    mark = len(studio.gpu_log())
+    run = studio.start(
+        prompt=f"a yellow circle moves up {label}", seconds=4, frames=17, upscale=2, style="calm"
+    )
+    studio.wait_until(STAGES[stage], mark)
+    return run, mark
+
+
 def kill(process: psutil.Process) -> None:
     process.kill()
 
@@ -95,10 +106,7 @@ def check(studio: Studio, run: UUID, part: str, stage: str, act: str, mark: int)
     if not found.state.is_completed():
         cause = found.state.message or ""
         assert cause, "it ended without a reason"
-        with studio.client() as client:
-            parameters = found.parameters["brief"]
-            assert client
-        found = studio.finish(studio.start(**parameters))
+        found = studio.finish(studio.start(**found.parameters["brief"]))
         assert found.state is not None
     assert found.state.is_completed(), found.state.message
     words = found.parameters["brief"]["prompt"]
@@ -180,3 +188,32 @@ def test_a_part_that_hangs_for_a_minute_costs_no_work(
     mark = len(studio.gpu_log())
     run = hurt_at(studio, part, stage, stop_and_continue)
     check(studio, run, part, stage, "stop", mark)
+
+
+@pytest.mark.parametrize("stage", ["chunk 2", "upload"])
+def test_both_workers_killed_at_once_cost_no_work(studio: Studio, stage: str) -> None:
+    run, mark = begin(studio, f"both workers {stage}", stage)
+    workers = [psutil.Process(studio.pid_of(part)) for part in ("studio", "rtx-5090")]
+    for worker in workers:
+        worker.kill()
+    check(studio, run, "both workers", stage, "kill", mark)
+
+
+def test_a_database_that_is_restarted_during_the_upload_costs_no_work(studio: Studio) -> None:
+    """As an upgrade of it does: in order, with every connection closed."""
+    run, mark = begin(studio, "database restarted", "upload")
+    psutil.Process(studio.pid_of("database")).send_signal(signal.SIGINT)
+    check(studio, run, "database", "upload", "restart", mark)
+
+
+@pytest.mark.parametrize("stage", ["chunk 2", "upload"])
+def test_a_killed_supervisor_takes_its_parts_along_and_is_started_again(
+    studio: Studio, stage: str
+) -> None:
+    """No part outlives it, so the next one finds ports, locks and database free, at once."""
+    run, mark = begin(studio, f"supervisor {stage}", stage)
+    studio.process.kill()
+    studio.process.communicate(timeout=60)
+    wait_for("its parts to end", lambda: not processes_of(studio.cli.data))
+    studio.process = start_studio(studio.cli).process
+    check(studio, run, "supervisor", stage, "kill", mark)

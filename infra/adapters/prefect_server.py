@@ -9,14 +9,11 @@ from pathlib import Path
 
 from infra.adapters.disk import make_directory
 from infra.adapters.embedded import EmbeddedServer, answers, free_ports
+from infra.adapters.quiet import NO_TELEMETRY
 
 _START_TIMEOUT = 120.0
 _STOP_GRACE = 2.0
-_QUIET = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    "DO_NOT_TRACK": "1",
-}
+_QUIET = NO_TELEMETRY | {"PREFECT_LOGGING_SERVER_LEVEL": "WARNING"}
 
 
 class PrefectServer:

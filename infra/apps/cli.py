@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.adapters.quiet import set_quiet
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.backup.commands import backup, restore
-from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app
+from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app, reach_studio
 from infra.apps.console import plain, say
 from infra.apps.guard import run_guarded
 from infra.apps.upkeep import retention_app, verify
@@ -190,7 +191,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show pools, queues, the run on the GPU and the last errors."""
-    adopt_studio()
+    reach_studio()
     from infra.apps.studio.status import status as look
 
     found = look(Settings.load())
@@ -200,7 +201,7 @@ def status(
 @app.command()
 def deploy() -> None:
     """Bring the Prefect server to what this version needs: pools, limits, deployments."""
-    adopt_studio()
+    reach_studio()
     from infra.apps.studio.deploy import deploy as bring
 
     sys.stdout.write("\n".join(bring()) + "\n")
@@ -280,6 +281,7 @@ def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Entry point of the command `reelwright`."""
+    set_quiet()
     run_guarded(app)
 
 

@@ -17,12 +17,39 @@ hooks_app = typer.Typer(help="Webhooks in and out.", no_args_is_help=True)
 
 
 def adopt_studio() -> Settings:
-    """Reach the studio of this machine, unless the environment names another. Comes before the
-    imports of what works with Prefect, which looks at its environment once."""
+    """Settings with the addresses of the studio that runs here, unless the environment names
+    others. Call it before an import of Prefect, which reads its environment once."""
     from infra.apps.studio import environment
 
-    environment.adopt(Settings.load())
+    settings = Settings.load()
+    if environment.is_running(settings):
+        environment.adopt(settings)
     return Settings.load()
+
+
+def reach_studio() -> Settings:
+    """As `adopt_studio`, for a command that asks the Prefect server.
+
+    Raises SettingsError if no server is named, ServerError if it does not answer.
+    """
+    from infra.apps.studio import environment
+
+    settings = adopt_studio()
+    environment.require_server()
+    environment.require_answer()
+    return settings
+
+
+def reach_store() -> Settings:
+    """As `adopt_studio`, for a command that reads or writes the bucket.
+
+    Raises SettingsError if no object store is named.
+    """
+    from infra.apps.studio import environment
+
+    settings = adopt_studio()
+    environment.require_store(settings)
+    return settings
 
 
 def show(lines: Iterable[object]) -> None:
@@ -81,7 +108,7 @@ def calendar_check(
     ] = None,
 ) -> None:
     """Name every entry and what is wrong with it; exit 1 if something is."""
-    settings = adopt_studio()
+    settings = adopt_studio() if file else reach_store()
     from infra.apps import calendar
 
     lines, good = calendar.check(settings, file)
@@ -96,7 +123,7 @@ def calendar_next(
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 5,
 ) -> None:
     """What was started or skipped, what is due, and what comes, each with its reason."""
-    settings = adopt_studio()
+    settings = reach_store()
     from infra.apps import calendar
 
     show(calendar.following(settings, name, count))
@@ -105,7 +132,7 @@ def calendar_next(
 @calendar_app.command("run")
 def calendar_run(name: Annotated[str, typer.Argument(help="The entry.")]) -> None:
     """Start an entry now."""
-    settings = adopt_studio()
+    settings = reach_studio()
     from infra.apps import calendar
 
     show([calendar.run(settings, name)])
@@ -116,7 +143,7 @@ def calendar_put(
     file: Annotated[Path, typer.Argument(help="YAML.", exists=True, dir_okay=False)],
 ) -> None:
     """Make a file the calendar, if every entry of it is good."""
-    settings = adopt_studio()
+    settings = reach_store()
     from infra.apps import calendar
 
     entries = calendar.put(settings, file).entries

@@ -4,12 +4,17 @@ import os
 import secrets
 from pathlib import Path
 
+import httpx
+
 from infra.adapters.disk import exclusive, make_directory, write_atomic
 from infra.adapters.settings import Settings
-from pipelines.errors import SettingsError
+from pipelines.errors import ServerError, SettingsError
 
 TOKEN = "REELWRIGHT_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
 _USER = "studio"
+_ANSWER_TIMEOUT = 10.0
+"""Seconds for one answer; a server whose machine is busy has taken 3."""
+_OF_SERVER, _OF_STORE = "PREFECT_API_", "REELWRIGHT_S3_"
 
 
 def path_of(settings: Settings) -> Path:
@@ -58,11 +63,38 @@ def gateway_address(settings: Settings) -> str:
 
 
 def require_server() -> None:
-    """Raises SettingsError if no Prefect server is named: its client would start one of its own."""
+    """Raises SettingsError if the environment names no Prefect server. An address in a profile
+    of Prefect's is not used: nobody would see which server a command works with."""
     if not os.environ.get("PREFECT_API_URL"):
         raise SettingsError(
-            "PREFECT_API_URL is not set: there is no Prefect server to work with; start "
-            "`reelwright up`, or name the server, as in http://host:4200/api"
+            "no studio runs here; start: reelwright up. For a studio elsewhere, set "
+            "PREFECT_API_URL, as in http://host:4200/api"
+        )
+
+
+def require_answer() -> None:
+    """Raises ServerError if the Prefect server does not answer: its client would go on trying."""
+    url = os.environ["PREFECT_API_URL"].rstrip("/")
+    try:
+        response = httpx.get(f"{url}/health", timeout=_ANSWER_TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServerError(
+            f"the Prefect server PREFECT_API_URL={url} does not answer ({error}); start the "
+            "studio there, or correct the address"
+        ) from error
+    if not response.is_success:
+        raise ServerError(
+            f"the Prefect server PREFECT_API_URL={url} answers {response.status_code}, not 200; "
+            "wait until it is ready, or correct the address"
+        )
+
+
+def require_store(settings: Settings) -> None:
+    """Raises SettingsError if no object store is named."""
+    if not settings.store.endpoint:
+        raise SettingsError(
+            "no studio runs here; start: reelwright up. For a store elsewhere, set "
+            "REELWRIGHT_S3_ENDPOINT, as in host:9000, and its keys"
         )
 
 
@@ -85,9 +117,19 @@ def is_running(settings: Settings) -> bool:
 def adopt(settings: Settings) -> bool:
     """Put the studio's variables into this process's environment, but for those it has.
 
+    Where it names another server or store, that one gets none of this studio's passwords.
     Returns whether there are any.
     """
     variables = read(settings)
+    others = tuple(
+        prefix
+        for prefix, address in (
+            (_OF_SERVER, "PREFECT_API_URL"),
+            (_OF_STORE, f"{_OF_STORE}ENDPOINT"),
+        )
+        if os.environ.get(address) not in (None, "", variables.get(address))
+    )
     for name, value in variables.items():
-        os.environ.setdefault(name, value)
+        if not name.startswith(others):
+            os.environ.setdefault(name, value)
     return bool(variables)
