@@ -37,6 +37,8 @@ class Database:
             folder / "gateway.db", check_same_thread=False, isolation_level=None, timeout=30
         )
         self._connection.execute("pragma journal_mode=wal")
+        # Some builds of SQLite sync a WAL at checkpoints only.
+        self._connection.execute("pragma synchronous=full")
         self._connection.executescript(_TABLES)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> int:
