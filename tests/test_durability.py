@@ -18,6 +18,7 @@ from infra.adapters.flushing import Flusher
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
+from infra.apps.gateway.database import opened
 from pipelines.errors import StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from tests.losing_disk import after_power_cut, losing_disk
@@ -193,6 +194,12 @@ def test_a_disk_that_refuses_fails_the_put(
 def test_an_empty_variable_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REELWRIGHT_S3_DATA_DIR", "")
     assert StoreSettings().data_dir is None
+
+
+def test_the_gateway_s_database_syncs_every_statement(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        assert database.rows("pragma synchronous") == [(2,)]
+        assert database.rows("pragma journal_mode") == [("wal",)]
 
 
 def age(folder: Path) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from infra.adapters import object_store
+from infra.adapters import seaweed as seaweed_module
 from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer, load_credentials
@@ -203,5 +204,36 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, file: Path) -> No
         server.wait()
         ObjectStore(settings()).get_file(put, tmp_path / "back.mp4")
         assert (tmp_path / "back.mp4").read_bytes() == file.read_bytes()
+    finally:
+        server.stop()
+
+
+def test_a_data_directory_of_a_version_without_certificates_goes_on_working(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also, what the master of an earlier start left is swept."""
+
+    def started() -> tuple[SeaweedServer, ObjectStore]:
+        server = SeaweedServer(tmp_path / "store")
+        server.wait()
+        settings = StoreSettings(
+            endpoint=server.endpoint,
+            access_key=server.credentials.access_key,
+            secret_key=server.credentials.secret_key,
+        )
+        return server, ObjectStore(settings)
+
+    with monkeypatch.context() as before:
+        before.setattr(seaweed_module, "mutual_tls", lambda _: {})
+        server, store = started()
+        store.ensure_bucket()
+        put = store.put_file(KEY, file, "video/mp4")
+        server.stop()
+    masters = set((tmp_path / "store" / "data").glob("m[0-9]*"))
+    assert masters
+    server, store = started()
+    try:
+        store.verify(put)
+        assert not masters & set((tmp_path / "store" / "data").glob("m[0-9]*"))
     finally:
         server.stop()

@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.adapters.disk import make_directory, socket_folder
+from infra.adapters.disk import make_directory, socket_folder, sync
 from infra.adapters.embedded import EmbeddedServer, answers, free_ports
 from infra.adapters.seaweed_tls import mutual_tls
 from pipelines.errors import ServerError
@@ -80,6 +80,9 @@ def load_credentials(folder: Path) -> Credentials:
     made = Credentials(secrets.token_hex(10), secrets.token_hex(20))
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"{made.access_key}\n{made.secret_key}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync(folder)
     return made
 
 
@@ -106,6 +109,7 @@ class SeaweedServer:
         self._ports[0] = self._port or self._ports[0]
         data = make_directory(self.data, private=True)
         self._sweep()
+        _sweep_masters(data)
         self.endpoint = f"127.0.0.1:{self._ports[0]}"
         sockets = socket_folder(self._folder)
         flags = [f"{flag}={port}" for flag, port in zip(_PORT_FLAGS, self._ports, strict=True)]
@@ -152,7 +156,19 @@ class SeaweedServer:
     def _sweep(self) -> None:
         """What a kill leaves: sockets, and log files of its own that every start makes."""
         shutil.rmtree(self._folder / "tmp", ignore_errors=True)
-        shutil.rmtree(socket_folder(self._folder), ignore_errors=True)
+        # Its own note of our flags: an older version of ours, or a copy of the data elsewhere,
+        # would take from it what it does not set itself.
+        (self.data / "mini.options").unlink(missing_ok=True)
+        for path in socket_folder(self._folder).iterdir():
+            path.unlink(missing_ok=True)
         for port in self._ports:
             for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108
                 path.unlink(missing_ok=True)
+
+
+def _sweep_masters(data: Path) -> None:
+    """What masters on the ports of earlier starts noted: `m` and the port, never read again. The
+    volumes tell the new one what there is."""
+    for folder in data.glob("m*"):
+        if folder.is_dir() and folder.name[1:].isdigit():
+            shutil.rmtree(folder)

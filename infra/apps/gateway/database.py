@@ -31,6 +31,8 @@ class Database:
         )
         try:
             self._connection.execute("pragma journal_mode=wal")
+            # Some builds of SQLite sync a WAL at checkpoints only.
+            self._connection.execute("pragma synchronous=full")
             migrate(self._connection, path)
         except BaseException:
             self._connection.close()
