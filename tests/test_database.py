@@ -104,14 +104,13 @@ def test_a_step_that_fails_leaves_the_ones_before_it(tmp_path: Path) -> None:
 
 
 def test_statements_of_one_transaction_are_all_there_or_none(tmp_path: Path) -> None:
-    with opened(tmp_path) as database:
-        with (
-            pytest.raises(sqlite3.IntegrityError, match="NOT NULL"),
-            database.transaction() as connection,
-        ):
-            statement = "insert into marks values (?, ?)"
-            connection.executemany(statement, [("a", "1"), ("b", None)])
-        assert database.rows("select * from marks") == []
+    def write(database: Database, *marks: tuple[str, str | None]) -> None:
         with database.transaction() as connection:
-            connection.execute("insert into marks values ('a', '1')")
+            connection.executemany("insert into marks values (?, ?)", marks)
+
+    with opened(tmp_path) as database:
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            write(database, ("a", "1"), ("b", None))
+        assert database.rows("select * from marks") == []
+        write(database, ("a", "1"))
         assert database.rows("select * from marks") == [("a", "1")]
