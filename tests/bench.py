@@ -6,6 +6,7 @@
 (d) from a run's trigger to its first denoising step: our worker against the stock one
 (e) only when asked for, as `queue`: many briefs at once
 (f) only when asked for, as `gateway`: /health beside many clients that ask for states
+(g) only when asked for, as `gallery`: its pages with 20,000 videos, and the gateway's memory
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
@@ -30,6 +31,7 @@ MODELS = REPOSITORY / "build" / "test-models"
 WEIGHTS = MODELS / "demo" / "upscaler" / "realesr-animevideov3.safetensors"
 SIZE = "416*240"
 ROUNDS = 4
+_ON_DEMAND = ("queue", "gateway", "gallery")
 
 
 def main() -> None:
@@ -45,8 +47,9 @@ def main() -> None:
         "start": lambda: importlib.import_module("tests.bench_start").bench_start(),
         "queue": lambda: importlib.import_module("tests.bench_queue").bench_queue(),
         "gateway": lambda: importlib.import_module("tests.bench_gateway").bench_gateway(),
+        "gallery": lambda: importlib.import_module("tests.bench_gallery").bench_gallery(),
     }
-    wanted = sys.argv[1:] or [name for name in parts if name not in ("queue", "gateway")]
+    wanted = sys.argv[1:] or [name for name in parts if name not in _ON_DEMAND]
     results: dict[str, Any] = {"cpu_cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
     for name in wanted:
         results[name] = parts[name]()
