@@ -12,8 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
-
 from tests.conftest import REPOSITORY, operator_of
 from tests.studio import start_studio
 
@@ -27,17 +25,18 @@ def bench_gateway() -> dict[str, object]:
         cli = operator_of(Path(folder), REPOSITORY / "build" / "test-models")
         studio = start_studio(cli)
         try:
-            url = f"http://127.0.0.1:{cli.env['REELWRIGHT_STUDIO_GATEWAY_PORT']}"
-            run = httpx.post(f"{url}/briefs", json={"prompt": "a fox", "seconds": 600}).json()["id"]
-            time.sleep(5)
-            httpx.delete(f"{url}/runs/{run}")
+            with studio.editor() as editor:
+                run = editor.post("/briefs", json={"prompt": "a fox", "seconds": 600}).json()["id"]
+                time.sleep(5)
+                editor.delete(f"/runs/{run}")
             time.sleep(15)
-            return asyncio.run(_measure(url, f"/runs/{run}"))
+            token = studio.variables["REELWRIGHT_GATEWAY_TOKEN"]
+            return asyncio.run(_measure(studio.gateway, f"/runs/{run}", token))
         finally:
             studio.stop()
 
 
-async def _measure(url: str, path: str) -> dict[str, object]:
+async def _measure(url: str, path: str, token: str) -> dict[str, object]:
     idle = await _health(url)
     errors: list[str] = []
     asked = 0
@@ -45,6 +44,8 @@ async def _measure(url: str, path: str) -> dict[str, object]:
 
     host = url.removeprefix("http://")
     name, port = host.split(":")
+    headers = f"Host: {host}\r\nAuthorization: Bearer {token}\r\n"
+    request = f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode()
 
     async def client(number: int) -> None:
         """As little work as it can be: the clients share the cores with what is measured."""
@@ -52,7 +53,7 @@ async def _measure(url: str, path: str) -> dict[str, object]:
         await asyncio.sleep(number / CLIENTS)
         reader, writer = await asyncio.open_connection(name, int(port))
         while not stop.is_set():
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
             await reader.readexactly(length)

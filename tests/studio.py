@@ -70,6 +70,19 @@ class Studio:
     cli: Cli
     process: subprocess.Popen[str]
     variables: dict[str, str]
+    link: str = ""
+    """Logs one browser in to the gateway."""
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's address."""
+        return f"http://127.0.0.1:{self.cli.env['REELWRIGHT_STUDIO_GATEWAY_PORT']}"
+
+    def editor(self) -> httpx.Client:
+        """A client of the gateway with the operator's token."""
+        token = self.variables["REELWRIGHT_GATEWAY_TOKEN"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.gateway, headers=headers, timeout=300)
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
@@ -202,7 +215,8 @@ def start_studio(cli: Cli, *options: str) -> Studio:
         raise AssertionError(f"no studio: {process.stderr.read()}")
     path = Path(lines[-1].split()[-1])
     pairs = (line.partition("=") for line in path.read_text().splitlines())
-    return Studio(cli, process, {name: value for name, _, value in pairs})
+    links = [line.split()[2] for line in lines if line.startswith("log in")]
+    return Studio(cli, process, {name: value for name, _, value in pairs}, "".join(links))
 
 
 def descendants(pid: int) -> list[int]:

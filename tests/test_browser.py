@@ -56,17 +56,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def log_in(studio: Studio, page: Page) -> None:
+    """As whoever started the studio does: by a link of `reelwright login`."""
+    page.goto(studio.cli("login").out.strip())
+    assert page.url == f"{studio.gateway}/"
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(studio: Studio, browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(120_000)
+    log_in(studio, page)
     yield page
     page.close()
 
 
 @pytest.fixture
 def watch(studio: Studio) -> str:
-    return f"http://127.0.0.1:{studio.cli.env['REELWRIGHT_STUDIO_GATEWAY_PORT']}"
+    return studio.gateway
 
 
 def picture(page: Page, name: str, height: int = 900) -> None:
@@ -199,7 +206,8 @@ def test_the_contact_sheet_is_seen_on_the_run_s_page(
 
 
 def test_a_rejected_draft_publishes_nothing(studio: Studio, page: Page, watch: str) -> None:
-    videos = httpx.get(f"{watch}/videos").json()
+    with studio.editor() as client:
+        videos = client.get("/videos").json()
     open_form(studio, page)
     run = fill_and_start(page, "a blue circle moves up over a black background", "storyboard")
     page.goto(f"{watch}/jobs/{run}")
@@ -208,7 +216,8 @@ def test_a_rejected_draft_publishes_nothing(studio: Studio, page: Page, watch: s
     page.get_by_role("button", name="Reject").click()
     expect(page.get_by_text("rejected")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("not our colours")).to_be_visible()
-    assert httpx.get(f"{watch}/videos").json() == videos
+    with studio.editor() as client:
+        assert client.get("/videos").json() == videos
 
 
 def test_prefects_own_page_can_answer_too(studio: Studio, page: Page) -> None:
@@ -232,6 +241,7 @@ def test_prefects_own_page_can_answer_too(studio: Studio, page: Page) -> None:
 
 def test_on_a_phone_and_by_keyboard(studio: Studio, browser: Browser, watch: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 740}, has_touch=True)
+    log_in(studio, page)
     for path in ("/", "/new"):
         page.goto(watch + path)
         width = page.evaluate("document.documentElement.scrollWidth")
@@ -252,28 +262,46 @@ def test_on_a_phone_and_by_keyboard(studio: Studio, browser: Browser, watch: str
     page.close()
 
 
-def test_a_python_client_of_the_wan_service_goes_on_working(studio: Studio, watch: str) -> None:
-    """As in that service's guide."""
-    response = httpx.post(
-        f"{watch}/generate/text-to-video",
-        json={
-            "task": "t2v-1.3B",
-            "prompt": RED,
-            "size": "1280*720",
-            "frame_num": 33,
-            "sample_steps": 25,
-            "sample_guide_scale": 7.5,
-            "base_seed": 42,
-        },
-        timeout=300,
-    )
-    found = response.json()
-    assert response.status_code == 200, found
-    assert found["stands_in_for"] == "Wan2.1-T2V-1.3B"
-    video = httpx.get(watch + found["video_path"])
-    assert video.headers["content-type"] == "video/mp4"
-    assert video.content[4:8] == b"ftyp"
-    manifest = httpx.get(watch + found["video_path"].replace(".mp4", ".json")).json()
-    assert manifest["plan"]["stands_in_for"] == "Wan2.1-T2V-1.3B"
-    assert manifest["clip"]["frames"] == 33
-    assert "stands in for" in httpx.get(found["watch"]).text
+def test_a_python_client_of_the_wan_service_goes_on_working(studio: Studio) -> None:
+    """As in that service's guide, with a key."""
+    with studio.editor() as client:
+        response = client.post(
+            "/generate/text-to-video",
+            json={
+                "task": "t2v-1.3B",
+                "prompt": RED,
+                "size": "1280*720",
+                "frame_num": 33,
+                "sample_steps": 25,
+                "sample_guide_scale": 7.5,
+                "base_seed": 42,
+            },
+        )
+        found = response.json()
+        assert response.status_code == 200, found
+        assert found["stands_in_for"] == "Wan2.1-T2V-1.3B"
+        video = client.get(found["video_path"])
+        assert video.headers["content-type"] == "video/mp4"
+        assert video.content[4:8] == b"ftyp"
+        manifest = client.get(found["video_path"].replace(".mp4", ".json")).json()
+        assert manifest["plan"]["stands_in_for"] == "Wan2.1-T2V-1.3B"
+        assert manifest["clip"]["frames"] == 33
+        assert "stands in for" in client.get(found["watch"]).text
+
+
+def test_a_login_link_opens_the_gallery_and_leaves_the_address(
+    studio: Studio, browser: Browser, watch: str
+) -> None:
+    page = browser.new_page()
+    page.goto(watch)
+    assert page.url.startswith(f"{watch}/login")
+    expect(page.get_by_text("reelwright login")).to_be_visible()
+    page.goto(studio.link)  # printed by `up`
+    assert page.url == f"{watch}/"
+    page.reload()
+    expect(page.get_by_role("heading", name="Videos")).to_be_visible()
+    other = browser.new_page()
+    other.goto(studio.link)
+    expect(other.get_by_role("alert")).to_contain_text("was used")
+    page.close()
+    other.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
 
 from pipelines.schema.keys import ObjectKey
@@ -108,10 +109,20 @@ def test_the_command_uses_the_studio_that_runs(studio: Studio) -> None:
 def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None:
     path = studio.cli.data / "studio" / "studio.env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    import httpx
-
     answer = httpx.post(f"{studio.variables['PREFECT_API_URL']}/flow_runs/filter", json={})
     assert answer.status_code == 401
+
+
+def test_the_gateway_wants_the_token_which_stays_from_start_to_start(studio: Studio) -> None:
+    with httpx.Client(base_url=studio.gateway, timeout=60) as nobody:
+        assert nobody.get("/videos").status_code == 401
+        assert nobody.get(studio.link).status_code == 303
+        assert nobody.get("/").status_code == 200
+    with studio.editor() as editor:
+        assert editor.get("/videos").status_code == 200
+    token = studio.variables["REELWRIGHT_GATEWAY_TOKEN"]
+    assert studio.cli("login", "--token").out.strip() == token
+    assert studio.cli("login").out.startswith(f"{studio.gateway}/login?token=")
 
 
 def test_nothing_listens_beyond_this_machine(studio: Studio) -> None:
@@ -201,6 +212,8 @@ def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(studio: S
     again = start_studio(operator)
     try:
         assert {manifest.content_id for manifest in again.manifests()} == before
+        name = "REELWRIGHT_GATEWAY_TOKEN"
+        assert again.variables[name] == studio.variables[name]
         found = again.finish(again.start(prompt="a white circle moves left", seconds=1))
         assert found.state is not None
         assert found.state.is_completed(), found.state.message

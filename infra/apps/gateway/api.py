@@ -56,12 +56,22 @@ async def start(
     return await start_brief(gateway_of(request), brief, client, idempotency_key)
 
 
-@router.post("/uploads", tags=["Runs"], status_code=201, responses=REFUSALS)
+async def _room(request: Request) -> None:
+    """Asked before the store's threads are, which may all be waiting."""
+    require_room(gateway_of(request))
+
+
+@router.post(
+    "/uploads",
+    tags=["Runs"],
+    status_code=201,
+    responses=REFUSALS,
+    dependencies=[Depends(_room)],
+)
 @at_store
 def upload(request: Request, file: UploadFile, _: Maker) -> Upload:
     """Keep a PNG, JPEG or WebP picture for `image_path` or a brief's `image`."""
     gateway = gateway_of(request)
-    require_room(gateway)
     data = as_png(file.file.read())
     key = ObjectKey.upload(Digest(hashlib.sha256(data).hexdigest()))
     gateway.store.put_bytes(key, data, "image/png")
