@@ -23,6 +23,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 
 from infra.adapters.flushing import flusher_of
 from infra.adapters.settings import StoreSettings
+from infra.adapters.store_errors import reason, retries, root_of
 from pipelines.errors import CorruptObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
@@ -30,11 +31,7 @@ from pipelines.schema.manifest import StoredObject
 PART = 64 * 2**20
 _BLOCK = 2**20
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
-_BACKOFF = 0.3
-_LONGEST_WAIT = 10.0
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
-_REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
-_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class ObjectStore:
                 secure=settings.secure,
                 region=settings.region,
                 http_client=urllib3.PoolManager(
-                    timeout=_TIMEOUT, retries=_retries(settings.patience)
+                    timeout=_TIMEOUT, retries=retries(settings.patience)
                 ),
             )
         except ValueError as error:
@@ -284,47 +281,14 @@ class ObjectStore:
         try:
             yield
         except S3Error as error:
-            raise StoreError(f"{where}: {_reason(error)}") from error
+            raise StoreError(f"{where}: {reason(error)}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreError(
-                f"{where}: the store cannot be reached ({_root(error)}); "
+                f"{where}: the store cannot be reached ({root_of(error)}); "
                 "what was stored before is safe: run again when it is back"
             ) from error
         except (InvalidResponseError, ServerError, MinioException) as error:
             raise StoreError(f"{where}: the answer is not S3's ({error})") from error
-
-
-def _retries(patience: float) -> urllib3.Retry:
-    """As many as wait `patience` seconds in all, each twice as long as the one before."""
-    count, waited = 0, 0.0
-    while waited < patience:
-        count += 1
-        waited += min(_BACKOFF * 2**count, _LONGEST_WAIT)
-    return urllib3.Retry(
-        total=count,
-        connect=count,
-        backoff_factor=_BACKOFF,
-        backoff_max=_LONGEST_WAIT,
-        status_forcelist=[500, 502, 503, 504],
-    )
-
-
-def _reason(error: S3Error) -> str:
-    code = str(error.code)
-    if code in _REFUSED:
-        return (
-            f"the store refuses our keys ({code}); check REELWRIGHT_S3_ACCESS_KEY and "
-            "REELWRIGHT_S3_SECRET_KEY"
-        )
-    if code in _FULL:
-        return f"the store is full ({code}); what was stored before is safe: free some room"
-    return f"{code}: {error.message}"
-
-
-def _root(error: BaseException) -> str:
-    while (inner := getattr(error, "reason", None)) and isinstance(inner, BaseException):
-        error = inner
-    return str(error).rpartition(": ")[2] or type(error).__name__
 
 
 def _hash_file(path: Path) -> tuple[Digest, int]:
