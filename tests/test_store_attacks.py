@@ -27,7 +27,7 @@ from tests.studio import wait_for
 
 KEY = ObjectKey.chunk(Digest("a" * 64))
 DATA = os.urandom(100_000)
-PORTS = 10
+PORTS, SOCKETS = 10, 7
 NOBODY = 65534
 ATTACKER = Path(__file__).with_name("attacker.py")
 REFUSED = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
@@ -57,6 +57,7 @@ class Victim:
         self.processes = [parent, *parent.children(recursive=True)]
         self.s3 = int(self.server.endpoint.partition(":")[2])
         wait_for("ports", lambda: len(self.listening) >= PORTS)  # the admin's come last
+        wait_for("sockets", lambda: len(self.sockets) >= SOCKETS)
 
     @property
     def listening(self) -> list[Any]:
@@ -145,7 +146,7 @@ def test_no_file_or_socket_of_the_store_can_be_opened_by_another_user(
     victim: Victim, tmp_path: Path
 ) -> None:
     files, sockets = [str(path) for path in victim.files], victim.sockets
-    assert len(sockets) == 7
+    assert len(sockets) == SOCKETS
     assert {"credentials", "key.pem", "reelwright_1.dat"} <= {path.name for path in victim.files}
     assert attack(victim, tmp_path, files=files, sockets=sockets)["opened"] == []
     for socket_path in sockets:

@@ -26,7 +26,9 @@ def studio(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, demo_models: Path
 ) -> Iterator[Studio]:
     """Everything holds with our warm worker and with one process a run."""
-    operator = operator_of(tmp_path_factory.mktemp(request.param), demo_models)
+    folder = tmp_path_factory.mktemp(request.param)
+    folder.chmod(0o755)  # as an older version made it
+    operator = operator_of(folder, demo_models)
     running = start_studio(operator, *(["--cold"] if request.param == "cold" else []))
     yield running
     if running.process.poll() is None:
@@ -109,8 +111,13 @@ def test_the_command_uses_the_studio_that_runs(studio: Studio) -> None:
 def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None:
     path = studio.cli.data / "studio" / "studio.env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(studio.cli.data.stat().st_mode) == 0o700
     answer = httpx.post(f"{studio.variables['PREFECT_API_URL']}/flow_runs/filter", json={})
     assert answer.status_code == 401
+
+
+def test_every_process_puts_on_disk_what_the_store_takes(studio: Studio) -> None:
+    assert studio.variables["REELWRIGHT_S3_DATA_DIR"] == str(studio.cli.data / "store" / "data")
 
 
 def test_the_gateway_wants_the_token_which_stays_from_start_to_start(studio: Studio) -> None:

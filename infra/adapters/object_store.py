@@ -25,6 +25,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from infra.adapters.flushing import flusher_of
 from infra.adapters.s3 import TRANSIENT, connect
 from infra.adapters.settings import StoreSettings
+from infra.adapters.store_errors import reason, root_of
 from pipelines.errors import CorruptObjectError, MissingObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
@@ -35,8 +36,6 @@ _READS = 2
 """Attempts to read an object whose bytes do not come. SeaweedFS tries by itself for 13 s before it
 answers 500, or ends the body early, for a byte that went bad on its disk."""
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
-_REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "Forbidden"}
-_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XAmzQuotaExceeded"}
 
 
 @dataclass(frozen=True)
@@ -279,13 +278,13 @@ class ObjectStore:
                     if into is not None:
                         into.write(block)
             except _UnreadableError as error:
-                reason = error
+                failure = error
                 self._prove_health()
             else:
                 return Digest(sha256.hexdigest())
         raise CorruptObjectError(
-            f"{key} is damaged: its bytes cannot be read ({reason}), though the store works"
-        ) from reason
+            f"{key} is damaged: its bytes cannot be read ({failure}), though the store works"
+        ) from failure
 
     def _blocks(self, key: ObjectKey) -> Iterator[bytes]:
         """All bytes of an object. Raises _UnreadableError where they end early."""
@@ -303,7 +302,7 @@ class ObjectStore:
             try:
                 yield from response.stream(_BLOCK)
             except (urllib3.exceptions.ProtocolError, urllib3.exceptions.TimeoutError) as error:
-                raise _UnreadableError(_root(error)) from error
+                raise _UnreadableError(root_of(error)) from error
             finally:
                 response.close()
                 response.release_conn()
@@ -349,10 +348,10 @@ class ObjectStore:
         try:
             yield
         except S3Error as error:
-            raise StoreError(f"{where}: {_reason(error)}") from error
+            raise StoreError(f"{where}: {reason(error)}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreError(
-                f"{where}: the store cannot be reached ({_root(error)}); "
+                f"{where}: the store cannot be reached ({root_of(error)}); "
                 "what was stored before is safe: run again when it is back"
             ) from error
         except (InvalidResponseError, ServerError, MinioException) as error:
@@ -361,24 +360,6 @@ class ObjectStore:
 
 class _UnreadableError(Exception):
     """The bytes of one object end early, or are answered with an error."""
-
-
-def _reason(error: S3Error) -> str:
-    code = str(error.code)
-    if code in _REFUSED:
-        return (
-            f"the store refuses our keys ({code}); check REELWRIGHT_S3_ACCESS_KEY and "
-            "REELWRIGHT_S3_SECRET_KEY"
-        )
-    if code in _FULL:
-        return f"the store is full ({code}); what was stored before is safe: free some room"
-    return f"{code}: {error.message}"
-
-
-def _root(error: BaseException) -> str:
-    while (inner := getattr(error, "reason", None)) and isinstance(inner, BaseException):
-        error = inner
-    return str(error).rpartition(": ")[2] or type(error).__name__
 
 
 def _hash_file(path: Path) -> tuple[Digest, int]:

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,7 +159,8 @@ class SeaweedServer:
         shutil.rmtree(self._folder / "tmp", ignore_errors=True)
         # Its own note of our flags: an older version of ours, or a copy of the data elsewhere,
         # would take from it what it does not set itself.
-        (self.data / "mini.options").unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may be what has failed
+            (self.data / "mini.options").unlink(missing_ok=True)
         for path in socket_folder(self._folder).iterdir():
             path.unlink(missing_ok=True)
         for port in self._ports:
