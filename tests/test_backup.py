@@ -181,5 +181,5 @@ def test_old_snapshots_go_with_what_only_they_needed(studio: Place, tmp_path: Pa
     report = saved(studio, vault.folder, keep=1)
     assert vault.names() == [report.snapshot]
     assert not vault.has(film.sha256, film.size)
-    assert report.pruned == 3 + 1  # and the database as it was
+    assert report.pruned in (3, 3 + 1)  # and the dump, unless it is of the same second
     assert not list(vault.faults())
