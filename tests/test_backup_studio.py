@@ -103,8 +103,8 @@ def test_a_studio_that_works_is_saved_and_goes_on(
     secret.write_text("correct horse battery staple\n")
     mark = len(used.gpu_log())
     brief = {"prompt": "a green triangle moves left", "preset": "demo", "enhance": False}
-    run = used.start(**brief, seconds=16, frames=17, upscale=2)
-    used.wait_until(STAGES["chunk 2"].replace("/4", "/16"), mark)
+    run = used.start(**brief, seconds=12, frames=17, upscale=2)
+    used.wait_until(STAGES["chunk 2"].replace("/4", "/12"), mark)
     options = ["--passphrase-file", str(secret), "--json"]
     saved = used.cli("backup", str(tmp_path / "backup"), *options)
     assert saved.code == 0, saved.err

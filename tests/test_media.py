@@ -31,6 +31,13 @@ def test_a_clip_has_exact_frames_times_and_colour_tags(clip: Path) -> None:
     assert verify_clip(clip, frames=33, size=SIZE, fps=16, decode=True).duration == 33 / 16
 
 
+def test_a_clip_of_one_frame_can_be_joined_to_longer_ones(
+    ffmpeg: Ffmpeg, clip: Path, tmp_path: Path
+) -> None:
+    path = write_clip(ffmpeg, tmp_path / "one.mp4", moving_frames(SIZE, 1), SIZE, 1)
+    assert probe(path).signature == probe(clip).signature
+
+
 def test_colours_come_back_as_they_went_in(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     """A wrong matrix shifts pure colours by 20 and more, in our reader and in any other."""
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128), (235, 235, 16)]

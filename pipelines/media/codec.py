@@ -91,13 +91,16 @@ def clip_writer(
 
 
 def _x264(frames: int, crf: int, speed: str) -> dict[str, object]:
+    # x264 calls a stream whose key frames are 1 apart an intra one, with other parameter sets: a
+    # clip of one frame, such as the last of 16 s in chunks of 17 frames, could not be joined.
+    distance = max(frames, 2)
     return {
         "c:v": "libx264",
         "preset": speed,
         "crf": crf,
         "bf": 0,
-        "g": frames,
-        "keyint_min": frames,
+        "g": distance,
+        "keyint_min": distance,
         "sc_threshold": 0,
         "flags": "+cgop+bitexact",
         "threads": _THREADS,

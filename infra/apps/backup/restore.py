@@ -1,18 +1,19 @@
 """Fills an empty data directory from a backup. Killed, it goes on where it was."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.adapters.databases import place
+from infra.adapters.databases import Postgres, place
 from infra.adapters.disk import check_room, make_directory, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.backup import kept_settings
 from infra.apps.backup.mend import mend
-from infra.apps.backup.parts import Parts, alone, fresh
+from infra.apps.backup.parts import DATABASE, Parts, alone, fresh
 from infra.apps.backup.snapshot import Blob, KeptObject, Snapshot
 from infra.apps.backup.take import SQLITE, objects_of
 from infra.apps.backup.vault import Vault
@@ -107,16 +108,15 @@ def restore(
     found = vault.load(name)
     _check_whole(vault, found, name)
     files = kept_settings.opened(found.settings, vault, passphrase)
+    if not progress.has_begun:
+        _check_elsewhere(settings)
     make_directory(data, private=True)
     check_room(data, sum(found.blobs().values()))
     with alone(data, say):
-        goes_on = progress.has_begun
         progress.begin(name)
         notes = kept_settings.put_back(settings, found.settings, vault, files)
         _put_databases(data, vault, found)
         with fresh(settings) as parts:
-            if not goes_on:
-                _check_target(parts, data, progress)
             put_objects(parts.store, vault, found, say)
             runs = _put_history(parts, vault, found, progress)
             prove(parts.store, vault, found)
@@ -193,17 +193,19 @@ def _check_whole(vault: Vault, snapshot: Snapshot, name: str) -> None:
         ) from error
 
 
-def _check_target(parts: Parts, data: Path, progress: Progress) -> None:
-    """A store or database from elsewhere must be as empty as the directory."""
-    if next(iter(parts.store.entries()), None) is not None:
-        progress.end()
-        raise BackupError(
-            f"the bucket {parts.store.bucket} at {parts.store.endpoint} is not empty; name a new "
-            f"one in REELWRIGHT_S3_BUCKET, and empty {data}"
-        )
-    if parts.database and not parts.database.is_empty():
-        progress.end()
-        raise BackupError(f"Prefect's database is not empty; name a new one, and empty {data}")
+def _check_elsewhere(settings: Settings) -> None:
+    """A store or database that the environment names must be as empty as the directory."""
+    if settings.store.endpoint:
+        store = ObjectStore(settings.store)
+        store.ensure_bucket()
+        if next(iter(store.entries()), None) is not None:
+            raise BackupError(
+                f"the bucket {store.bucket} at {store.endpoint} is not empty; name a new one in "
+                "REELWRIGHT_S3_BUCKET"
+            )
+    url = os.environ.get(DATABASE, "")
+    if url and not Postgres.of(url).is_empty():
+        raise BackupError(f"the database that {DATABASE} names is not empty; name a new one")
 
 
 def _put_databases(data: Path, vault: Vault, snapshot: Snapshot) -> None:
