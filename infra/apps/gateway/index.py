@@ -76,9 +76,11 @@ class Index:
         place = Place.parse(cursor) if cursor else _NEWEST
         if campaign:
             rows = self._database.rows(
-                f"select {COLUMNS} from videos where state = 'published' and id in (select video "  # noqa: S608
-                "from video_campaigns where campaign = ? and (created, video) < (?, ?) "
-                "order by created desc, video desc limit ?) order by created desc, id desc",
+                # `cross join` has SQLite begin with the chosen ones, not with all videos.
+                f"select {COLUMNS} from (select video from video_campaigns "  # noqa: S608
+                "where campaign = ? and (created, video) < (?, ?) "
+                "order by created desc, video desc limit ?) cross join videos on id = video "
+                "order by created desc, id desc",
                 (campaign, place.created, place.id, limit + 1),
             )
         else:
