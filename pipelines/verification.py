@@ -91,8 +91,9 @@ class VerifyReport:
         """The result in one sentence."""
         counted = ", ".join(f"{count:,} {seen}" for seen, count in sorted(self.counts.items()))
         left = len(self.faults) + self.unlisted
-        words = f"{left} faults are left" if left else "no fault"
-        return f"{words}; {self.read_bytes / 1e6:,.0f} MB read: {counted or 'the bucket is empty'}"
+        words = f"{left:,} faults are left" if left else "no fault is left"
+        found = f"found: {counted}" if counted else "the bucket is empty"
+        return f"{words}; {self.read_bytes / 1e6:,.1f} MB read, {found}"
 
     def as_values(self) -> dict[str, object]:
         """For programs."""

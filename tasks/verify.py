@@ -137,7 +137,8 @@ class _Audit:
                 self.say(f"{number} videos read")
         for entry in self.store.entries():
             self._object(entry)
-        self.report.counts["missing intermediate"] += self.index.left
+        if self.index.left:
+            self.report.counts["missing intermediate"] = self.index.left
         return self.report
 
     def video(self, cid: Digest) -> None:
