@@ -38,7 +38,7 @@ class Advisory:
 
 
 def read_advisories(text: str) -> tuple[date, list[Advisory]]:
-    """The date until which the list goes, and the list. Raises ValueError for a line that is none."""
+    """The date until which the list goes, and it. Raises ValueError on a line that is none."""
     until, found = None, []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):

@@ -42,7 +42,7 @@ def test_a_package_without_an_exact_version_is_refused() -> None:
 
 
 def test_what_we_pin_has_no_published_weakness_that_we_know_of() -> None:
-    until, advisories = read_advisories(ADVISORIES.read_text())
+    _, advisories = read_advisories(ADVISORIES.read_text())
     pins = read_pins(CONSTRAINTS.read_text())
     assert len(pins) > 200
     assert len([item for item in advisories if item.package in pins]) > 15

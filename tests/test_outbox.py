@@ -82,6 +82,12 @@ def test_an_event_that_nobody_takes_is_kept_among_the_dead(deployed: Cli, tmp_pa
         "http://224.0.0.1/",
         "http://[fe80::1]/",
         "http://[fd00::1]/",
+        "http://[fec0::1]/",
+        "http://[::127.0.0.1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[64:ff9b::10.0.0.1]/",
+        "http://[64:ff9b:1::10.0.0.1]/",
+        "http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/",
     ],
 )
 def test_no_request_goes_where_the_operator_did_not_allow(

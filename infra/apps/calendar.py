@@ -62,11 +62,15 @@ def run(settings: Settings, name: str) -> str:
 
 
 def put(settings: Settings, file: Path) -> Calendar:
-    """Make `file` the calendar in the bucket. Raises BriefError if an entry of it is broken."""
+    """Make `file` the calendar in the bucket.
+
+    Raises BriefError if an entry of it is broken, SettingsError without an object store.
+    """
     text = read_text(file, str(file))
     calendar = parse_calendar(text)
     if calendar.broken:
         raise BriefError("; ".join(map(str, calendar.broken)))
+    environment.require_store(settings)
     store = ObjectStore(settings.store)
     store.ensure_bucket()
     store.put_bytes(ObjectKey.calendar(), text.encode(), "application/yaml")

@@ -143,7 +143,7 @@ def calendar_put(
     file: Annotated[Path, typer.Argument(help="YAML.", exists=True, dir_okay=False)],
 ) -> None:
     """Make a file the calendar, if every entry of it is good."""
-    settings = reach_store()
+    settings = adopt_studio()
     from infra.apps import calendar
 
     entries = calendar.put(settings, file).entries

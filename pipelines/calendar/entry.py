@@ -1,5 +1,6 @@
 """Entries of the calendar, read from YAML; a broken one is named with its line."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from string import Formatter
@@ -10,11 +11,14 @@ import yaml
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipelines import plain_yaml
 from pipelines.errors import BriefError
 from pipelines.schema.brief import Brief, Priority
 from pipelines.schema.parsing import parse_brief
 
 _VARIABLES = ("name", "item", "date", "time")
+_WIDE = re.compile(r"\d{3}")
+"""In a format: the width of a text of megabytes, also in those of strftime."""
 _PROBE = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 
 
@@ -121,7 +125,7 @@ class Calendar:
 def parse_calendar(text: str) -> Calendar:
     """The entries of a YAML text. Only a text that is no YAML at all breaks every entry."""
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = plain_yaml.compose(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         return Calendar(broken=(Broken(mark.line + 1 if mark else 1, "", f"no YAML: {error}"),))
@@ -136,7 +140,7 @@ def parse_calendar(text: str) -> Calendar:
     for node in listed:
         line, name = node.start_mark.line + 1, ""
         try:
-            values = _construct(node)
+            values = plain_yaml.construct(node)
             name = str(values.get("name", "")) if isinstance(values, dict) else ""
             entry = Entry.model_validate(values)
             if entry.name in lines:
@@ -157,14 +161,6 @@ def _entries_of(root: yaml.Node) -> list[yaml.Node] | None:
         if key.value == "entries" and isinstance(value, yaml.SequenceNode):
             return list(value.value)
     return None
-
-
-def _construct(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
 
 
 def _fill(value: Any, values: dict[str, Any]) -> Any:
@@ -188,6 +184,8 @@ def _format(text: str, values: dict[str, Any]) -> str:
         result += literal
         if name is None:
             continue
+        if _WIDE.search(form or ""):
+            raise BriefError(f"{{{name}:{form}}} is too wide; write a width below 100")
         if name not in values or conversion or "{" in (form or ""):
             known = ", ".join(f"{{{variable}}}" for variable in _VARIABLES)
             raise BriefError(f"{{{name}}} is unknown; use {known}")

@@ -18,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from infra.adapters.disk import read_text
 from infra.apps.gateway.problems import ProblemError
+from pipelines import plain_yaml
 from pipelines.errors import BriefError, SettingsError
 from pipelines.schema.brief import Brief
 from pipelines.schema.parsing import parse_brief
@@ -158,7 +159,8 @@ def read_hooks(path: Path | None) -> Hooks:
         return Hooks({}, ())
     name = f"REELWRIGHT_GATEWAY_HOOKS={path}"
     try:
-        values = yaml.safe_load(read_text(path, name)) or {}
+        root = plain_yaml.compose(read_text(path, name))
+        values = plain_yaml.construct(root) if root else {}
     except yaml.YAMLError as error:
         raise SettingsError(f"{name} is no YAML: {error}") from error
     problems: list[str] = []

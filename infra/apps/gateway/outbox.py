@@ -187,16 +187,39 @@ def allowed_address(endpoint: Endpoint) -> str:
     networks = [ipaddress.ip_network(item) for item in endpoint.networks]
     addresses = [str(item[4][0]) for item in found]
     for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
+        address = _reached(ipaddress.ip_address(text.partition("%")[0]))
         inside = any(address.version == net.version and address in net for net in networks)
-        if not (inside or (address.is_global and not address.is_multicast)):
+        if not (inside or _is_public(address)):
             raise ValueError(
                 f"{parts.hostname} is at {address}, which is not public; name its network in "
                 "`networks` if it may be sent to"
             )
     return addresses[0]
+
+
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96")))
+"""IPv4-compatible addresses and those of translators: their last four bytes are an IPv4 address."""
+_INNER = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
+"""A network's own translator, and site-local addresses: Python 3.11 takes them for public."""
+
+
+def _reached(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address that a packet arrives at: of a tunnelled or translated one, that inside it."""
+    if isinstance(address, ipaddress.IPv4Address) or int(address) in (0, 1):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and address.teredo is not None:
+        inner = address.teredo[1]
+    if inner is None and any(address in network for network in _EMBEDDING):
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner or address
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    inner = address.version == 6 and any(address in network for network in _INNER)
+    return address.is_global and not address.is_multicast and not inner
 
 
 def forget_old(database: Database, days: int) -> int:
