@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.listing import COLUMNS, Page, Place, VideoView, as_row, of_row, view_of
-from pipelines.errors import CorruptObjectError, StoreError
+from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import Manifest
 
@@ -156,9 +156,6 @@ class Index:
             data = self._store.get_bytes(ObjectKey.manifest(cid))
         except CorruptObjectError:
             return _Row(cid, "", etag, None, "its manifest is damaged")
-        except StoreError:
-            self._store.ensure_bucket()  # raises, if it is the store that is ill
-            return _Row(cid, "", etag, None, "its manifest cannot be read")
         if data is None:
             return None
         sha256 = hashlib.sha256(data).hexdigest()

@@ -108,9 +108,10 @@ async def _job(
     draft = film = None
     try:
         view = await gateway.runs.see(run, client)
-        if view.waiting_for == "storyboard":
+        approves = "approve" in client.scopes
+        if approves and view.waiting_for == "storyboard":
             draft = await gateway.runs.draft(run)
-        elif view.waiting_for == "video":
+        elif approves and view.waiting_for == "video":
             film = await gateway.runs.film(run)
     except ProblemError as error:
         if error.status != 404:

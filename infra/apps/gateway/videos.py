@@ -89,14 +89,10 @@ class Videos:
 
     @contextmanager
     def _told(self, key: ObjectKey) -> Iterator[None]:
-        """A store that answers, but not with this object, has it damaged: SeaweedFS says 500 or
-        breaks off where a byte on its disk has flipped."""
+        """What the store found damaged is told to the client as that."""
         try:
             yield
         except CorruptObjectError as error:
-            raise damaged(key) from error
-        except StoreError as error:
-            self._store.ensure_bucket()  # raises if the store is down
             raise damaged(key) from error
 
     def part(self, name: str, wanted: str | None, *, unpublished: bool) -> Part:
