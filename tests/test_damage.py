@@ -7,19 +7,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Completed
 
 from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import BriefError, CorruptObjectError, MissingObjectError, StoreError
+from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest
+from tasks import dispatch
 from tasks.models import free_models
 from tests.conftest import slow
 from tests.damage import flip_on_disk, replace
+from tests.published import film_of
 
 Run = Callable[..., Manifest]
 PLAIN = {"prompt": "a red fox in the snow", "seconds": 1, "frames": 9, "steps": 1, "upscale": 2}
@@ -191,3 +197,34 @@ def test_a_damaged_picture_is_refused_before_anything_is_made(run: Run, store: O
     with pytest.raises(BriefError, match=f"{key} is damaged .* upload the same picture again"):
         run(**PLAIN | {"upscale": 1, "frames": 33, "enhance": False}, image=key)
     assert store.list_keys("chunks/") == []
+
+
+def test_a_damaged_hand_over_is_made_again(
+    store: ObjectStore, store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU host's work is all found again: only the object that names it is made anew."""
+    values = {
+        "ENDPOINT": store_settings.endpoint,
+        "ACCESS_KEY": store_settings.access_key,
+        "SECRET_KEY": store_settings.secret_key.get_secret_value(),
+        "BUCKET": store_settings.bucket,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"REELWRIGHT_S3_{name}", value)
+    brief = Brief(prompt="a red fox", seconds=1)
+    film = film_of(brief)
+    children = [FlowRun(id=uuid4(), flow_id=uuid4()) for _ in range(2)]
+    for child in children:
+        key = ObjectKey.film(child.id)
+        store.put_bytes(key, film.model_dump_json().encode(), "application/json")
+    replace(store, ObjectKey.film(children[0].id))
+    keys: list[str] = []
+
+    def start(*_: object, idempotency_key: str, **__: object) -> FlowRun:
+        keys.append(idempotency_key)
+        return children[len(keys) - 1]
+
+    monkeypatch.setattr(dispatch, "run_deployment", start)
+    monkeypatch.setattr(dispatch, "_wait", lambda *_, **__: Completed())
+    assert dispatch.render_on_gpu_host(brief) == film
+    assert [key.rpartition("-")[2] for key in keys] == ["1", "2"]

@@ -1,13 +1,15 @@
 """Webhooks out: told until they are heard, and to nobody else."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import Endpoint
-from infra.apps.gateway.outbox import allowed_address
+from infra.apps.gateway.outbox import allowed_address, forget_old
 from tests.conftest import Cli
 from tests.gateway import brief
 from tests.hooks import SECRET, Receiver, hooked
@@ -114,3 +116,23 @@ def test_public_and_named_networks_are_allowed(monkeypatch: pytest.MonkeyPatch) 
     assert allowed_address(public) == "93.184.216.34"
     own = public.model_copy(update={"url": "http://10.1.2.3/", "networks": ("10.1.0.0/16",)})
     assert allowed_address(own) == "10.1.2.3"
+
+
+def test_what_came_in_and_went_out_long_ago_is_forgotten(tmp_path: Path) -> None:
+    """An event that still waits is not, and 0 days keep everything."""
+    old, new = time.time() - 100 * 24 * 3600, time.time()
+    with opened(tmp_path) as database:
+        for made in (old, new):
+            for state in ("done", "dead", "waiting"):
+                database.run(
+                    "insert into events (id, endpoint, body, made, due, state) "
+                    "values (?, 'e', '{}', ?, 0, ?)",
+                    (f"{made}{state}", made, state),
+                )
+            values = ("shop", f"{made}", "d", made)
+            database.run("insert into deliveries values (?, ?, ?, ?)", values)
+        assert forget_old(database, 0) == 0
+        assert forget_old(database, 90) == 3
+        rows = database.rows("select state from events where made = ?", (old,))
+        assert rows == [("waiting",)]
+        assert len(database.rows("select * from deliveries")) == 1

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -206,14 +205,14 @@ def test_the_command_mends_a_damaged_video(cli: Cli, store: ObjectStore) -> None
     assert cli("verify").code == 0
 
 
-def test_the_command_starts_a_store_of_its_own(started_cli: Cli) -> None:
-    assert "the bucket is empty" in started_cli("verify").out
-    kept = started_cli("retention", "keep", "spring")
+def test_the_command_starts_a_store_of_its_own(bare_cli: Cli) -> None:
+    assert "the bucket is empty" in bare_cli("verify").out
+    kept = bare_cli("retention", "keep", "spring")
     assert kept.out == "kept for ever: spring\n", kept.err
-    plan = started_cli("retention", "plan")
+    plan = bare_cli("retention", "plan")
     assert plan.code == 0, plan.err
     assert plan.out.split()[0] == "kind"
     assert "every run counts as unfinished" in plan.out
-    released = started_cli("retention", "release", "spring")
+    released = bare_cli("retention", "release", "spring")
     assert released.out == "kept for ever: no campaign\n"
-    assert not (Path(started_cli.env["REELWRIGHT_DATA_DIR"]) / "prefect.db").exists()
+    assert not (bare_cli.data / "prefect").exists()
