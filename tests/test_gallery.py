@@ -3,12 +3,14 @@
 import io
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.publishing import make_manifest
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest
 from tests.conftest import Cli
@@ -143,7 +145,7 @@ def test_a_deleted_video_is_out_of_the_list_at_once(
 ) -> None:
     cid = manifest.content_id
     assert cid in ids_of(client, "/videos")
-    assert client.delete(f"/videos/{cid}.mp4").status_code == 204
+    assert client.delete(f"/videos/{cid}.mp4").status_code == 200
     assert cid not in ids_of(client, "/videos")
     assert client.get(f"/watch/{cid}").status_code == 404
     assert bucket.list_keys(f"videos/{cid}/") == []
@@ -155,9 +157,33 @@ def test_a_deletion_that_broke_off_is_repeated(
     cid = manifest.content_id
     for part in (ObjectKey.manifest, ObjectKey.video):
         bucket.delete(part(cid))
-    assert client.delete(f"/videos/{cid}.mp4").status_code == 204
+    assert client.delete(f"/videos/{cid}.mp4").status_code == 200
     assert bucket.list_keys(f"videos/{cid}/") == []
     assert client.delete(f"/videos/{cid}.mp4").status_code == 404
+
+
+def test_a_deletion_says_what_stays_and_until_when(
+    client: httpx.Client, bucket: ObjectStore
+) -> None:
+    words = "a chunk that two videos use"
+    first = published(bucket, words)
+    brief = brief_of(words).model_copy(update={"upscale": 2})
+    second = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
+    write(bucket, second)
+    (chunk,) = {item.spec.key for item in first.plan.chunks}
+    assert chunk in {item.spec.key for item in second.plan.chunks}
+    bucket.put_bytes(chunk, b"a chunk", "video/mp4")
+    for item in (first, second):  # a look at one brings it into the index
+        assert client.get(f"/watch/{item.content_id}").status_code == 200
+    deleted = [
+        client.delete(f"/videos/{item.content_id}.mp4").json()["kept"] for item in (first, second)
+    ]
+    left = {"kind": "chunks", "objects": 1, "bytes": 7}
+    assert [item.items() >= left.items() for (item,) in deleted] == [True, True]
+    assert [item["shared"] for (item,) in deleted] == [1, 0]
+    until = date.fromisoformat(deleted[1][0]["until"])
+    assert timedelta(days=89) < until - datetime.now(UTC).date() < timedelta(days=93)
+    assert bucket.head(chunk) is not None
 
 
 def names_of(cid: Digest) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import date
 from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.parsing import parse_brief
 from pipelines.schema.shots import HandShot
+from tasks.sweeping import ages_of
 
 router = APIRouter()
 Range = Annotated[str, Header(max_length=100, description="`bytes=0-99`")]
@@ -42,6 +44,24 @@ class Answer(BaseModel):
     decision: Literal["approve", "reject"]
     reason: str = Field("", max_length=500)
     shots: list[HandShot] = Field(default_factory=list, max_length=300)
+
+
+class KeptPart(BaseModel):
+    """Objects of one kind that the deleted video was made of, and that stay."""
+
+    kind: str
+    objects: int
+    bytes: int
+    shared: int = Field(description="How many of them other videos use; they stay with those.")
+    until: date | None = Field(
+        description="The others may be gone from then on (UTC); null: never."
+    )
+
+
+class Deleted(BaseModel):
+    """What a deletion left."""
+
+    kept: list[KeptPart]
 
 
 @router.post("/briefs", tags=["Runs"], status_code=202, responses=REFUSALS)
@@ -218,10 +238,22 @@ async def video(
     return StreamingResponse(blocks, status, headers, kind)
 
 
-@router.delete("/videos/{name}", tags=["Videos"], status_code=204, responses=REFUSALS)
+@router.delete("/videos/{name}", tags=["Videos"], responses=REFUSALS)
 @at_store
-def delete(request: Request, name: str, _: Manager) -> None:
-    """Remove a video for good; the chunks it shares with others stay."""
+def delete(request: Request, name: str, _: Manager) -> Deleted:
+    """Remove a video for good. What it was made of stays for a while: a rerun is quick."""
     gateway = gateway_of(request)
-    gateway.videos.delete(name)
+    kept = gateway.videos.delete(name, ages_of(gateway.settings.retention))
     gateway.runs.forget()
+    return Deleted(
+        kept=[
+            KeptPart(
+                kind=item.kind,
+                objects=item.objects,
+                bytes=item.size,
+                shared=item.shared,
+                until=item.until,
+            )
+            for item in kept
+        ]
+    )

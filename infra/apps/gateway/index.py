@@ -18,6 +18,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.listing import COLUMNS, Page, Place, VideoView, as_row, of_row, view_of
 from pipelines.errors import CorruptObjectError
+from pipelines.retention import Marks
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 from pipelines.schema.manifest import Manifest
 
@@ -51,6 +52,8 @@ class _Row:
     view: VideoView | None
     """None if the manifest cannot be read; then `problem` says why."""
     problem: str = ""
+    parts: tuple[tuple[str, bytes], ...] = ()
+    """Kind and digest of every object that the video was made of."""
 
 
 class Index:
@@ -118,6 +121,20 @@ class Index:
             names += [f"{name}: not one of Reelwright's" for name in found]
         return Skipped(int(count), tuple(names[:_NAMED]))
 
+    def others_use(self, cid: Digest) -> Marks | None:
+        """What of the parts of `cid` other videos use; None if not all videos are known yet."""
+        if not self.filled:
+            return None
+        rows = self._database.rows(
+            "select distinct a.kind, a.digest from video_parts a join video_parts b "
+            "on a.kind = b.kind and a.digest = b.digest and b.video <> a.video where a.video = ?",
+            (cid,),
+        )
+        marks = Marks(living=frozenset())
+        for kind, digest in rows:
+            marks.used.setdefault(kind, set()).add(digest)
+        return marks
+
     # What changes it ---------------------------------------------------------------------------
 
     def refresh(self, cid: Digest) -> bool:
@@ -163,20 +180,22 @@ class Index:
         # the next comparison.
         etag = etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
         try:
-            view = view_of(Manifest.model_validate_json(data))
+            manifest = Manifest.model_validate_json(data)
+            view = view_of(manifest)
         except ValidationError:
             return _Row(cid, sha256, etag, None, "its manifest is of another version, or damaged")
         except ValueError as error:
             return _Row(cid, sha256, etag, None, str(error))
         if view.id != cid:
             return _Row(cid, sha256, etag, None, "its manifest is another video's")
-        return _Row(cid, sha256, etag, view)
+        return _Row(cid, sha256, etag, view, parts=_parts_of(manifest))
 
     def _write(self, rows: Iterable[_Row], gone: Iterable[str]) -> None:
         with self._database.transaction() as connection:
             rows = list(rows)
             ids = [(cid,) for cid in (*gone, *(row.id for row in rows))]
             connection.executemany("delete from video_campaigns where video = ?", ids)
+            connection.executemany("delete from video_parts where video = ?", ids)
             connection.executemany("delete from videos where id = ?", ids)
             for row in rows:
                 if row.view is None:
@@ -194,6 +213,10 @@ class Index:
                 connection.executemany(
                     "insert or ignore into video_campaigns values (?, ?, ?)",
                     [(name, row.view.created, row.id) for name in row.view.campaigns],
+                )
+                connection.executemany(
+                    "insert into video_parts values (?, ?, ?)",
+                    [(kind, digest, row.id) for kind, digest in row.parts],
                 )
 
     # Comparing it with the bucket --------------------------------------------------------------
@@ -280,6 +303,12 @@ class Index:
                 "; ".join(found.names),
             )
         self._told = found
+
+
+def _parts_of(manifest: Manifest) -> tuple[tuple[str, bytes], ...]:
+    marks = Marks()
+    marks.add_manifest(manifest)
+    return tuple((kind, digest) for kind, digests in marks.used.items() for digest in digests)
 
 
 def _is_video(name: str) -> bool:

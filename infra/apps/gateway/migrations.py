@@ -62,6 +62,12 @@ MIGRATIONS = (
                 primary key (campaign, created, video)
             ) without rowid""",
             "create index video_campaigns_of on video_campaigns (video)",
+            # What a video was made of, to say what stays when it is deleted: `digest` has 32 bytes.
+            """create table video_parts (
+                kind text not null, digest blob not null, video text not null,
+                primary key (kind, digest, video)
+            ) without rowid""",
+            "create index video_parts_of on video_parts (video)",
         ),
     ),
     Migration(

@@ -15,9 +15,11 @@ from infra.apps.gateway.index import Index
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from pipelines.errors import CorruptObjectError, StoreError
+from pipelines.retention import Ages, Kept
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest, StoredObject
 from tasks.discard import is_there, remove_film
+from tasks.sweeping import kept_after_delete
 
 _NAME = re.compile(r"([0-9a-f]{64})(-contact)?\.(mp4|jpg|json)\Z")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
@@ -184,18 +186,23 @@ class Videos:
             self._verified.pop(_name_of(part.found), None)
             raise
 
-    def delete(self, name: str) -> None:
-        """Remove a video, its manifest first. Chunks stay: other videos may share them.
+    def delete(self, name: str, ages: Ages) -> tuple[Kept, ...]:
+        """Remove a video, its manifest first. Returns what stays of all that it was made of.
 
         It can be repeated when the store went away in between: raises ProblemError 404 only if
-        none of its objects is there.
+        none of its objects is there. Without a manifest nobody knows what it was made of.
         """
         key = key_of(name)
         cid = _content_id(key)
         if key != ObjectKey.video(cid) or not is_there(self._store, cid):
             raise absent(name)
+        kept: tuple[Kept, ...] = ()
+        with suppress(ProblemError):  # one whose manifest is damaged can be deleted, too
+            if manifest := self.manifest(cid):
+                kept = kept_after_delete(self._store, manifest, ages, self.index.others_use(cid))
         remove_film(self._store, cid)
         self.index.remove(cid)
+        return kept
 
 
 def absent(name: str) -> ProblemError:
