@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from pipelines.errors import SettingsError
 from tests.conftest import Cli
@@ -101,6 +102,12 @@ def test_a_github_signature_is_good_for_one_delivery(asked: Gateway, sender: Sen
     assert wrong.status_code == 401
     assert len(asked.runs()) == before
     assert "not asked for" in sender.github(body + b" ", "delivery-3", "push").json()["status"]
+    with opened(asked.cli.data) as database:  # a month later its run may be gone from Prefect
+        database.run("update deliveries set seen = seen - ?", (31 * 24 * 3600,))
+    late = sender.github(body, "delivery-1")
+    assert late.status_code == 401
+    assert "30 days" in late.json()["error"]["message"]
+    assert len(asked.runs()) == before
 
 
 @pytest.mark.parametrize(

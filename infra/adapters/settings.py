@@ -190,7 +190,7 @@ class RetentionSettings(_Section):
     stills_days: int = Field(30, ge=0, description="Stills of drafts.")
     uploads_days: int = Field(90, ge=0, description="Pictures sent in that no video uses.")
     runs_days: int = Field(45, ge=0, description="What runs that have ended handed over.")
-    deliveries_days: int = Field(90, ge=0, description="Webhooks that came in, events sent out.")
+    deliveries_days: int = Field(90, ge=0, description="Events that were sent to endpoints.")
     prefect_days: int = Field(90, ge=0, description="Ended runs on Prefect's pages, with logs.")
     minutes_days: int = Field(2, ge=0, description="Runs of the calendar that started nothing.")
     keep_campaigns: str = Field(

@@ -108,7 +108,7 @@ class Outbox:
         return _SEND_EVERY
 
     async def purge(self) -> float:
-        """Forget what came in and was sent long ago."""
+        """Forget what was sent long ago."""
         forget_old(self._database, Settings.load().retention.deliveries_days)
         return _PURGE_EVERY
 
@@ -223,14 +223,16 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def forget_old(database: Database, days: int) -> int:
-    """Remove deliveries that came in, and events that were sent or given up, more than `days`
-    ago; 0 keeps all. Returns how many. An event that still waits to be sent stays."""
+    """Remove events that were sent or given up, and made more than `days` ago; 0 keeps all.
+
+    Returns how many. An event that still waits to be sent stays.
+    """
     if not days:
         return 0
     before = time.time() - days * 24 * 3600
     return database.run(
         "delete from events where state in ('done', 'dead') and made < ?", (before,)
-    ) + database.run("delete from deliveries where seen < ?", (before,))
+    )
 
 
 def dead(database: Database) -> list[tuple[str, str, int, str]]:

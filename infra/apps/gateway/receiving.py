@@ -19,6 +19,8 @@ from pipelines.planning.plan import timeline
 from pipelines.schema.brief import Brief
 
 router = APIRouter(tags=["Webhooks"])
+_REPEATED_FOR = 30
+"""Days in which a delivery may be repeated. GitHub lets its users do so for three."""
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemAnswer} for code in (400, 401, 404, 409, 413, 422, 429, 503, 507)
 }
@@ -74,16 +76,27 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def _remember(gateway: Gateway, source: str, signature: str, delivery: str) -> None:
-    """A signature belongs to one delivery. Raises ProblemError 401 if it comes with another."""
+    """A signature belongs to one delivery, and signatures without a time are never forgotten.
+
+    A repeat gets the run of the first time, so it is taken only as long as Prefect keeps that run
+    in any case. Raises ProblemError 401 for a repeat that is too late, or has another id.
+    """
     gateway.database.run(
         "insert or ignore into deliveries values (?, ?, ?, ?)",
         (source, signature, delivery, time.time()),
     )
     rows = gateway.database.rows(
-        "select delivery from deliveries where source = ? and signature = ?", (source, signature)
+        "select delivery, seen from deliveries where source = ? and signature = ?",
+        (source, signature),
     )
-    if rows[0][0] != delivery:
+    ((known, seen),) = rows
+    if known != delivery:
         raise ProblemError(401, "replayed", "this signature came with another delivery before")
+    days = min(_REPEATED_FOR, gateway.settings.retention.prefect_days or _REPEATED_FOR)
+    if seen < time.time() - days * 24 * 3600:
+        raise ProblemError(
+            401, "replayed", f"this delivery came before, and is taken again for {days} days only"
+        )
 
 
 def _brief(source: Source, payload: Any) -> Brief:
