@@ -113,8 +113,8 @@ def main() -> int:
             print(f"accepted: {item.package} {item.identifier}: {item.words}")
     age = (datetime.now(UTC).date() - until).days
     print(
-        f"{len(pins)} packages against {len(known)} advisories published until {until} "
-        f"({age} days ago; what came later is not in it, see SECURITY.md)"
+        f"{len(pins)} packages against a selection of {len(known)} advisories until {until} "
+        f"({age} days ago; it is not complete, see SECURITY.md)"
     )
     for line in wrong:
         print(f"audit: {line}", file=sys.stderr)
