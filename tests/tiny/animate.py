@@ -28,12 +28,15 @@ def write_wan_animate(folder: Path, seed: int = 0) -> None:
     known (not verified).
     Call: `WanAnimatePipeline(image, pose_video, face_video, …)`, for `mode="replace"` also
     `background_video` and `mask_video` (white is replaced); all videos are lists of PIL images.
-    There is no `num_frames`: the result is as long as `pose_video`, any length. It is made in
-    segments of `segment_frame_length` (4k+1, 77), which overlap by
-    `prev_segment_conditioning_frames` (1 or 5). The other videos are padded by reflection to the
-    length of whole segments, never cut. Sides are multiples of 16; pictures are resized to them,
-    faces to the encoder's size. Guidance 1.0 by default; above it each step costs two passes. The
-    source's frame rate is kept by the caller (diffusers' example writes 30 fps).
+    There is no `num_frames`: the result is as long as `pose_video`, which need not be 4k+1. It is
+    made in segments of `segment_frame_length` (4k+1, 77), which overlap by
+    `prev_segment_conditioning_frames` (1 or 5); a short pose costs a whole segment all the same.
+    The pose must have more frames than the overlap, and a segment more than twice the overlap;
+    else it fails deep inside, with a message that says nothing. The other videos are cut or
+    padded by reflection to the length of whole segments; one of a single frame fails.
+    Sides are multiples of 16; pictures are resized to them, faces to the encoder's size. Guidance
+    1.0 by default; above it each step costs two passes. The source's frame rate is kept by the
+    caller (diffusers' example writes 30 fps).
     """
     from diffusers import WanAnimateTransformer3DModel
 

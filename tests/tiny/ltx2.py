@@ -24,10 +24,12 @@ def write_ltx2(folder: Path, seed: int = 0) -> None:
     Call: `LTX2Pipeline(prompt, …)` gives `.frames` and `.audio` (batch x 2 x samples at
     `pipeline.vocoder.config.output_sampling_rate`). Distilled: guidance 1, no STG, its own sigmas
     (`DISTILLED_SIGMA_VALUES` in diffusers.pipelines.ltx2.utils), no negative prompt.
+    A picture goes to `LTX2ImageToVideoPipeline`, from the same folder.
     Constraints: sides are multiples of 32 (raise); frames 8k+1 (fewer are made silently
-    otherwise); any `frame_rate` (24), which also sets the sound's length. Without `num_frames`
-    the `duration_head` chooses it. `spatio_temporal_guidance_blocks` is [28] by default, a layer
-    that a smaller model lacks.
+    otherwise, with sound for the number asked); any `frame_rate` (24), which also sets the
+    sound's length: (4 * round(25 * seconds) - 3) / 100 s, some 30 ms less than the picture
+    (121 frames: 5.01 s of 5.04 s). Without `num_frames` the `duration_head` chooses it. The sound
+    comes in the vocoder's dtype, bfloat16 unless `dtype` names `vocoder`.
     """
     with seeded(seed):
         _save_gemma(folder)

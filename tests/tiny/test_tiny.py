@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import slow
 from tests.tiny import BUILDERS
 from tests.tiny.animate import FACE_SIDE
 from tests.tiny.lora import write_wan_lora
@@ -258,8 +259,17 @@ def test_i2v_a14b_heeds_first_and_last_picture(checkpoint: Checkpoint) -> None:
     assert differ(frames, film(pipeline, image=picture(), last_image=picture(1), num_frames=5))
 
 
-@pytest.mark.parametrize("mode", ["animate", "replace"])
-@pytest.mark.parametrize("count", [5, 7, 9])
+@pytest.mark.parametrize(
+    ("mode", "count"),
+    [
+        ("animate", 5),
+        ("animate", 7),
+        slow("animate", 9),
+        slow("replace", 5),
+        ("replace", 7),
+        slow("replace", 9),
+    ],
+)
 def test_animate_makes_as_many_frames_as_the_pose_has(
     mode: str, count: int, checkpoint: Checkpoint
 ) -> None:
@@ -282,6 +292,27 @@ def test_animate_makes_as_many_frames_as_the_pose_has(
         face = {"face_video": pictures(count, seed=70, side=FACE_SIDE)}
         assert differ(frames, film(pipeline, **{**inputs, **face}))
         assert differ(frames, film(pipeline, **{**inputs, "pose_video": pictures(count, seed=90)}))
+
+
+@pytest.mark.parametrize(
+    ("count", "faces", "segment", "overlap"),
+    [(1, 1, 5, 1), (5, 5, 13, 5), (6, 6, 9, 5), (5, 1, 5, 1)],
+    ids=["pose-no-longer-than-overlap", "nor-than-5", "segment-below-twice-overlap", "one-face"],
+)
+def test_animate_fails_deep_inside_on_lengths_that_a_backend_must_refuse(
+    count: int, faces: int, segment: int, overlap: int, checkpoint: Checkpoint
+) -> None:
+    pipeline = load("WanAnimatePipeline", checkpoint("wan_animate"))
+    with pytest.raises((AssertionError, IndexError, RuntimeError, ValueError)):
+        call(
+            pipeline,
+            image=picture(),
+            pose_video=pictures(count),
+            face_video=pictures(faces, side=FACE_SIDE),
+            segment_frame_length=segment,
+            prev_segment_conditioning_frames=overlap,
+            num_inference_steps=1,
+        )
 
 
 def animatediff(folder: Path) -> Any:
@@ -332,7 +363,7 @@ LTX2 = {
 """What the distilled model is called with."""
 
 
-@pytest.mark.parametrize("count", [9, 17])
+@pytest.mark.parametrize("count", [9, slow(17)])
 def test_ltx2_makes_frames_with_stereo_sound(count: int, checkpoint: Checkpoint) -> None:
     pipeline = load("LTX2Pipeline", checkpoint("ltx2"))
     made, again = (call(pipeline, num_frames=count, **LTX2) for _ in range(2))
@@ -346,6 +377,13 @@ def test_ltx2_makes_frames_with_stereo_sound(count: int, checkpoint: Checkpoint)
     assert sound.shape == (2, mel_frames * SOUND_RATE // 100)
     assert torch.isfinite(sound).all()
     assert torch.equal(made.audio, again.audio)
+
+
+def test_ltx2_begins_with_a_picture(checkpoint: Checkpoint) -> None:
+    pipeline = load("LTX2ImageToVideoPipeline", checkpoint("ltx2"))
+    frames = film(pipeline, image=picture(), num_frames=9, **LTX2)
+    assert frames.shape == (9, SIDE, SIDE, 3)
+    assert differ(frames, film(pipeline, image=picture(1), num_frames=9, **LTX2))
 
 
 def test_ltx2_lowers_frames_silently_and_refuses_odd_sides(checkpoint: Checkpoint) -> None:

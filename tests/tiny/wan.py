@@ -31,8 +31,10 @@ def write_wan_t2v(folder: Path, seed: int = 0) -> None:
     the folders differ in nothing else. Transformers in float32 (1.3B in two shards; 14B's number
     of shards not verified), VAE 508 MB in float32, one file.
     Call: `WanPipeline(prompt, negative_prompt, height, width, num_frames, …)`.
-    Constraints: sides that are no multiple of 16 raise; frames that are not 4k+1 are silently
-    lowered to it; the model knows no frame rate (trained at 16).
+    Constraints: sides that are no multiple of 16 raise; frames that are not 4k+1 become
+    `frames // 4 * 4 + 1` (7 gives 5, 8 gives 9) with a warning in diffusers' log, which the studio
+    silences; one frame is allowed; the model knows no frame rate (trained at 16).
+    `guidance_scale_2` raises.
     """
     with seeded(seed):
         save_umt5(folder)
@@ -48,9 +50,10 @@ def write_wan_vace(folder: Path, seed: int = 0) -> None:
     Real: the 1.3B above with VACE blocks at every second of its 30 layers and 96 input channels.
     Shards and their number not verified.
     Call: `WanVACEPipeline(video=…, mask=…, reference_images=…)`; in the mask white is made, black
-    is kept. Constraints: `video` and `mask` are equally long, sides are multiples of 16, frames
-    4k+1 (lowered silently); reference images are PIL images. A video smaller than
-    `height` x `width` makes an output of its own size.
+    is kept. Constraints: `video` and `mask` are equally long (raises), sides are multiples of 16,
+    frames 4k+1 as above; reference images are PIL images. `video` must have `num_frames` frames of
+    height x width: a larger one is shrunk, but a smaller or shorter one is accepted and its tokens
+    land in wrong places, since the transformer only pads them with zeros.
     """
     from diffusers import WanVACETransformer3DModel
 
@@ -74,8 +77,9 @@ def write_wan_ti2v(folder: Path, seed: int = 0) -> None:
     One folder, two calls: `WanPipeline.from_pretrained` for text and
     `WanImageToVideoPipeline.from_pretrained` for a picture; `expand_timesteps` comes from
     `model_index.json` in both.
-    Constraints: the check asks for multiples of 16, but sides are silently lowered to multiples
-    of 32 (VAE 16 x patch 2); frames 4k+1; trained for 24 fps and 1280*704. One picture a call.
+    Constraints: the check asks for multiples of 16, but sides are lowered to multiples of 32 (VAE
+    16 x patch 2) with a warning; frames 4k+1; trained for 24 fps and 1280*704. One picture a
+    call, of any size (it is resized, not cropped); a `last_image` is accepted and ignored.
     """
     with seeded(seed):
         save_umt5(folder)
