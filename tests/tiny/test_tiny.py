@@ -17,8 +17,20 @@ from tests.tiny import BUILDERS
 from tests.tiny.animate import FACE_SIDE
 from tests.tiny.lora import write_wan_lora
 from tests.tiny.ltx2 import SOUND_RATE
+from tests.tiny.running import (
+    LTX2,
+    SD,
+    SIDE,
+    animatediff,
+    call,
+    film,
+    film_twice,
+    load,
+    masks,
+    picture,
+    pictures,
+)
 
-SIDE = 32
 WAN = [name for name in BUILDERS if name.startswith("wan")]
 Checkpoint = Callable[[str], Path]
 
@@ -35,56 +47,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         return folder
 
     return written
-
-
-def load(class_name: str, folder: Path, **options: Any) -> Any:
-    import diffusers
-
-    settings = {"dtype": torch.bfloat16, "local_files_only": True, **options}
-    pipeline = getattr(diffusers, class_name).from_pretrained(folder, **settings)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def call(pipeline: Any, seed: int = 0, **inputs: Any) -> Any:
-    settings = {
-        "prompt": "A red circle",
-        "width": SIDE,
-        "height": SIDE,
-        "num_inference_steps": 2,
-        "max_sequence_length": 16,
-        "output_type": "np",
-        "generator": torch.Generator().manual_seed(seed),
-        **inputs,
-    }
-    return pipeline(**{name: value for name, value in settings.items() if value is not None})
-
-
-def film(pipeline: Any, seed: int = 0, **inputs: Any) -> np.ndarray:
-    """Frames x height x width x 3, all of them finite."""
-    frames: np.ndarray = call(pipeline, seed, **inputs).frames[0]
-    assert np.isfinite(frames).all()
-    return frames
-
-
-def film_twice(pipeline: Any, **inputs: Any) -> np.ndarray:
-    """As `film`; the same seed has given the same frames again."""
-    frames = film(pipeline, **inputs)
-    assert np.array_equal(frames, film(pipeline, **inputs))
-    return frames
-
-
-def picture(seed: int = 0, side: int = SIDE) -> Image.Image:
-    values = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return Image.fromarray(values)
-
-
-def pictures(count: int, seed: int = 0, side: int = SIDE) -> list[Image.Image]:
-    return [picture(seed + number, side) for number in range(count)]
-
-
-def masks(*levels: int) -> list[Image.Image]:
-    return [Image.new("L", (SIDE, SIDE), level) for level in levels]
 
 
 def differ(first: np.ndarray, second: np.ndarray) -> bool:
@@ -315,23 +277,6 @@ def test_animate_fails_deep_inside_on_lengths_that_a_backend_must_refuse(
         )
 
 
-def animatediff(folder: Path) -> Any:
-    from diffusers import DDIMScheduler, MotionAdapter
-
-    adapter = MotionAdapter.from_pretrained(folder / "adapter", dtype=torch.bfloat16)
-    pipeline = load("AnimateDiffPipeline", folder / "base", motion_adapter=adapter)
-    pipeline.scheduler = DDIMScheduler.from_config(
-        pipeline.scheduler.config,
-        beta_schedule="linear",
-        clip_sample=False,
-        timestep_spacing="linspace",
-    )
-    return pipeline
-
-
-SD = {"width": 16, "height": 16, "num_inference_steps": 1, "max_sequence_length": None}
-
-
 def test_animatediff_makes_16_frames_from_a_base_and_an_adapter(checkpoint: Checkpoint) -> None:
     pipeline = animatediff(checkpoint("animatediff"))
     frames = film_twice(pipeline, num_frames=16, **SD)
@@ -347,20 +292,6 @@ def test_animatediff_makes_more_frames_by_free_noise(checkpoint: Checkpoint) -> 
     assert film_twice(pipeline, num_frames=24, **SD).shape == (24, 16, 16, 3)
     with pytest.raises(IndexError):  # fewer than its context
         call(pipeline, num_frames=7, **SD)
-
-
-LTX2 = {
-    "frame_rate": 24.0,
-    "guidance_scale": 1.0,
-    "stg_scale": 0.0,
-    "modality_scale": 1.0,
-    "guidance_rescale": 0.0,
-    "audio_guidance_scale": 1.0,
-    "audio_stg_scale": 0.0,
-    "audio_modality_scale": 1.0,
-    "audio_guidance_rescale": 0.0,
-}
-"""What the distilled model is called with."""
 
 
 @pytest.mark.parametrize("count", [9, slow(17)])
