@@ -74,6 +74,7 @@ class Runs:
         self._details = Details(client, store, work, index)
         self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
         self._locks: dict[UUID, asyncio.Lock] = {}
+        self._starts: dict[str, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
 
     async def start(self, brief: Brief, key: str, tags: list[str], *, retry: bool = True) -> UUID:
@@ -82,6 +83,16 @@ class Runs:
         With `retry`, one that failed or was cancelled makes room for another attempt. Raises
         ProblemError 409 if the key was used for another brief.
         """
+        # Prefect itself makes one run of a key; fifty repeats at once would all wait for it.
+        lock = self._starts.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._start(brief, key, tags, retry)
+        finally:
+            if not lock.locked():
+                self._starts.pop(key, None)
+
+    async def _start(self, brief: Brief, key: str, tags: list[str], retry: bool) -> UUID:
         parameters = {"brief": brief.model_dump(mode="json")}
         for attempt in range(1, _ATTEMPTS + 1):
             run = await self._create(brief.priority, parameters, f"{key}-{attempt}", tags)
