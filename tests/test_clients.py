@@ -65,7 +65,7 @@ def argv_of(words: str, file: Path) -> list[str]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "input.yaml"
-    path.write_text("{}")
+    path.write_text('{"entries": []}')  # JSON and YAML, an empty calendar
     return path
 
 

@@ -247,7 +247,8 @@ def login(
 
     settings = adopt_studio()
     if token:
-        key = settings.gateway.token.get_secret_value()
+        known = environment.read(settings).get(environment.TOKEN, "")
+        key = settings.gateway.token.get_secret_value() or known
         if not key:
             raise SettingsError(
                 f"no studio was started in {settings.paths.data_dir}, so there is no token; start "

@@ -94,6 +94,9 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None
             keys.revoke(database, name)
             return
         count = sessions.end_all_of_operator(database)
+        if name in [known for known, _, _ in keys.listed(database)]:  # 0.1.0 let a key have it
+            keys.revoke(database, name)
+            show(["the key of that name, which an older version allowed, is revoked"])
     show([f"{count} sessions and unused links of the operator are ended"])
     show(["the token stays: for a new one, delete its line in studio.env and start `up` again"])
 

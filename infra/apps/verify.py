@@ -25,7 +25,7 @@ Make = Callable[[Brief], str]
 
 
 def verify(say: Say) -> VerifyReport:
-    """Read the whole bucket; changes nothing. Raises ReelwrightError if it cannot be read."""
+    """Read the whole bucket; mends nothing. Raises ReelwrightError if it cannot be read."""
     with reached_store(say) as store:
         from tasks.verify import audit
 

@@ -47,7 +47,7 @@ def identify(request: Request) -> Client:
             )
         return client
     # A cookie travels with every request of a browser, also with one that another site made.
-    session = request.cookies.get(COOKIE, "") if _is_own_page(request) else ""
+    session = request.cookies.get(COOKIE, "") if is_own_page(request) else ""
     client = client_of_session(gateway.database, session) if session else None
     if client is not None:
         return client
@@ -128,10 +128,10 @@ def _is_local(request: Request) -> bool:
         return False
     host = request.headers.get("host", "")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    return name in _NAMES and _is_own_page(request)
+    return name in _NAMES and is_own_page(request)
 
 
-def _is_own_page(request: Request) -> bool:
+def is_own_page(request: Request) -> bool:
     """Whether no other site is behind the request."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):

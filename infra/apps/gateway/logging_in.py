@@ -8,8 +8,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
 from infra.apps.gateway import sessions
-from infra.apps.gateway.access import COOKIE, client_with_key, gateway_of
+from infra.apps.gateway.access import COOKIE, client_with_key, gateway_of, is_own_page
 from infra.apps.gateway.keys import OPERATOR, Client
+from infra.apps.gateway.problems import ProblemError
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -29,8 +30,8 @@ async def login_page(
     if "prefetch" in request.headers.get("sec-purpose", request.headers.get("purpose", "")):
         return Response(status_code=204)  # looked at by the browser, not by its user
     gateway = gateway_of(request)
-    _count(request)
     if not sessions.use_link(gateway.database, token):
+        _count_failure(request)
         return _page(request, to, _USED, 401)
     return _begun(request, OPERATOR, to)
 
@@ -42,9 +43,11 @@ async def login(
     to: Annotated[str, Form(max_length=300)] = "/",
 ) -> Response:
     """Begin a session of the key's client."""
-    _count(request)
+    if not is_own_page(request):  # a foreign page could log a browser in as somebody else
+        raise ProblemError(403, "forbidden", "log in on the gateway's own page: GET /login")
     client = client_with_key(gateway_of(request), key.strip())
     if client is None:
+        _count_failure(request)
         return _page(request, to, _UNKNOWN, 401)
     return _begun(request, client, to)
 
@@ -72,8 +75,9 @@ def _page(request: Request, to: str, problem: str = "", status: int = 200) -> HT
     )
 
 
-def _count(request: Request) -> None:
-    """Raises ProblemError 429 for who tries too often."""
+def _count_failure(request: Request) -> None:
+    """Raises ProblemError 429 for who fails too often. Success is not counted: others with the
+    same address, as behind a proxy, must not keep the operator out."""
     peer = request.client.host if request.client else ""
     gateway_of(request).limits.count(f"login {peer}")
 

@@ -98,7 +98,9 @@ class Runs:
             run = await self._create(brief.priority, parameters, f"{key}-{attempt}", tags)
             if run.parameters != parameters:
                 raise ProblemError(
-                    409, "key_reused", "this idempotency key belongs to another request; take a new"
+                    409,
+                    "key_reused",
+                    "this idempotency key belongs to another request; take a new key",
                 )
             view = await self.look(run.id)
             if not retry or view is None or view.state not in ("failed", "cancelled", "rejected"):

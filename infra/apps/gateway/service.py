@@ -57,7 +57,7 @@ class Models(BaseModel):
 
 
 class RouteContext(BaseModel):
-    """Wishes."""
+    """What matters to whoever asks."""
 
     model_config = ConfigDict(extra="ignore")
 

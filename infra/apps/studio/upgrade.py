@@ -22,6 +22,13 @@ MARKER = "restoring.json"
 _FILE = "format.json"
 _FIRST = "0.1.0"
 """The version that wrote no format file."""
+_SINCE_FIRST = (
+    "the gateway trusts nobody for being on this machine: log in by the link that is printed "
+    "below, and give programs a key (reelwright keys add)",
+    "runs that API keys started before this version can be seen by keys with `manage` only",
+    "purge-scratch removes what nothing uses when it is older than the settings say; before its "
+    "next night, see what would go: reelwright retention plan",
+)
 _REVISION = re.compile(r'^revision\b[^=\n]*=\s*"(\w+)"', re.MULTILINE)
 _BEFORE = re.compile(r"^down_revision\b[^=\n]*=(.*)$", re.MULTILINE)
 
@@ -56,6 +63,8 @@ def changes(data: Path) -> list[str]:
     """A line for everything that a start is going to change, as far as the files tell it."""
     lines = pending_migrations(data)
     _, writer = _format(data)
+    if _is_used(data) and not (data / _FILE).exists():
+        lines += _SINCE_FIRST
     if _is_used(data) and writer != _installed():
         lines.append(f"the data directory was last used by {writer}, now by {_installed()}")
     return lines
