@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _USER = "reelwright"
 _DATABASE = "postgres"
 _START_TIMEOUT = 60.0
 _STOP_GRACE = 10.0
+_POLL = 0.1
 _OPTIONS = (
     "listen_addresses=",  # no TCP at all
     "unix_socket_permissions=0700",
@@ -61,6 +63,7 @@ class PostgresServer:
         part.rename(self._data)
 
     def _start(self) -> None:
+        self._wait_for_predecessor()
         options = [item for option in _OPTIONS for item in ("-c", option)]
         self.server = EmbeddedServer(
             "PostgreSQL",
@@ -74,6 +77,23 @@ class PostgresServer:
             ordinary_user=True,
         )
 
+    def _wait_for_predecessor(self) -> None:
+        """A server that was killed leaves processes for a moment, and its lock file for ever.
+
+        PostgreSQL refuses to start while the number in that file belongs to any process, even to
+        one that is dead and not yet collected, or to another program. Whoever starts us holds
+        the data directory's lock, so a file without a living process means nothing.
+        Raises ServerError if a server goes on working there.
+        """
+        deadline = time.monotonic() + _START_TIMEOUT
+        while left := _processes_in(self._data):
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"PostgreSQL runs in {self._data} already (process {left[0]}); stop it first"
+                )
+            time.sleep(_POLL)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
     def wait(self) -> None:
         """Until it takes connections; after a crash it first repeats its log."""
         self.server.wait_ready(self._ready, _START_TIMEOUT)
@@ -85,6 +105,20 @@ class PostgresServer:
     def _ready(self) -> bool:
         command = [str(self._bin / "pg_isready"), "-q", "-h", str(self.socket)]
         return subprocess.run(command, check=False).returncode == 0
+
+
+def _processes_in(data: Path) -> list[int]:
+    """Living processes whose working directory is `data`: a server and all its children."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            here = (folder / "cwd").readlink() == data.resolve()
+            state = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        except OSError:
+            continue  # it ended, or is another user's
+        if here and state not in "ZX":
+            found.append(int(folder.name))
+    return found
 
 
 def binaries() -> Path:

@@ -128,7 +128,7 @@ def test_a_login_leads_nowhere_else(target: Target, there: str) -> None:
     assert (place.host, place.port) == ("127.0.0.1", target.port)
     assert not answer.headers["location"].startswith(("//", "/\\"))
     assert [item.partition("=")[0] for item in answer.headers.get_list("set-cookie")] == [
-        "reelwright_key"
+        "reelwright_session"
     ]
 
 

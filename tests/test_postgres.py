@@ -1,0 +1,26 @@
+"""The database starts again after whatever ended it."""
+
+import os
+import signal
+from pathlib import Path
+
+from infra.adapters.postgres import PostgresServer
+
+
+def test_a_killed_server_starts_again_though_its_number_belongs_to_another_process(
+    tmp_path: Path,
+) -> None:
+    """PostgreSQL itself refuses: it takes any living process of that number for the old server."""
+    server = PostgresServer(tmp_path / "postgres")
+    server.wait()
+    os.kill(server.server.pid, signal.SIGKILL)
+    server.stop()
+    lock = tmp_path / "postgres" / "data" / "postmaster.pid"
+    lines = lock.read_text().splitlines()
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    again = PostgresServer(tmp_path / "postgres")
+    try:
+        again.wait()
+        assert lock.read_text().splitlines()[0] != str(os.getpid())
+    finally:
+        again.stop()
