@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from infra.adapters.postgres import PostgresServer
@@ -17,10 +18,13 @@ def test_a_killed_server_starts_again_though_its_number_belongs_to_another_proce
     server.stop()
     lock = tmp_path / "postgres" / "data" / "postmaster.pid"
     lines = lock.read_text().splitlines()
-    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    again = PostgresServer(tmp_path / "postgres")
+    stranger = subprocess.Popen(["sleep", "120"])
+    lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
     try:
+        again = PostgresServer(tmp_path / "postgres")
         again.wait()
-        assert lock.read_text().splitlines()[0] != str(os.getpid())
-    finally:
+        assert lock.read_text().splitlines()[0] != str(stranger.pid)
         again.stop()
+    finally:
+        stranger.kill()
+        stranger.wait()
