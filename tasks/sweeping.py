@@ -30,7 +30,7 @@ from pipelines.retention import (
     is_expired,
 )
 from pipelines.schema.draft import Draft
-from pipelines.schema.keys import Digest, ObjectKey, is_key
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Film, Manifest
 from pipelines.schema.text import clean_text
 
@@ -222,23 +222,15 @@ def kept_after_delete(
     store: ObjectStore,
     manifest: Manifest,
     ages: Ages,
-    others: Marks | None = None,
+    others: Marks,
     now: datetime | None = None,
 ) -> tuple[Kept, ...]:
     """What stays in the bucket when the video of `manifest` is deleted, and until when.
 
-    `others` are the marks of all other videos: whoever has read them already gives them, or else
-    every manifest is read, which takes a second for some hundreds. Raises StoreError.
+    `others` are the marks of all other videos. Raises StoreError.
     """
     own = Marks()
     own.add_manifest(manifest)
-    if others is None:
-        others = Marks(living=frozenset())
-        for name in store.folders("videos/"):
-            if name != manifest.content_id and is_key(f"videos/{name}/video.mp4"):
-                read = read_manifest(store, Digest(name), restore=False)
-                if read.manifest:
-                    others.add_manifest(read.manifest)
     items = [
         Item(entry.key, entry.size, entry.modified)
         for kind, digests in own.used.items()

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
 from infra.adapters import disk
-from pipelines.errors import DiskFullError, SettingsError
+from pipelines.errors import DiskFullError, ServerError, SettingsError
 
 
 def test_the_second_owner_waits_and_says_so(tmp_path: Path) -> None:
@@ -114,3 +115,21 @@ def test_a_data_directory_is_ours_alone(tmp_path: Path) -> None:
         assert (tmp_path / "old").stat().st_mode & 0o777 == 0o700
     assert len(said) == 1
     assert "mode 755" in said[0]
+
+
+def test_a_planted_link_is_not_taken_for_the_place_of_the_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short name can be guessed; the link leads into a private folder of the victim's own."""
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    deep = tmp_path / ("d" * 100)
+    made = disk.socket_folder(deep)
+    assert made.parent == place
+    made.rmdir()
+    made.symlink_to(own)
+    with pytest.raises(ServerError, match="is a link"):
+        disk.socket_folder(deep)

@@ -279,3 +279,35 @@ def test_a_failed_pass_fails_all_who_wait(tmp_path: Path, monkeypatch: pytest.Mo
         for future in (first, second):
             with pytest.raises(OSError, match="Input/output"):
                 future.result(60)
+
+
+def test_a_pass_that_is_broken_off_is_done_again_by_one_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C or a cancellation ended it somewhere: nothing says that it reached their files."""
+    passes: list[int] = []
+    entered, leave = threading.Event(), threading.Event()
+
+    class CancelledError(BaseException):
+        pass
+
+    def one_pass(_: Flusher) -> None:
+        passes.append(len(passes))
+        entered.set()
+        assert leave.wait(60)
+        if passes[-1] == 1:
+            raise CancelledError
+
+    monkeypatch.setattr(Flusher, "_pass", one_pass)
+    flusher = Flusher(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(flusher.flush)
+        assert entered.wait(60)
+        others = [pool.submit(flusher.flush) for _ in range(3)]
+        while len(flusher._turn._waiters) < 3:  # type: ignore[attr-defined]
+            assert not any(other.done() for other in others)
+        leave.set()
+        assert first.result(60) is None
+        ends = [other.exception(60) for other in others]
+    assert sorted(map(str, map(type, filter(None, ends)))) == [str(CancelledError)]
+    assert passes == [0, 1, 2]

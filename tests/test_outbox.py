@@ -1,5 +1,6 @@
 """Webhooks out: told until they are heard, and to nobody else."""
 
+import asyncio
 import sqlite3
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import Endpoint
-from infra.apps.gateway.outbox import allowed_address, forget_old
+from infra.apps.gateway.outbox import Outbox, allowed_address, forget_old
 from tests.conftest import Cli
 from tests.gateway import brief
 from tests.hooks import SECRET, Receiver, hooked
@@ -136,3 +137,36 @@ def test_what_went_out_long_ago_is_forgotten(tmp_path: Path) -> None:
         rows = database.rows("select state from events where made = ?", (old,))
         assert rows == [("waiting",)]
         assert len(database.rows("select * from deliveries")) == 2
+
+
+@pytest.mark.parametrize("left", [None, "", "whsec_"])
+def test_a_secret_that_is_lost_stops_only_its_own_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
+) -> None:
+    """What the other endpoint took is noted as sent, so it is not sent twice."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    receiver = Receiver()
+    there = endpoint(receiver.url, networks=["127.0.0.0/8"])
+    endpoints = (Endpoint(**there), Endpoint(**there | {"name": "b", "secret": f"file:{file}"}))
+    if left is None:
+        file.unlink()
+    else:
+        file.write_text(left)
+    try:
+        with opened(tmp_path) as database:
+            outbox = Outbox(database, endpoints, "http://localhost")
+            for name in ("b", "cms"):
+                database.run(
+                    "insert into events (id, endpoint, body, made, due) values (?, ?, '{}', ?, 0)",
+                    (f"evt_{name}", name, time.time()),
+                )
+            asyncio.run(outbox.send())
+            rows = database.rows("select endpoint, state, tries, error from events order by id")
+            assert receiver.next()[0]["webhook-id"] == "evt_cms"
+        assert rows[1] == ("cms", "done", 1, "")
+        assert rows[0][:3] == ("b", "waiting", 1)
+        assert rows[0][3]
+    finally:
+        receiver.close()

@@ -239,7 +239,9 @@ def test_deleting_a_video_says_what_stays_and_until_when(store: ObjectStore) -> 
     short = publish(store, prompt="a fox", seconds=2)
     long = publish(store, prompt="a fox", seconds=4)
     ages = Ages(chunks=90, segments=0, shots=365)
-    kept = {item.kind: item for item in kept_after_delete(store, long, ages)}
+    others = Marks(living=frozenset())
+    others.add_manifest(short)
+    kept = {item.kind: item for item in kept_after_delete(store, long, ages, others)}
     today = datetime.now(UTC)
     chunks = len(long.chunks)
     assert kept["chunks"].objects == 3 * chunks

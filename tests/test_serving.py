@@ -3,22 +3,32 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 
+from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
+from infra.apps.gateway.app import Guard
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
-from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.problems import ProblemError, add_handlers
+from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.videos import Videos
 from pipelines.errors import StoreError
-from pipelines.schema.keys import ObjectKey
+from pipelines.retention import Ages
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import StoredObject
 from tests.films import numbered, published, replace_behind_its_back, write
+from tests.studio import wait_for
 
 
 class CountingStore(ObjectStore):
@@ -27,8 +37,13 @@ class CountingStore(ObjectStore):
     def __init__(self, settings: StoreSettings) -> None:
         super().__init__(settings)
         self.passes = 0
+        self.read: list[str] = []
         self.may_end = threading.Event()
         self.may_end.set()
+
+    def get_bytes(self, key: ObjectKey) -> bytes | None:
+        self.read.append(key)
+        return super().get_bytes(key)
 
     def verify(self, found: StoredObject) -> None:
         self.passes += 1
@@ -136,6 +151,15 @@ def test_a_video_that_came_in_otherwise_is_in_the_list_once_it_was_asked_for(
     assert not videos.index.has(late.content_id)
 
 
+def test_a_deletion_before_the_index_is_filled_reads_no_other_video_s_manifest(
+    videos: Videos, counting: CountingStore, store: ObjectStore, video: StoredObject
+) -> None:
+    published(store, "another video that shares nothing with it")
+    cid = video.key.split("/")[1]
+    videos.delete(f"{cid}.mp4", Ages())
+    assert set(counting.read) == {ObjectKey.manifest(Digest(cid))}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [5_000, 9_000_000], ids=["one chunk", "several chunks"])
 def test_a_byte_that_flipped_on_the_disk_is_found(
@@ -166,6 +190,65 @@ def test_a_byte_that_flipped_on_the_disk_is_found(
             asyncio.run(Videos(store, Index(database, store)).verify(found))
     finally:
         server.stop()
+
+
+class Serving(uvicorn.Server):
+    """A server in a thread, with the gateway's guard and handlers before one address."""
+
+    def __init__(self, blocks: Callable[[], Iterator[bytes]], length: int) -> None:
+        app = FastAPI()
+        add_handlers(app)
+        app.add_middleware(Guard)
+        work = StoreWork(60)
+
+        @app.get("/video")
+        async def video() -> StreamingResponse:
+            headers = {"Content-Length": str(length)}
+            return StreamingResponse(await work.stream(blocks()), headers=headers)
+
+        (self.port,) = free_ports(1)
+        super().__init__(
+            uvicorn.Config(app, port=self.port, http="httptools", lifespan="off", log_config=None)
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            wait_for("the server", lambda: self.started)
+            yield f"http://127.0.0.1:{self.port}/video"
+        finally:
+            self.should_exit = True
+            thread.join(60)
+
+
+def broken_after(blocks: list[bytes]) -> Iterator[bytes]:
+    yield from blocks
+    raise StoreError("the store cannot be reached")
+
+
+def test_a_download_that_breaks_off_is_short_and_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        Serving(lambda: broken_after([b"x" * 1_000]), 5_000).running() as url,
+        httpx.stream("GET", url) as answer,
+    ):
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError, match="received 1000 bytes, expected 5000"):
+            answer.read()
+    said = [record for record in caplog.records if record.name == "reelwright.store"]
+    assert [r.getMessage() for r in said] == [
+        "a download was broken off: the store cannot be reached"
+    ]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_a_download_that_fails_before_it_begins_is_a_problem_as_json() -> None:
+    with Serving(lambda: broken_after([]), 5_000).running() as url:
+        answer = httpx.get(url)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
 
 
 def flip(folder: Path, words: bytes) -> None:

@@ -175,12 +175,22 @@ def test_the_store_talks_to_nobody_outside(victim: Victim) -> None:
 
 
 def test_the_store_leaves_no_socket_behind_after_a_kill(tmp_path: Path) -> None:
+    """It removes its own only; what cannot be removed, as a file of another user, is left."""
     victim = Victim(tmp_path)
     sockets = victim.sockets
+    foreign = tmp_path / "store" / "socket" / "foreign"
+    foreign.touch()
+    stuck = Path(f"/tmp/seaweedfs-foreign-grpc-{victim.s3}.sock")
+    stuck.mkdir()
     victim.server.server._process.kill()
     victim.server.server._process.wait()
     assert all(Path(path).exists() for path in sockets)
-    victim.server.stop()
+    try:
+        victim.server.stop()
+        assert stuck.exists()
+    finally:
+        stuck.rmdir()
+    assert foreign.exists()
     assert not any(Path(path).exists() for path in sockets)
 
 

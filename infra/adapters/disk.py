@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,15 +61,20 @@ def make_data_directory(path: Path, say: Callable[[str], None]) -> Path:
 def socket_folder(folder: Path) -> Path:
     """`folder`/socket, or a private place with a shorter name if that is too long for a socket.
 
-    Raises ServerError if somebody else can enter it.
+    Raises ServerError if it is a link, or if somebody else can enter it.
     """
     wanted = folder / "socket"
     if len(os.fsencode(wanted)) > _LONGEST_SOCKET:
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
         wanted = Path(tempfile.gettempdir()) / f"reelwright-{os.getuid()}-{name}"
     make_directory(wanted, private=True)
-    if wanted.stat().st_uid != os.getuid() or wanted.stat().st_mode & 0o077:
-        raise ServerError(f"{wanted} belongs to somebody else or is open to others; remove it")
+    # The shorter name can be guessed, and anybody may make a link of that name in /tmp: followed,
+    # it would lead us into a folder of our own, which the servers then clear of old sockets.
+    found = wanted.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ServerError(
+            f"{wanted} is a link, belongs to somebody else or is open to others; remove it"
+        )
     return wanted
 
 

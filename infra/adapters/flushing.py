@@ -46,18 +46,22 @@ class Flusher:
         if self._wait_for_others():
             return
         failure: OSError | None = None
+        whole = False
         try:
             self._pass()
+            whole = True
         except OSError as error:
             failure = error
             raise
         finally:
             with self._turn:
                 self._busy = False
-                if failure is None:
+                if whole:
                     self._done = self._begun
-                else:
+                elif failure:
                     self._failures.append(failure)
+                # Neither: Ctrl-C or a cancellation broke the pass off. It has told nothing about
+                # the disk, so one of those who wait does it again.
                 self._turn.notify_all()
 
     def _wait_for_others(self) -> bool:

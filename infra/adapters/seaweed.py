@@ -53,6 +53,7 @@ _JWT_VARIABLES = (
     "WEED_JWT_FILER_SIGNING_KEY",
     "WEED_JWT_FILER_SIGNING_READ_KEY",
 )
+_SOCKETS = ("filer", "s3")
 _START_TIMEOUT = 60.0
 _STOP_GRACE = 3.0
 _ATTEMPTS = 3
@@ -109,12 +110,12 @@ class SeaweedServer:
         self._ports = free_ports(len(_PORT_FLAGS))
         self._ports[0] = self._port or self._ports[0]
         data = make_directory(self.data, private=True)
+        self._sockets = socket_folder(self._folder)
         self._sweep()
         _sweep_masters(data)
         self.endpoint = f"127.0.0.1:{self._ports[0]}"
-        sockets = socket_folder(self._folder)
         flags = [f"{flag}={port}" for flag, port in zip(_PORT_FLAGS, self._ports, strict=True)]
-        flags += [f"-{part}.localSocket={sockets / part}" for part in ("filer", "s3")]
+        flags += [f"-{part}.localSocket={self._sockets / part}" for part in _SOCKETS]
         env = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self._folder),
@@ -161,11 +162,14 @@ class SeaweedServer:
         # would take from it what it does not set itself.
         with suppress(OSError):  # the disk may be what has failed
             (self.data / "mini.options").unlink(missing_ok=True)
-        for path in socket_folder(self._folder).iterdir():
-            path.unlink(missing_ok=True)
+        left = [self._sockets / part for part in _SOCKETS]
         for port in self._ports:
-            for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108
-                path.unlink(missing_ok=True)
+            left += Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")  # noqa: S108
+        for path in left:
+            # Another user's store may have had that port, or left its file: it is no reason not
+            # to start, or not to end what else there is to end.
+            with suppress(OSError):
+                path.unlink()
 
 
 def _sweep_masters(data: Path) -> None:
@@ -173,4 +177,5 @@ def _sweep_masters(data: Path) -> None:
     volumes tell the new one what there is."""
     for folder in data.glob("m*"):
         if folder.is_dir() and folder.name[1:].isdigit():
-            shutil.rmtree(folder)
+            # One that a start as another user left cannot be removed, and harms nobody.
+            shutil.rmtree(folder, ignore_errors=True)

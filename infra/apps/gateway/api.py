@@ -52,7 +52,10 @@ class KeptPart(BaseModel):
     kind: str
     objects: int
     bytes: int
-    shared: int = Field(description="How many of them other videos use; they stay with those.")
+    shared: int = Field(
+        description="How many of them other videos use; they stay with those. 0 too if the "
+        "gateway has just started and has not read all videos yet."
+    )
     until: date | None = Field(
         description="The others may be gone from then on (UTC); null: never."
     )

@@ -24,7 +24,7 @@ from infra.apps.gateway.problems import ProblemError, add_handlers, answer
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
-from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, StoreWork
+from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, BrokenOffError, StoreWork
 from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
@@ -151,7 +151,8 @@ class Guard:
         if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
-        with suppress(_TooLargeError):
+        # The server closes the connection of a response that is not complete.
+        with suppress(_TooLargeError, BrokenOffError):
             await self._app(scope, limited, secured)
         if too_large and not started:
             too_large = False

@@ -18,6 +18,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.settings import Settings
@@ -151,18 +152,21 @@ def events_of(view: RunView) -> Iterator[tuple[str, str]]:
 
 async def post(endpoint: Endpoint, identity: str, body: str) -> str:
     """Send one event. Returns what was wrong, or nothing."""
+    now = datetime.now(UTC)
     try:
         address = await run_in_threadpool(allowed_address, endpoint)
-    except (OSError, ValueError) as error:
+        # Its file may be gone, emptied or no secret any more since the start. Raised, that would
+        # end the sending to others too, and what they took would not be noted: sent twice.
+        signature = Webhook(read_secret(endpoint.secret)).sign(identity, now, body)
+    except (OSError, ValueError, EmptyWebhookSecretError) as error:
         return str(error)
-    now = datetime.now(UTC)
     url = httpx.URL(endpoint.url)
     headers = {
         "Host": url.netloc.decode(),
         "Content-Type": "application/json",
         "webhook-id": identity,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(read_secret(endpoint.secret)).sign(identity, now, body),
+        "webhook-signature": signature,
     }
     # Straight to the address that was allowed: a second look at the name could find another.
     async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:

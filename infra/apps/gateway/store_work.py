@@ -6,11 +6,13 @@ them, and nobody could even log in.
 
 import asyncio
 import functools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from infra.apps.gateway.problems import ProblemError
+from pipelines.errors import StoreError
 
 THREADS = 32
 CONNECTIONS = 256
@@ -21,6 +23,12 @@ _WAIT = 2.0
 """Seconds to wait for a free thread."""
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
+_log = logging.getLogger("reelwright.store")
+
+
+class BrokenOffError(Exception):
+    """A response has begun and cannot be ended. `Guard` has the connection closed, so that the
+    client sees that bytes are missing; it is logged already."""
 
 
 class StoreWork:
@@ -44,22 +52,32 @@ class StoreWork:
             async with asyncio.timeout(min(_WAIT, seconds)):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise _silent("all calls to it are waiting") from error
+            raise _silent("all calls to it are waiting", "it was not asked; try again") from error
         future = asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
         future.add_done_callback(self._ended)
         done, _ = await asyncio.wait({future}, timeout=seconds)
         if not done:
-            raise _silent(f"waited {seconds:g} s")
+            raise _silent(
+                f"waited {seconds:g} s",
+                "what was asked for may still be carried out: look whether it was, then try again",
+            )
         return future.result()
 
     async def stream(self, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """`blocks`, the first of which is there already. Raises what the store raises for it."""
+        """`blocks`, the first of which is there already. Raises what the store raises for it.
+
+        Later it is too late for a problem as JSON: the blocks end with BrokenOffError then.
+        """
         return self._rest(await self.run(next, blocks, b""), blocks)
 
     async def _rest(self, block: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
         while block:
             yield block
-            block = await self.run(next, blocks, b"")
+            try:
+                block = await self.run(next, blocks, b"")
+            except (StoreError, ProblemError) as error:
+                _log.error("a download was broken off: %s", error)
+                raise BrokenOffError from error
 
     def close(self) -> None:
         """Take no more calls; those that wait are given up."""
@@ -86,10 +104,11 @@ def at_store(endpoint: Callable[Args, Result]) -> Callable[Args, Awaitable[Resul
     return run
 
 
-def _silent(why: str) -> ProblemError:
+def _silent(why: str, left: str) -> ProblemError:
+    """`left` says in what state the call is, and what to do."""
     return ProblemError(
         503,
         "store_silent",
-        f"the object store does not answer ({why}); nothing was changed; try again",
+        f"the object store does not answer ({why}); {left}",
         headers={"Retry-After": "5"},
     )

@@ -15,7 +15,7 @@ from infra.apps.gateway.index import Index
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from pipelines.errors import CorruptObjectError, StoreError
-from pipelines.retention import Ages, Kept
+from pipelines.retention import Ages, Kept, Marks
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Manifest, StoredObject
 from tasks.discard import is_there, remove_film
@@ -199,7 +199,10 @@ class Videos:
         kept: tuple[Kept, ...] = ()
         with suppress(ProblemError):  # one whose manifest is damaged can be deleted, too
             if manifest := self.manifest(cid):
-                kept = kept_after_delete(self._store, manifest, ages, self.index.others_use(cid))
+                # Before the index is filled nobody has counted: reading all manifests instead
+                # would take longer than a request may.
+                others = self.index.others_use(cid) or Marks(living=frozenset())
+                kept = kept_after_delete(self._store, manifest, ages, others)
         remove_film(self._store, cid)
         self.index.remove(cid)
         return kept

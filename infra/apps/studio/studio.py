@@ -90,10 +90,11 @@ class Studio:
                 sys.stdout.write(self._table())
                 sys.stdout.flush()
                 say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C stops it")
+            unnoted = False
             while not stopped.wait(_LOOK_EVERY):
                 begun = [service.name for service in self._services if service.look(say)]
-                if begun:
-                    self._note_processes()
+                if begun or unnoted:
+                    unnoted = not self._could_note_processes()
         finally:
             say("stopping")
             for service in reversed(self._services):
@@ -233,6 +234,14 @@ class Studio:
     def _note_processes(self) -> None:
         pids = {s.name: s.running.server.pid for s in self._services if s.running}
         write_atomic(self._folder / "running.json", json.dumps(pids).encode())
+
+    def _could_note_processes(self) -> bool:
+        """On a full disk they are noted later; until then `status` shows the ones before."""
+        try:
+            self._note_processes()
+        except OSError:
+            return False
+        return True
 
     def _table(self) -> str:
         rows = [(service.name, service.where) for service in self._services]

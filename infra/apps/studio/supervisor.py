@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.adapters.embedded import EmbeddedServer
+from pipelines.errors import ReelwrightError
 
 _SHORTEST, _LONGEST = 1.0, 30.0
 """Seconds before a service that ended is started again."""
@@ -51,6 +52,8 @@ class Service:
     _began: float = 0.0
     _delay: float = _SHORTEST
     _next: float = field(default=0.0)
+    _trouble: str = ""
+    """Why it could not be started at the last attempt."""
 
     def begin(self) -> Startable:
         """Start it, without waiting until it is ready."""
@@ -59,22 +62,41 @@ class Service:
         return self.running
 
     def look(self, say: Callable[[str], None]) -> bool:
-        """Start it again if it has ended and its time has come. Returns whether it did."""
+        """Start it again if it has ended and its time has come. Returns whether it did.
+
+        One that cannot be started, as on a full disk, is tried again later: the other parts go on.
+        """
         now = time.monotonic()
         if self.running is not None:
             code = self.running.server.ended()
             if code is None:
                 return False
             self.running = None
-            self._delay = (
-                _SHORTEST if now - self._began > _STEADY else min(2 * self._delay, _LONGEST)
-            )
-            self._next = now + self._delay
+            self._put_off(now)
             say(f"{self.name} ended with code {code}; starting again in {self._delay:g} s")
         elif now >= self._next:
-            self.begin()
-            return True
+            return self._try(say, now)
         return False
+
+    def _try(self, say: Callable[[str], None], now: float) -> bool:
+        try:
+            self.begin()
+        except (OSError, ReelwrightError) as error:
+            self._put_off(now)
+            if self._trouble != str(error):  # said once, not at every attempt
+                say(
+                    f"{self.name} cannot be started: {error}; trying again, after {_LONGEST:g} s "
+                    "at the latest"
+                )
+            self._trouble = str(error)
+            return False
+        self._trouble = ""
+        return True
+
+    def _put_off(self, now: float) -> None:
+        soon = now - self._began <= _STEADY
+        self._delay = min(2 * self._delay, _LONGEST) if soon else _SHORTEST
+        self._next = now + self._delay
 
     def end(self) -> None:
         """Stop it, if it runs."""
