@@ -40,22 +40,22 @@ def surroundings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_fresh_hand_overs_and_videos_stay(store: ObjectStore, surroundings: None) -> None:
-    from tasks.purge import abort_uploads, purge_hand_overs
+def test_fresh_hand_overs_stay(store: ObjectStore, surroundings: None) -> None:
+    from tasks.purge import abort_uploads, sweep_bucket
 
     key = ObjectKey(f"runs/{RUN}/film.json")
     store.put_bytes(key, b"{}", "application/json")
-    assert purge_hand_overs.fn(7) == 0
+    assert sweep_bucket.fn(7).objects == 0
     assert abort_uploads.fn() == 0
     assert store.list_keys("runs/") == [key]
 
 
-@pytest.mark.parametrize("days", [0, -1, 366])
+@pytest.mark.parametrize("days", [-1, 366])
 def test_senseless_days_are_refused(surroundings: None, store: ObjectStore, days: int) -> None:
-    from tasks.purge import purge_hand_overs
+    from tasks.purge import sweep_bucket
 
     with pytest.raises(BriefError, match=str(days)):
-        purge_hand_overs.fn(days)
+        sweep_bucket.fn(days)
 
 
 def test_the_flow_has_a_name_and_help() -> None:
