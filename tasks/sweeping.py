@@ -126,6 +126,13 @@ class Sweeper:
             self.kept = set(kept)
             ages = ages.model_copy(update={"videos": 0})
             self.notes.append(f"no video goes by its age: {error}; run `reelwright retention keep`")
+        try:
+            calendar = store.get_bytes(ObjectKey.calendar()) or b""
+        except CorruptObjectError as error:
+            calendar = b""
+            ages = ages.model_copy(update={"uploads": 0})
+            self.notes.append(f"no picture goes: {error}; run `reelwright calendar put FILE`")
+        self.marks.add_text(calendar.decode("utf-8", "replace"))
         self.ages = ages
         for text in texts:
             self.marks.add_text(text)
@@ -142,11 +149,7 @@ class Sweeper:
         return report
 
     def mark(self) -> None:
-        """Read every manifest, what living runs handed over, and the calendar."""
-        calendar = b""
-        if self.store.head(ObjectKey.calendar()):
-            calendar = b"".join(self.store.stream(ObjectKey.calendar(), 0, 0))
-        self.marks.add_text(calendar.decode("utf-8", "replace"))
+        """Read every manifest, and what living runs handed over."""
         self._mark_videos()
         for key in self.store.list_keys("runs/"):
             if self.marks.living is None or key.split("/")[1] in self.marks.living:

@@ -226,6 +226,18 @@ def test_a_damaged_list_of_campaigns_keeps_every_video(store: ObjectStore) -> No
     assert "no video goes by its age" in report.notes[0]
 
 
+def test_a_damaged_calendar_keeps_every_picture(store: ObjectStore) -> None:
+    upload, chunk = ObjectKey.upload(digest_of("x")), ObjectKey.chunk(digest_of("nobody's"))
+    store.put_bytes(ObjectKey.calendar(), f"image: {upload}".encode(), "text/yaml")
+    for key in (upload, chunk):
+        store.put_bytes(key, b"1234", "image/png")
+    replace(store, ObjectKey.calendar())
+    report = sweeper(store).sweep(dry_run=False)
+    assert gone_in(report) == {"chunks": (1, 4)}
+    assert "no picture goes" in report.notes[0]
+    assert "calendar put" in report.notes[0]
+
+
 def test_campaigns_are_kept_and_released(store: ObjectStore) -> None:
     keep_campaign(store, "spring")
     assert keep_campaign(store, " autumn ").campaigns == ("autumn", "spring")
