@@ -53,23 +53,6 @@ def abort_uploads() -> int:
     return count
 
 
-@task(name="purge-hand-overs", **STAGE)
-def purge_hand_overs(keep_days: int) -> int:
-    """Remove `runs/…` older than `keep_days`, but for runs that have not ended.
-
-    Returns how many. Raises BriefError.
-    """
-    _check_days(keep_days)
-    store, settings = ObjectStore(Settings.load().store), Settings.load()
-    limit, living = datetime.now(UTC) - timedelta(days=keep_days), living_runs()[0]
-    old = [item for item in store.entries("runs/") if item.modified <= limit]
-    count = sum(
-        store.delete_unchanged(item) for item in old if item.key.split("/")[1] not in living
-    )
-    _log.info("%s hand-overs removed from %s", count, settings.store.bucket)
-    return count
-
-
 @task(name="sweep-bucket", **STAGE)
 def sweep_bucket(keep_days: int = 0, dry_run: bool = False) -> SweepReport:
     """Remove what no video, no living run and no calendar uses, once it is old enough.

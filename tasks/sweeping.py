@@ -12,7 +12,12 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infra.adapters.manifests import read_manifest
+from infra.adapters.manifests import (
+    delete_manifest,
+    read_copy,
+    read_manifest,
+    write_manifest,
+)
 from infra.adapters.object_store import Entry, ObjectStore
 from infra.adapters.settings import RetentionSettings
 from pipelines.errors import BriefError, CorruptObjectError
@@ -120,12 +125,21 @@ class Sweeper:
         self.notes: list[str] = []
         self.marks = Marks(living=living)
         self._seen: set[bytes] = set()
+        self._newest: dict[bytes, datetime] = {}
+        """Of expired videos whose manifest we removed: when their newest object was stored."""
         try:
             self.kept = {*kept, *read_keep_list(store).campaigns}
         except CorruptObjectError as error:
             self.kept = set(kept)
             ages = ages.model_copy(update={"videos": 0})
             self.notes.append(f"no video goes by its age: {error}; run `reelwright retention keep`")
+        try:
+            calendar = store.get_bytes(ObjectKey.calendar()) or b""
+        except CorruptObjectError as error:
+            calendar = b""
+            ages = ages.model_copy(update={"uploads": 0})
+            self.notes.append(f"no picture goes: {error}; run `reelwright calendar put FILE`")
+        self.marks.add_text(calendar.decode("utf-8", "replace"))
         self.ages = ages
         for text in texts:
             self.marks.add_text(text)
@@ -142,11 +156,7 @@ class Sweeper:
         return report
 
     def mark(self) -> None:
-        """Read every manifest, what living runs handed over, and the calendar."""
-        calendar = b""
-        if self.store.head(ObjectKey.calendar()):
-            calendar = b"".join(self.store.stream(ObjectKey.calendar(), 0, 0))
-        self.marks.add_text(calendar.decode("utf-8", "replace"))
+        """Read every manifest, and what living runs handed over."""
         self._mark_videos()
         for key in self.store.list_keys("runs/"):
             if self.marks.living is None or key.split("/")[1] in self.marks.living:
@@ -203,18 +213,50 @@ class Sweeper:
     def _delete_one(self, entry: Entry, verdict: Verdict) -> bool:
         if verdict.kind != "videos":
             return self.store.delete_unchanged(entry)
-        # The manifest first: a video without one is not published. Somebody may have asked for the
-        # video again, for a campaign that is kept.
+        return self._delete_expired(entry)
+
+    def _delete_expired(self, entry: Entry) -> bool:
+        """Remove an object of an expired video, the manifest first: without it, none is published.
+
+        Somebody may ask for the video again meanwhile. What a run uploads anew stays, and so does
+        a manifest that names a campaign that is kept.
+        """
         cid = Digest(entry.key.split("/")[1].removesuffix(".json"))
-        read = read_manifest(self.store, cid, restore=False)
-        if read.manifest is None and read.state != "absent":
+        video, key = bytes.fromhex(cid), ObjectKey.manifest(cid)
+        parts = [] if video in self._newest else self.store.entries(f"videos/{cid}/")
+        newest = max([entry.modified, *(item.modified for item in parts)])
+        if not self._unpublish(cid):
             return False
-        if read.manifest and not is_expired(read.manifest, self.ages, self.kept, self.now):
-            self.marks.expired.discard(bytes.fromhex(cid))
-            self.marks.add_manifest(read.manifest)
+        newest = self._newest.setdefault(video, newest)
+        if entry.key == key:
+            return True
+        # The listing goes on while we delete, so it may show what was uploaded after that.
+        gone = entry.modified <= newest and self.store.delete_unchanged(entry)
+        if gone and entry.key.startswith("videos/") and self.store.head(key) is not None:
+            delete_manifest(self.store, cid)  # as in `discard`: a manifest without its video
+        return gone
+
+    def _unpublish(self, cid: Digest) -> bool:
+        """Whether the manifest of an expired video is gone now, by us."""
+        read = read_manifest(self.store, cid, restore=False)
+        if read.state == "absent":
+            return bytes.fromhex(cid) in self._newest
+        if read.manifest is None or self._is_wanted(read.manifest):
             return False
         self.store.delete(ObjectKey.manifest(cid))
-        self.store.delete(ObjectKey(entry.key))
+        # A run may have written another one since we read it. It writes the copy first.
+        copy = read_copy(self.store, cid).manifest
+        if copy and self._is_wanted(copy):
+            write_manifest(self.store, copy)
+            return False
+        return True
+
+    def _is_wanted(self, manifest: Manifest) -> bool:
+        """Whether it has not expired; then it is marked."""
+        if is_expired(manifest, self.ages, self.kept, self.now):
+            return False
+        self.marks.expired.discard(bytes.fromhex(manifest.content_id))
+        self.marks.add_manifest(manifest)
         return True
 
 

@@ -92,8 +92,40 @@ def _mend(store: ObjectStore, fault: Fault) -> str:
         return f"{fault.key} was restored from its copy" if read.state == "restored" else ""
     if fault.what == "copy":
         return _mend_copy(store, fault)
-    store.delete(ObjectKey(fault.key))
-    return f"{fault.key} was deleted: a run that needs it makes it again"
+    if fault.key.endswith("/published.json"):
+        return _delete_damaged(store, fault, "its run no longer says where its video is")
+    return _delete_damaged(store, fault, "a run that needs it makes it again")
+
+
+def _delete_damaged(store: ObjectStore, fault: Fault, follows: str) -> str:
+    """Remove an object that no manifest makes official, if it is still there and damaged.
+
+    `follows` is what that means. The audit may have read it hours ago: since then it may have been
+    stored anew, or published.
+    """
+    listed = next((item for item in store.entries(fault.key) if item.key == fault.key), None)
+    found = store.head(ObjectKey(fault.key))
+    if listed is None or found is None:
+        return f"{fault.key} is gone meanwhile"
+    try:
+        store.verify(found)
+    except MissingObjectError:
+        return f"{fault.key} is gone meanwhile"
+    except CorruptObjectError:
+        if _is_published(store, fault.key):
+            return ""  # a run has published it meanwhile: now it is a part of a video
+        if not store.delete_unchanged(listed):
+            return f"{fault.key} was stored anew meanwhile"
+    else:
+        return f"{fault.key} was stored anew meanwhile"
+    return f"{fault.key} was deleted: {follows}"
+
+
+def _is_published(store: ObjectStore, key: str) -> bool:
+    """Whether `key` lies beside a manifest, readable or not."""
+    if not key.startswith("videos/"):
+        return False
+    return store.head(ObjectKey.manifest(Digest(key.split("/")[1]))) is not None
 
 
 def _mend_copy(store: ObjectStore, fault: Fault) -> str:
@@ -103,8 +135,8 @@ def _mend_copy(store: ObjectStore, fault: Fault) -> str:
         complete_copy(store, read.manifest)
         return f"{fault.key} was written again"
     if read.state == "absent":
-        store.delete(ObjectKey(fault.key))
-        return f"{fault.key} was deleted: its video is not published"
+        # A run that publishes it at this moment writes the copy first: a new one must stay.
+        return _delete_damaged(store, fault, "its video is not published")
     return ""
 
 

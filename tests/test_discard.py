@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import StoreError
@@ -141,6 +142,18 @@ def test_what_was_deleted_while_it_was_published_is_published_by_the_next_run(
     actor.finish()
     assert errors
     assert store.head(ObjectKey.manifest(cid)) is None
+
+
+def test_a_poster_that_was_encoded_otherwise_is_named_by_the_manifest(store: ObjectStore) -> None:
+    film = film_of(store, BRIEF)
+    publish_film(store, BRIEF, film)
+    poster = store.put_bytes(film.poster.key, b"the same picture, other bytes", "image/jpeg")
+    again = publish_film(store, BRIEF, film.model_copy(update={"poster": poster}))
+    assert poster in again.objects
+    read = read_manifest(store, film.plan.content_id).manifest
+    assert read is not None
+    assert poster in read.objects
+    assert not again.run.already_published
 
 
 def test_a_rejected_film_is_removed_and_its_chunks_stay(store: ObjectStore) -> None:

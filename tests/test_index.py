@@ -12,7 +12,7 @@ from infra.adapters.settings import StoreSettings
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.listing import Place
-from pipelines.errors import StoreError
+from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.manifest import Manifest
 from tests.films import brief_of, film_of, id_of, numbered, published, write
@@ -170,6 +170,31 @@ def test_what_is_foreign_damaged_or_older_is_skipped_counted_and_logged(
         index.recheck()
     assert len(caplog.records) == told  # the same again is no news
     assert f"{skipped.count} things" in caplog.text
+
+
+def test_a_manifest_that_can_be_read_again_is_shown(
+    database: Database, store_settings: StoreSettings, model: Manifest
+) -> None:
+    class Unwell(ObjectStore):
+        """Its disk has a bad byte: the tag of the object stays what it was."""
+
+        damaged = True
+
+        def get_bytes(self, key: ObjectKey) -> bytes | None:
+            if self.damaged:
+                raise CorruptObjectError(f"{key} is damaged")
+            return super().get_bytes(key)
+
+    store = Unwell(store_settings)
+    index = Index(database, store)
+    index.reconcile()
+    index.recheck()
+    assert model.content_id in str(index.skipped().names)
+    store.damaged = False
+    assert index.recheck() == 1
+    assert walk(index, 10) == [model.content_id]
+    assert model.content_id not in str(index.skipped().names)
+    assert index.recheck() == 0
 
 
 def test_what_vanished_or_changed_in_the_bucket_is_noticed(

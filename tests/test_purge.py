@@ -19,13 +19,17 @@ from prefect.states import Completed, Running
 
 from flows.content_calendar import content_calendar
 from flows.purge_scratch import purge_scratch
+from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from pipelines.errors import BriefError
+from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
 from tasks.calendar import NOTHING_DUE
+from tasks.publish import publish_film
+from tasks.sweeping import keep_campaign
 from tests.conftest import Cli
 from tests.damage import replace
-from tests.published import publish
+from tests.published import film_of, publish
 
 RUN = "0abed842-3f39-4a19-a37f-e554015531b3"
 
@@ -40,22 +44,22 @@ def surroundings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_fresh_hand_overs_and_videos_stay(store: ObjectStore, surroundings: None) -> None:
-    from tasks.purge import abort_uploads, purge_hand_overs
+def test_fresh_hand_overs_stay(store: ObjectStore, surroundings: None) -> None:
+    from tasks.purge import abort_uploads, sweep_bucket
 
     key = ObjectKey(f"runs/{RUN}/film.json")
     store.put_bytes(key, b"{}", "application/json")
-    assert purge_hand_overs.fn(7) == 0
+    assert sweep_bucket.fn(7).objects == 0
     assert abort_uploads.fn() == 0
     assert store.list_keys("runs/") == [key]
 
 
-@pytest.mark.parametrize("days", [0, -1, 366])
+@pytest.mark.parametrize("days", [-1, 366])
 def test_senseless_days_are_refused(surroundings: None, store: ObjectStore, days: int) -> None:
-    from tasks.purge import purge_hand_overs
+    from tasks.purge import sweep_bucket
 
     with pytest.raises(BriefError, match=str(days)):
-        purge_hand_overs.fn(days)
+        sweep_bucket.fn(days)
 
 
 def test_the_flow_has_a_name_and_help() -> None:
@@ -71,6 +75,40 @@ def test_a_purge_says_what_it_would_do_and_does_it(store: ObjectStore, surroundi
         assert state.is_completed()
         assert "0 objects, 0.0 MB" in str(state.message)
     assert store.list_keys() == before
+
+
+def test_videos_go_by_their_age_but_for_kept_campaigns(
+    store: ObjectStore, surroundings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.purge import sweep_bucket
+
+    past = datetime.now(UTC) - timedelta(days=31)
+    old = publish(store, created=past, prompt="old")
+    kept = publish(store, created=past, prompt="kept", campaign="spring")
+    young = publish(store, prompt="young")
+    brief = Brief(prompt="asked for again", seconds=4, upscale=2)
+    again = publish(store, created=past, **brief.model_dump())
+    keep_campaign(store, "spring")
+    same = film_of(brief)
+    made_before = same.model_copy(
+        update={
+            "chunks": tuple(item.model_copy(update={"made": False}) for item in same.chunks),
+            "segments": tuple(item.model_copy(update={"made": False}) for item in same.segments),
+        }
+    )
+    asked = brief.model_copy(update={"campaign": "spring"})
+    assert publish_film(store, asked, made_before).run.already_published
+
+    assert sweep_bucket.fn(dry_run=True).objects == 0  # by default a video stays for ever
+    monkeypatch.setenv("REELWRIGHT_RETENTION_VIDEOS_DAYS", "30")
+    plan = sweep_bucket.fn(dry_run=True).kinds["videos"].swept_objects
+    assert sweep_bucket.fn().kinds["videos"].swept_objects == plan == 5
+    assert store.list_keys(f"videos/{old.content_id}/") == []
+    assert store.head(ObjectKey.manifest_copy(old.content_id)) is None
+    for manifest in (kept, young, again):
+        assert read_manifest(store, manifest.content_id).state == "whole"
+        for item in manifest.objects:
+            store.verify(item)
 
 
 def test_a_monthly_look_fails_if_a_fault_is_left(store: ObjectStore, surroundings: None) -> None:

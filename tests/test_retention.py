@@ -1,5 +1,7 @@
 """What is in use is never swept; a plan says what a sweep does; a second one finds nothing."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -7,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.adapters.manifests import read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
 from pipelines.errors import BriefError
 from pipelines.retention import KINDS, Ages, Item, Marks, after_delete, decide, is_expired
 from pipelines.schema.brief import Brief
@@ -204,6 +208,68 @@ def test_a_video_published_while_a_sweep_runs_keeps_its_old_chunks(store: Object
         store.verify(item)
 
 
+class Interrupted(ObjectStore):
+    """Something happens right before, or right after, the manifest of a video is removed."""
+
+    before: Callable[[], object] | None = None
+    after: Callable[[], object] | None = None
+
+    def delete(self, key: ObjectKey) -> None:
+        is_manifest = key.startswith("videos/") and key.endswith("manifest.json")
+        before, after = (self.before, self.after) if is_manifest else (None, None)
+        if before:
+            self.before = None
+            before()
+        super().delete(key)
+        if after:
+            self.after = None
+            after()
+
+
+def test_an_expired_video_that_is_asked_for_in_the_gap_stays(
+    store: ObjectStore, store_settings: StoreSettings
+) -> None:
+    old = publish(store, prompt="old")
+    again = old.model_copy(update={"campaigns": ("kept",)})
+    slow, asked = Interrupted(store_settings), []
+
+    def ask() -> None:
+        write_manifest(store, again)
+        asked.append(again)
+
+    slow.before = ask
+    sweeper(slow).sweep(dry_run=False)
+    assert asked == [again]
+    assert read_manifest(store, old.content_id).manifest == again
+    for item in old.objects:
+        if item.key.startswith("videos/"):
+            store.verify(item)
+
+
+def test_what_a_run_uploads_anew_while_its_old_video_goes_stays(
+    store: ObjectStore, store_settings: StoreSettings
+) -> None:
+    old = publish(store, prompt="old")
+    (film,) = (item for item in old.objects if item.key == ObjectKey.video(old.content_id))
+    slow, uploaded = Interrupted(store_settings), []
+    sweep = sweeper(slow)
+    report = SweepReport(dry_run=False)
+    sweep.mark()
+    batch = list(sweep._going(report))
+
+    def upload() -> None:
+        time.sleep(1.1)  # the store tells times in seconds
+        uploaded.append(store.put_bytes(film.key, film.key.encode(), film.content_type))
+
+    slow.after = upload
+    sweep._delete(batch, report)
+    assert uploaded == [film]
+    assert store.list_keys("videos/") == [film.key]
+    later = [item for item in sweep._going(report) if item[0].key == film.key]
+    sweep._delete(later, report)  # a listing that came to it only now
+    assert store.list_keys("videos/") == [film.key]
+
+
 def test_a_still_that_somebody_is_asked_about_stays(store: ObjectStore) -> None:
     key = ObjectKey.still(digest_of("still"))
     still = store.put_bytes(key, b"png", "image/png")
@@ -224,6 +290,18 @@ def test_a_damaged_list_of_campaigns_keeps_every_video(store: ObjectStore) -> No
     report = sweeper(store).sweep(dry_run=False)
     assert gone_in(report) == {}
     assert "no video goes by its age" in report.notes[0]
+
+
+def test_a_damaged_calendar_keeps_every_picture(store: ObjectStore) -> None:
+    upload, chunk = ObjectKey.upload(digest_of("x")), ObjectKey.chunk(digest_of("nobody's"))
+    store.put_bytes(ObjectKey.calendar(), f"image: {upload}".encode(), "text/yaml")
+    for key in (upload, chunk):
+        store.put_bytes(key, b"1234", "image/png")
+    replace(store, ObjectKey.calendar())
+    report = sweeper(store).sweep(dry_run=False)
+    assert gone_in(report) == {"chunks": (1, 4)}
+    assert "no picture goes" in report.notes[0]
+    assert "calendar put" in report.notes[0]
 
 
 def test_campaigns_are_kept_and_released(store: ObjectStore) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,7 @@ from pipelines.verification import VerifyReport
 from tasks.verify import audit, mend, table_of
 from tests.conftest import Cli
 from tests.damage import replace
-from tests.published import publish
+from tests.published import film_of, publish
 
 BRIEF = {
     "prompt": "a red ball moves",
@@ -104,6 +105,35 @@ def test_every_damaged_object_is_named_and_what_needs_no_run_is_mended(store: Ob
     assert store.head(ORPHAN) is None
     assert len(report.repaired) == 7
     assert {row["object"] for row in table_of(report)} > left
+
+
+def test_what_was_stored_anew_or_published_since_the_audit_stays(store: ObjectStore) -> None:
+    films = [film_of(Brief(prompt=words, seconds=1)) for words in ("anew", "published", "nobody's")]
+    note = ObjectKey.published(UUID(int=7))
+    gone = ObjectKey.still(Digest("c" * 64))
+    damaged = [ORPHAN, gone, note, *(film.video.key for film in films)]
+    for key in damaged:
+        store.put_bytes(key, key.encode(), "application/x-test")
+        replace(store, key)
+    report = look(store)
+    assert set(named(report)) == set(damaged)
+
+    anew, published, _ = films
+    for key in (ORPHAN, anew.video.key):
+        store.put_bytes(key, key.encode(), "application/x-test")
+    publish(store, prompt="published", seconds=1, upscale=1)
+    replace(store, published.video.key)
+    store.delete(gone)
+    mend(store, report)
+    assert set(named(report)) == {published.video.key}
+    for key in (ORPHAN, anew.video.key):
+        assert store.get_bytes(key) == key.encode()
+    assert store.head(published.video.key) is not None
+    assert {words.partition(": ")[2] for words in report.repaired if "was deleted" in words} == {
+        "its run no longer says where its video is",
+        "a run that needs it makes it again",
+    }
+    assert named(look(store)) == {published.video.key: "part"}
 
 
 def test_two_damaged_manifests_are_named_and_left(store: ObjectStore) -> None:

@@ -38,12 +38,17 @@ def read_manifest(store: ObjectStore, cid: Digest, *, restore: bool = True) -> M
     first = _read(store, ObjectKey.manifest(cid), cid)
     if first.state != "damaged":
         return first
-    copy = _read(store, ObjectKey.manifest_copy(cid), cid)
+    copy = read_copy(store, cid)
     if copy.manifest is None:
         return first
     if restore:
         write_manifest(store, copy.manifest)
     return ManifestRead("restored", copy.manifest, first.detail)
+
+
+def read_copy(store: ObjectStore, cid: Digest) -> ManifestRead:
+    """The copy alone. Raises StoreError."""
+    return _read(store, ObjectKey.manifest_copy(cid), cid)
 
 
 def write_manifest(store: ObjectStore, manifest: Manifest) -> None:

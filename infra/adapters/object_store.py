@@ -232,18 +232,6 @@ class ObjectStore:
         """
         self._check(found, self._read(found.key, None))
 
-    def delete_older(self, prefix: str, than: timedelta) -> int:
-        """Remove the objects under `prefix` that were stored before that. Returns how many."""
-        limit, count = datetime.now(UTC) - than, 0
-        with self._errors("the listing"):
-            for item in self._client.list_objects(self.bucket, prefix, recursive=True):
-                if item.last_modified and item.last_modified < limit:
-                    self._client.remove_object(self.bucket, str(item.object_name))
-                    count += 1
-            if count:
-                self._flush()
-        return count
-
     def abort_stale_uploads(self, older_than: timedelta) -> int:
         """Abort multipart uploads that nobody finished. Returns how many.
 

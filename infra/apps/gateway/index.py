@@ -167,12 +167,14 @@ class Index:
     def _read(self, cid: Digest, etag: str = "") -> _Row | None:
         """What to note of the manifest of `cid`; None if there is none.
 
-        Raises StoreError if the store is down, not if this one manifest cannot be read.
+        Raises StoreError if the store is down, not if this one manifest cannot be read. Of such a
+        one no tag and no sha256 are noted, so that the next comparison reads it again: a repair
+        writes the same bytes, and another version of Reelwright may understand it.
         """
         try:
             data = self._store.get_bytes(ObjectKey.manifest(cid))
         except CorruptObjectError:
-            return _Row(cid, "", etag, None, "its manifest is damaged")
+            return _unreadable(cid, "its manifest is damaged")
         if data is None:
             return None
         sha256 = hashlib.sha256(data).hexdigest()
@@ -183,11 +185,11 @@ class Index:
             manifest = Manifest.model_validate_json(data)
             view = view_of(manifest)
         except ValidationError:
-            return _Row(cid, sha256, etag, None, "its manifest is of another version, or damaged")
+            return _unreadable(cid, "its manifest is of another version, or damaged")
         except ValueError as error:
-            return _Row(cid, sha256, etag, None, str(error))
+            return _unreadable(cid, str(error))
         if view.id != cid:
-            return _Row(cid, sha256, etag, None, "its manifest is another video's")
+            return _unreadable(cid, "its manifest is another video's")
         return _Row(cid, sha256, etag, view, parts=_parts_of(manifest))
 
     def _write(self, rows: Iterable[_Row], gone: Iterable[str]) -> None:
@@ -246,7 +248,8 @@ class Index:
         return changed
 
     def recheck(self) -> int:
-        """Read every manifest again whose tag in the bucket's listing changed. Returns how many."""
+        """Read every manifest again whose tag in the bucket's listing changed, and those that
+        could not be read. Returns how many."""
         known = dict(self._database.rows("select id, manifest_etag from videos"))
         altered: dict[str, str] = {}
         count, foreign = 0, []
@@ -303,6 +306,10 @@ class Index:
                 "; ".join(found.names),
             )
         self._told = found
+
+
+def _unreadable(cid: str, problem: str) -> _Row:
+    return _Row(cid, "", "", None, problem)
 
 
 def _parts_of(manifest: Manifest) -> tuple[tuple[str, bytes], ...]:
