@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.disk import exclusive, make_directory, sync
 from infra.apps.backup.snapshot import Blob, Snapshot, pack, unpack
 from pipelines.errors import BackupError, CorruptObjectError, DiskFullError
 from pipelines.schema.keys import Digest
@@ -149,7 +149,7 @@ class Vault:
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
-        _sync(self._snapshots)
+        sync(self._snapshots)
         unpack(path.read_bytes(), str(path))
         return name
 
@@ -182,7 +182,7 @@ class Vault:
             needed |= self.load(name).blobs().keys()
         for name in names[:-keep]:
             (self._snapshots / f"{name}.json").unlink()
-        _sync(self._snapshots)
+        sync(self._snapshots)
         gone = [path for path in self._objects.glob("*/*") if path.name not in needed]
         for path in gone:
             path.unlink()
@@ -192,8 +192,8 @@ class Vault:
         path = self.path(digest)
         make_directory(path.parent, private=True)
         part.replace(path)
-        _sync(path.parent)
-        _sync(self._objects)
+        sync(path.parent)
+        sync(self._objects)
         if _hash(path) != digest:
             path.unlink()
             raise BackupError(f"the disk of {self.folder} does not give back what was written")
@@ -226,11 +226,3 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             yield block
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
