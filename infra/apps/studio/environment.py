@@ -114,6 +114,15 @@ def is_running(settings: Settings) -> bool:
         return True
 
 
+def adopted() -> Settings:
+    """The settings, with the addresses of the studio that runs here, unless the environment names
+    others. Call it before an import of Prefect, which reads its environment once."""
+    settings = Settings.load()
+    if is_running(settings) and adopt(settings):
+        return Settings.load()
+    return settings
+
+
 def adopt(settings: Settings) -> bool:
     """Put the studio's variables into this process's environment, but for those it has.
 
