@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.adapters.disk import exclusive, make_directory
+from infra.apps.backup import kept_settings
 from infra.apps.backup.restore import restore
 from infra.apps.backup.vault import Vault
 from infra.apps.gateway import keys
@@ -144,6 +145,50 @@ def test_without_a_passphrase_it_says_what_is_missing(studio: Place, tmp_path: P
     kept = Vault(tmp_path / "backup").load().settings
     assert kept.variables["REELWRIGHT_S3_SECRET_KEY"] is None
     assert kept.variables["REELWRIGHT_S3_BUCKET"] == studio.env["REELWRIGHT_S3_BUCKET"]
+
+
+def test_a_backup_from_elsewhere_has_the_webhooks_that_the_studio_was_started_with(
+    studio: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from cron, whose environment has none of the studio's variables."""
+    (tmp_path / "key").write_text("of a file")
+    (tmp_path / "hooks.yaml").write_text(
+        f"sources: [{{secret: 'env:HOOK_SECRET'}}, {{secret: 'file:{tmp_path / 'key'}'}}]"
+    )
+    (tmp_path / "calendar.yaml").write_text("entries: []")
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as operator:
+        operator.setenv("REELWRIGHT_GATEWAY_HOOKS", "hooks.yaml")
+        operator.setenv("REELWRIGHT_CALENDAR_FILE", "calendar.yaml")
+        operator.setenv("REELWRIGHT_RETENTION_VIDEOS_DAYS", "400")
+        chosen = environment.chosen()
+    monkeypatch.chdir("/")
+    environment.write(studio.use(), chosen)
+    report = saved(studio, tmp_path / "backup", passphrase="correct horse")
+    (said,) = report.left_out
+    assert "env:HOOK_SECRET, which is not set" in said
+    vault = Vault(tmp_path / "backup")
+    kept = vault.load().settings
+    assert vault.read(kept.files["calendar.yaml"]) == b"entries: []"
+    assert kept.variables["REELWRIGHT_RETENTION_VIDEOS_DAYS"] == "400"
+    secret = kept_settings.opened(kept, vault, "correct horse")
+    assert secret["hooks.yaml"] == (tmp_path / "hooks.yaml").read_text()
+    assert "of a file" in secret.values()
+    (tmp_path / "hooks.yaml").unlink()
+    (said,) = saved(studio, tmp_path / "backup", passphrase="correct horse").left_out
+    assert said.startswith(f"REELWRIGHT_GATEWAY_HOOKS={tmp_path / 'hooks.yaml'}, which cannot be")
+
+
+def test_without_its_passphrase_a_backup_gives_the_settings_and_says_what_stayed(
+    studio: Place, empty: Place, tmp_path: Path
+) -> None:
+    saved(studio, tmp_path / "backup", passphrase="correct horse")
+    done = restore(empty.use(), tmp_path / "backup", say=lambda _: None)
+    assert any("--passphrase-file" in note for note in done.notes)
+    text = (empty.data / "restored" / "settings.env").read_text()
+    assert f"REELWRIGHT_S3_BUCKET={studio.store.bucket}\n" in text
+    assert studio.env["REELWRIGHT_S3_SECRET_KEY"] not in text
+    assert not environment.path_of(empty.use()).exists()
 
 
 def test_a_directory_that_is_used_is_not_restored_into(

@@ -103,7 +103,7 @@ def save(settings: Settings, vault: Vault, parts: Parts, passphrase: str, keep: 
         objects=tuple(copy.kept.values()),
         dumps=dumps,
         settings=kept_settings.keep(settings, vault, passphrase),
-        left_out=parts.left_out,
+        left_out=parts.left_out + kept_settings.missing(settings),
         damaged=tuple(copy.damaged),
     )
     name = vault.finish(snapshot)

@@ -102,7 +102,7 @@ class Studio:
 
     def _start_servers(self) -> None:
         """All of them at once; each is waited for when it is needed."""
-        variables = self._from_elsewhere()
+        variables = self._from_elsewhere() | environment.chosen()
         ports = self._settings.studio
         store = database = server = None
         if "store" in self._parts:
