@@ -1,19 +1,27 @@
 """A backup loses nothing, trusts nothing, and comes back as it was."""
 
 import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.settings import Settings
 from infra.apps.backup import kept_settings
-from infra.apps.backup.restore import restore
+from infra.apps.backup.restore import check_room, restore
+from infra.apps.backup.snapshot import KeptObject, KeptSettings, Snapshot
 from infra.apps.backup.vault import Vault
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
 from infra.apps.studio import environment, upgrade
-from pipelines.errors import BackupError, SettingsError
+from pipelines.errors import BackupError, DiskFullError, SettingsError
 from pipelines.schema.keys import ObjectKey
 from tests.backup import FIRST, SECOND, Place, bucket_of, publish, saved
 from tests.conftest import Cli, slow
@@ -214,6 +222,59 @@ def test_a_backup_does_not_go_into_other_files(studio: Place, tmp_path: Path) ->
         saved(studio, tmp_path)
     with pytest.raises(BackupError, match="lies in the data directory"):
         saved(studio, studio.data / "backup")
+
+
+def test_who_reads_a_backup_and_who_writes_it_wait_for_each_other(tmp_path: Path) -> None:
+    """Else `--keep` would remove what is being restored."""
+    vault, waiting, entered = Vault(tmp_path / "backup"), threading.Event(), threading.Event()
+
+    def enter(how: Callable[[Callable[[], None]], AbstractContextManager[None]]) -> None:
+        with how(waiting.set):
+            entered.set()
+
+    for first, second in (("writing", "reading"), ("reading", "writing")):
+        waiting.clear()
+        entered.clear()
+        thread = threading.Thread(target=enter, args=(getattr(vault, second),))
+        with getattr(vault, first)(pytest.fail):
+            thread.start()
+            assert waiting.wait(60)
+            assert not entered.is_set()
+        thread.join(60)
+        assert entered.is_set()
+    with vault.reading(pytest.fail), Vault(vault.folder).reading(pytest.fail):
+        pass
+
+
+def test_a_restore_asks_for_the_room_that_it_still_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = KeptObject(
+        key=ObjectKey.video(FIRST),
+        sha256=FIRST,
+        size=1_000_000,
+        content_type="video/mp4",
+        etag="",
+        modified=datetime.now(UTC),
+    )
+    snapshot = Snapshot(
+        created=datetime.now(UTC),
+        software={},
+        bucket="b",
+        objects=(film,),
+        dumps=(),
+        settings=KeptSettings(),
+    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500_000))
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path))
+    with pytest.raises(DiskFullError, match=r"1 MB more are to be restored.*goes on"):
+        check_room(Settings.load(), snapshot)
+    (tmp_path / "store" / "data").mkdir(parents=True)
+    (tmp_path / "store" / "data" / "1.dat").write_bytes(os.urandom(600_000))  # of an earlier try
+    check_room(Settings.load(), snapshot)
+    (tmp_path / "store" / "data" / "1.dat").unlink()
+    monkeypatch.setenv("REELWRIGHT_S3_ENDPOINT", "127.0.0.1:9")  # its disk is not ours to measure
+    check_room(Settings.load(), snapshot)
 
 
 def test_old_snapshots_go_with_what_only_they_needed(studio: Place, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def backup(
     if inside:
         raise BackupError(f"{folder} lies in the data directory that it shall save; take another")
     require_studio(settings)  # before the folder is made
-    waiting = f"another backup writes to {folder}: waiting"
+    waiting = f"{folder} is in use by another backup or restore: waiting"
     with vault.writing(lambda: say(waiting)), existing(settings, say) as parts:
         return save(settings, vault, parts, passphrase, keep)
 

@@ -11,11 +11,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from infra.adapters.disk import exclusive, make_directory, sync
+from infra.adapters.disk import exclusive, make_directory, shared, sync
 from infra.apps.backup.snapshot import Blob, Snapshot, pack, unpack
 from pipelines.errors import BackupError, CorruptObjectError, DiskFullError
 from pipelines.schema.keys import Digest
@@ -59,6 +59,15 @@ class Vault:
                 part.unlink()
             for left in self.folder.glob(f"{SCRATCH}*"):
                 shutil.rmtree(left)
+            yield
+
+    @contextmanager
+    def reading(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """No backup writes to it, and so removes nothing, until the block ends."""
+        lock = self.folder / "lock"
+        with suppress(OSError):  # a copy that nobody can write to needs none
+            lock.touch()
+        with shared(lock, on_wait) if lock.exists() else nullcontext():
             yield
 
     def path(self, digest: Digest) -> Path:
