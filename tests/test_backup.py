@@ -1,18 +1,27 @@
 """A backup loses nothing, trusts nothing, and comes back as it was."""
 
 import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from infra.adapters.disk import exclusive, make_directory
-from infra.apps.backup.restore import restore
+from infra.adapters.settings import Settings
+from infra.apps.backup import kept_settings
+from infra.apps.backup.restore import check_room, restore
+from infra.apps.backup.snapshot import KeptObject, KeptSettings, Snapshot
 from infra.apps.backup.vault import Vault
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
 from infra.apps.studio import environment, upgrade
-from pipelines.errors import BackupError, SettingsError
+from pipelines.errors import BackupError, DiskFullError, SettingsError
 from pipelines.schema.keys import ObjectKey
 from tests.backup import FIRST, SECOND, Place, bucket_of, publish, saved
 from tests.conftest import Cli, slow
@@ -146,6 +155,50 @@ def test_without_a_passphrase_it_says_what_is_missing(studio: Place, tmp_path: P
     assert kept.variables["REELWRIGHT_S3_BUCKET"] == studio.env["REELWRIGHT_S3_BUCKET"]
 
 
+def test_a_backup_from_elsewhere_has_the_webhooks_that_the_studio_was_started_with(
+    studio: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from cron, whose environment has none of the studio's variables."""
+    (tmp_path / "key").write_text("of a file")
+    (tmp_path / "hooks.yaml").write_text(
+        f"sources: [{{secret: 'env:HOOK_SECRET'}}, {{secret: 'file:{tmp_path / 'key'}'}}]"
+    )
+    (tmp_path / "calendar.yaml").write_text("entries: []")
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as operator:
+        operator.setenv("REELWRIGHT_GATEWAY_HOOKS", "hooks.yaml")
+        operator.setenv("REELWRIGHT_CALENDAR_FILE", "calendar.yaml")
+        operator.setenv("REELWRIGHT_RETENTION_VIDEOS_DAYS", "400")
+        chosen = environment.chosen()
+    monkeypatch.chdir("/")
+    environment.write(studio.use(), chosen)
+    report = saved(studio, tmp_path / "backup", passphrase="correct horse")
+    (said,) = report.left_out
+    assert "env:HOOK_SECRET, which is not set" in said
+    vault = Vault(tmp_path / "backup")
+    kept = vault.load().settings
+    assert vault.read(kept.files["calendar.yaml"]) == b"entries: []"
+    assert kept.variables["REELWRIGHT_RETENTION_VIDEOS_DAYS"] == "400"
+    secret = kept_settings.opened(kept, vault, "correct horse")
+    assert secret["hooks.yaml"] == (tmp_path / "hooks.yaml").read_text()
+    assert "of a file" in secret.values()
+    (tmp_path / "hooks.yaml").unlink()
+    (said,) = saved(studio, tmp_path / "backup", passphrase="correct horse").left_out
+    assert said.startswith(f"REELWRIGHT_GATEWAY_HOOKS={tmp_path / 'hooks.yaml'}, which cannot be")
+
+
+def test_without_its_passphrase_a_backup_gives_the_settings_and_says_what_stayed(
+    studio: Place, empty: Place, tmp_path: Path
+) -> None:
+    saved(studio, tmp_path / "backup", passphrase="correct horse")
+    done = restore(empty.use(), tmp_path / "backup", say=lambda _: None)
+    assert any("--passphrase-file" in note for note in done.notes)
+    text = (empty.data / "restored" / "settings.env").read_text()
+    assert f"REELWRIGHT_S3_BUCKET={studio.store.bucket}\n" in text
+    assert studio.env["REELWRIGHT_S3_SECRET_KEY"] not in text
+    assert not environment.path_of(empty.use()).exists()
+
+
 def test_a_directory_that_is_used_is_not_restored_into(
     studio: Place, empty: Place, tmp_path: Path
 ) -> None:
@@ -169,6 +222,59 @@ def test_a_backup_does_not_go_into_other_files(studio: Place, tmp_path: Path) ->
         saved(studio, tmp_path)
     with pytest.raises(BackupError, match="lies in the data directory"):
         saved(studio, studio.data / "backup")
+
+
+def test_who_reads_a_backup_and_who_writes_it_wait_for_each_other(tmp_path: Path) -> None:
+    """Else `--keep` would remove what is being restored."""
+    vault, waiting, entered = Vault(tmp_path / "backup"), threading.Event(), threading.Event()
+
+    def enter(how: Callable[[Callable[[], None]], AbstractContextManager[None]]) -> None:
+        with how(waiting.set):
+            entered.set()
+
+    for first, second in (("writing", "reading"), ("reading", "writing")):
+        waiting.clear()
+        entered.clear()
+        thread = threading.Thread(target=enter, args=(getattr(vault, second),))
+        with getattr(vault, first)(pytest.fail):
+            thread.start()
+            assert waiting.wait(60)
+            assert not entered.is_set()
+        thread.join(60)
+        assert entered.is_set()
+    with vault.reading(pytest.fail), Vault(vault.folder).reading(pytest.fail):
+        pass
+
+
+def test_a_restore_asks_for_the_room_that_it_still_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = KeptObject(
+        key=ObjectKey.video(FIRST),
+        sha256=FIRST,
+        size=1_000_000,
+        content_type="video/mp4",
+        etag="",
+        modified=datetime.now(UTC),
+    )
+    snapshot = Snapshot(
+        created=datetime.now(UTC),
+        software={},
+        bucket="b",
+        objects=(film,),
+        dumps=(),
+        settings=KeptSettings(),
+    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500_000))
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path))
+    with pytest.raises(DiskFullError, match=r"1 MB more are to be restored.*goes on"):
+        check_room(Settings.load(), snapshot)
+    (tmp_path / "store" / "data").mkdir(parents=True)
+    (tmp_path / "store" / "data" / "1.dat").write_bytes(os.urandom(600_000))  # of an earlier try
+    check_room(Settings.load(), snapshot)
+    (tmp_path / "store" / "data" / "1.dat").unlink()
+    monkeypatch.setenv("REELWRIGHT_S3_ENDPOINT", "127.0.0.1:9")  # its disk is not ours to measure
+    check_room(Settings.load(), snapshot)
 
 
 def test_old_snapshots_go_with_what_only_they_needed(studio: Place, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A backup of a bucket and a database that change while they are read, or are damaged."""
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ import pytest
 
 from infra.adapters.databases import Postgres
 from infra.adapters.object_store import ObjectStore
+from infra.adapters.seaweed import SeaweedServer
+from infra.adapters.settings import Settings, StoreSettings
 from infra.apps.backup import take
+from infra.apps.backup.parts import Parts
 from infra.apps.backup.restore import restore
 from infra.apps.backup.take import Copy
 from infra.apps.backup.vault import Vault
@@ -20,6 +24,7 @@ from pipelines.errors import BackupError
 from pipelines.schema.keys import ObjectKey
 from tests.backup import FIRST, MARK, SECOND, Place, publish, saved
 from tests.conftest import Cli
+from tests.damage import flip_on_disk
 
 pytest_plugins = ["tests.backup_fixtures"]
 pytestmark = pytest.mark.xdist_group("backup")  # one database server for all of them
@@ -118,6 +123,33 @@ def test_a_film_that_was_altered_in_the_store_is_reported(studio: Place, tmp_pat
     )
     (said, *_) = saved(studio, tmp_path / "backup").damaged
     assert said.startswith(f"{key} does not match")
+
+
+@pytest.mark.slow
+def test_a_byte_that_went_bad_on_the_disk_is_reported_and_the_rest_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of SeaweedFS's own: it answers 500 or ends the body early, after 13 s of trying."""
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path))
+    server = SeaweedServer(tmp_path / "store")
+    try:
+        server.wait()
+        store = ObjectStore(server.settings(StoreSettings()))
+        store.ensure_bucket()
+        film = hashlib.shake_256(b"film").digest(3_000)
+        publish(store, FIRST, film)
+        publish(store, SECOND, b"the second film")
+        flip_on_disk(server.data, film)
+        vault = Vault(tmp_path / "backup")
+        with vault.writing(lambda: None):
+            report = take.save(Settings.load(), vault, Parts(tmp_path, store, None), "", 0)
+    finally:
+        server.stop()
+    kept = {item.key for item in vault.load().objects}
+    assert {ObjectKey.video(SECOND), ObjectKey.manifest(FIRST)} <= kept
+    (said,) = report.damaged
+    assert said.split()[0] in {ObjectKey.chunk(FIRST), ObjectKey.video(FIRST)} - kept
+    assert "cannot be read" in said
 
 
 def test_a_foreign_object_is_counted_and_left(studio: Place, tmp_path: Path) -> None:

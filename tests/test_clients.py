@@ -57,6 +57,9 @@ def argv_of(words: str, file: Path) -> list[str]:
     given = []
     for parameter in ALL[words].params:
         if parameter.param_type_name == "argument" and parameter.required:
+            if parameter.name == "where":  # the folder of a backup
+                given.append(str(file.parent / "backup"))
+                continue
             takes_file = parameter.type_descriptor.annotation is Path
             given.append(str(file) if takes_file else PLAIN.get(parameter.name, "nothing"))
     return [*words.split(), *given]
@@ -119,6 +122,7 @@ def test_without_a_studio_a_command_ends_and_leaves_nothing(
     bare_cli: Cli, file: Path, words: str
 ) -> None:
     check(run(bare_cli, words, file), words)
+    assert not (file.parent / "backup").exists()
 
 
 @pytest.mark.parametrize("words", [quick(words, words not in NEEDS_STUDIO) for words in ALL])

@@ -19,6 +19,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
 from infra.apps.gateway.database import opened
+from infra.apps.reach import reached_store
 from pipelines.errors import StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from tests.losing_disk import after_power_cut, losing_disk
@@ -158,6 +159,17 @@ def test_every_put_and_delete_syncs_data_index_and_names(
     synced.clear()
     store.delete(key)
     assert ".log" in {path.suffix for path in synced}
+
+
+def test_a_command_that_starts_the_store_syncs_it(
+    tmp_path: Path, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `verify`, `retention`, `backup` and `restore` do, where no studio runs."""
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "data"))
+    with reached_store(lambda _: None) as store:
+        synced.clear()
+        put(store, b"video")
+    assert ".dat" in {path.suffix for path in synced}
 
 
 def test_a_store_of_others_is_not_synced(embedded: SeaweedServer, synced: list[Path]) -> None:

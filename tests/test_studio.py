@@ -29,6 +29,7 @@ def studio(
     folder = tmp_path_factory.mktemp(request.param)
     folder.chmod(0o755)  # as an older version made it
     operator = operator_of(folder, demo_models)
+    operator.env["REELWRIGHT_RETENTION_CHUNKS_DAYS"] = "91"
     running = start_studio(operator, *(["--cold"] if request.param == "cold" else []))
     yield running
     if running.process.poll() is None:
@@ -118,6 +119,10 @@ def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None
 
 def test_every_process_puts_on_disk_what_the_store_takes(studio: Studio) -> None:
     assert studio.variables["REELWRIGHT_S3_DATA_DIR"] == str(studio.cli.data / "store" / "data")
+
+
+def test_what_a_backup_or_a_purge_has_to_know_is_noted(studio: Studio) -> None:
+    assert studio.variables["REELWRIGHT_RETENTION_CHUNKS_DAYS"] == "91"
 
 
 def test_the_gateway_wants_the_token_which_stays_from_start_to_start(studio: Studio) -> None:

@@ -52,16 +52,23 @@ def test_who_used_it_last_is_said(tmp_path: Path) -> None:
     assert upgrade.changes(tmp_path / "nothing") == []
 
 
-def test_a_newer_directory_is_refused_and_left_alone(embedded_cli: Cli) -> None:
+def test_a_newer_directory_is_refused_and_left_alone(embedded_cli: Cli, tmp_path: Path) -> None:
     embedded_cli.data.mkdir()
     text = json.dumps({"format": upgrade.FORMAT + 1, "written_by": "9.0.0"})
     (embedded_cli.data / "format.json").write_text(text)
-    for command in (["up"], ["make", "a red ball"]):
+    for command in (
+        ["up"],
+        ["make", "a red ball"],
+        ["verify"],
+        ["retention", "keep", "spring"],
+        ["backup", str(tmp_path / "backup")],
+    ):
         said = embedded_cli(*command)
         assert said.code == 1
         assert "written by Reelwright 9.0.0" in said.err
     assert (embedded_cli.data / "format.json").read_text() == text
     assert not (embedded_cli.data / "store").exists()
+    assert not (tmp_path / "backup").exists()
 
 
 def test_a_damaged_format_file_is_named(tmp_path: Path) -> None:

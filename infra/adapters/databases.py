@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.adapters.disk import sync
 from infra.adapters.postgres import PostgresServer, binaries
 from pipelines import processes
 from pipelines.errors import BackupError
@@ -128,6 +129,6 @@ def place(source: Path, target: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     shutil.copyfile(source, part)
     part.chmod(0o600)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(part)
     part.replace(target)
+    sync(target.parent)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from pipelines.errors import DiskFullError, ServerError, SettingsError
 
@@ -109,12 +110,25 @@ def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     A device is a file too: it is opened, not made.
     """
     with path.open("rb" if path.is_char_device() else "a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle, fcntl.LOCK_EX, on_wait)
         yield
+
+
+@contextmanager
+def shared(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`, which must exist, together with others who hold it so; `on_wait`
+    is called once if somebody has it `exclusive`."""
+    with path.open("rb") as handle:
+        _lock(handle, fcntl.LOCK_SH, on_wait)
+        yield
+
+
+def _lock(handle: IO[Any], kind: int, on_wait: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(handle, kind)
 
 
 @contextmanager

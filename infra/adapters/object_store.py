@@ -174,6 +174,21 @@ class ObjectStore:
                 response.close()
                 response.release_conn()
 
+    def blocks(self, key: ObjectKey) -> Iterator[bytes]:
+        """All its bytes, for a reader who hashes them.
+
+        Raises CorruptObjectError if they cannot be read though the store stores and reads others:
+        a store that is down for a while, or whose volumes are, must not look like damage.
+        MissingObjectError if there is no such object any more.
+        """
+        try:
+            yield from self._blocks(key)
+        except _UnreadableError as error:
+            self._prove_health()
+            raise CorruptObjectError(
+                f"{key} is damaged: its bytes cannot be read ({error}), though the store works"
+            ) from error
+
     def link(self, key: ObjectKey, life: timedelta) -> str:
         """An address that shows the object to whoever has it, for `life` (7 days at most)."""
         with self._errors(key):
@@ -252,8 +267,7 @@ class ObjectStore:
     def _read(self, key: ObjectKey, into: BinaryIO | None) -> Digest:
         """SHA-256 of all its bytes, which are written to `into`.
 
-        Raises CorruptObjectError if they cannot be read though the store stores and reads others:
-        a store that is down for a while, or whose volumes are, must not look like damage.
+        Raises CorruptObjectError if they cannot be read; see `blocks`.
         """
         for _ in range(_READS):
             sha256 = hashlib.sha256()
@@ -261,18 +275,17 @@ class ObjectStore:
                 into.seek(0)
                 into.truncate()
             try:
-                for block in self._blocks(key):
+                for block in self.blocks(key):
                     sha256.update(block)
                     if into is not None:
                         into.write(block)
-            except _UnreadableError as error:
+            except MissingObjectError:
+                raise
+            except CorruptObjectError as error:
                 failure = error
-                self._prove_health()
             else:
                 return Digest(sha256.hexdigest())
-        raise CorruptObjectError(
-            f"{key} is damaged: its bytes cannot be read ({failure}), though the store works"
-        ) from failure
+        raise failure
 
     def _blocks(self, key: ObjectKey) -> Iterator[bytes]:
         """All bytes of an object. Raises _UnreadableError where they end early."""

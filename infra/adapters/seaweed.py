@@ -21,6 +21,7 @@ from pathlib import Path
 from infra.adapters.disk import make_directory, socket_folder, sync
 from infra.adapters.embedded import EmbeddedServer, answers, free_ports
 from infra.adapters.seaweed_tls import mutual_tls
+from infra.adapters.settings import StoreSettings
 from pipelines.errors import ServerError
 
 _PORT_FLAGS = (
@@ -151,6 +152,26 @@ class SeaweedServer:
         """End it; killed by force it loses nothing that it acknowledged."""
         self.server.stop(_STOP_GRACE)
         self._sweep()
+
+    def settings(self, chosen: StoreSettings) -> StoreSettings:
+        """`chosen`, with this server as the store."""
+        return StoreSettings.model_validate(chosen.model_dump() | self._values)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """How other processes are told of this server."""
+        prefix = StoreSettings.model_config["env_prefix"]
+        return {f"{prefix}{name}".upper(): value for name, value in self._values.items()}
+
+    @property
+    def _values(self) -> dict[str, str]:
+        return {
+            "endpoint": self.endpoint,
+            "access_key": self.credentials.access_key,
+            "secret_key": self.credentials.secret_key,
+            "secure": "false",
+            "data_dir": str(self.data.absolute()),
+        }
 
     def _healthy(self) -> bool:
         return answers(f"http://{self.endpoint}/healthz")

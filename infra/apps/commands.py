@@ -17,14 +17,10 @@ hooks_app = typer.Typer(help="Webhooks in and out.", no_args_is_help=True)
 
 
 def adopt_studio() -> Settings:
-    """Settings with the addresses of the studio that runs here, unless the environment names
-    others. Call it before an import of Prefect, which reads its environment once."""
+    """`environment.adopted`, imported only by the commands that need it."""
     from infra.apps.studio import environment
 
-    settings = Settings.load()
-    if environment.is_running(settings):
-        environment.adopt(settings)
-    return Settings.load()
+    return environment.adopted()
 
 
 def reach_studio() -> Settings:

@@ -39,9 +39,7 @@ def make(brief: Brief, out: Path | None) -> Manifest:
     """
     timeline(brief)
     check_target(out)
-    settings = Settings.load()
-    if environment.is_running(settings) and environment.adopt(settings):
-        settings = Settings.load()
+    settings = environment.adopted()
     check_surroundings(brief, settings)
     try:
         return _make(brief, settings, out)

@@ -15,7 +15,7 @@ from infra.adapters.disk import exclusive, make_data_directory, make_directory
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
-from infra.adapters.settings import PREFIX, Settings
+from infra.adapters.settings import Settings
 from infra.apps.studio import environment, upgrade
 
 _STALE_UPLOAD = timedelta(days=1)
@@ -51,7 +51,7 @@ def session(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
         _import_libraries()  # seconds that the servers need anyway
         if seaweed:
             seaweed.wait()
-            stack.enter_context(_environment(_store_environment(seaweed)))
+            stack.enter_context(_environment(seaweed.variables))
         store = ObjectStore(Settings.load().store)
         store.ensure_bucket()
         store.abort_stale_uploads(timedelta(0) if seaweed else _STALE_UPLOAD)
@@ -75,16 +75,6 @@ def log_to_file(path: Path) -> None:
 def _import_libraries() -> None:
     import prefect  # noqa: F401  (its import reads the environment that was just set)
     import torch  # noqa: F401
-
-
-def _store_environment(seaweed: SeaweedServer) -> dict[str, str]:
-    return {
-        f"{PREFIX}S3_ENDPOINT": seaweed.endpoint,
-        f"{PREFIX}S3_ACCESS_KEY": seaweed.credentials.access_key,
-        f"{PREFIX}S3_SECRET_KEY": seaweed.credentials.secret_key,
-        f"{PREFIX}S3_SECURE": "false",
-        f"{PREFIX}S3_DATA_DIR": str(seaweed.data.absolute()),
-    }
 
 
 @contextmanager

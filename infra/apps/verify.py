@@ -34,9 +34,7 @@ def verify(say: Say) -> VerifyReport:
 
 def repair(say: Say) -> VerifyReport:
     """Read the whole bucket, mend what can be mended, and look again at what was mended."""
-    settings = Settings.load()
-    if environment.is_running(settings) and environment.adopt(settings):
-        settings = Settings.load()
+    settings = environment.adopted()
     with session(settings, say):
         from tasks.verify import audit, mend
 

@@ -67,11 +67,11 @@ def _verify(folder: Path) -> None:
     from infra.apps.backup.vault import Vault
 
     vault = Vault.at(folder)
-    faults = list(vault.faults())
+    with vault.reading(lambda: say(f"a backup writes to {folder}: waiting")):
+        faults, names = list(vault.faults()), vault.names()
     if faults:
         raise BackupError(
             f"{folder} is not as it was: {'; '.join(faults)}; remove such a file, and the next "
             "backup copies it again if the studio still has it"
         )
-    names = vault.names()
     sys.stdout.write(f"{len(names)} snapshots are whole, the latest {names[-1]}\n")

@@ -16,30 +16,44 @@ from infra.apps.studio import environment
 from pipelines.errors import BackupError, SettingsError
 
 STUDIO, STORE, HOOKS, CALENDAR = "studio.env", "store-credentials", "hooks.yaml", "calendar.yaml"
+SETTINGS = "settings.env"
+"""All variables of the old studio, for the operator to choose from."""
 RESTORED = "restored"
 """Folder in the data directory for files whose place only the operator knows."""
 _SECRET = re.compile(r"SECRET|_KEY|PASSWORD|TOKEN|AUTH|CONNECTION_URL|CREDENTIAL")
 _OURS = ("REELWRIGHT_", "PREFECT_")
-_MOVED = re.compile(r"(_URL|_ENDPOINT)\Z")
+_MOVED = re.compile(r"(_URL|_ENDPOINT)\Z|\A(REELWRIGHT_GATEWAY_HOOKS|REELWRIGHT_CALENDAR_FILE)\Z")
 """Variables of `studio.env` that say where something was: the new studio has other places."""
 
 
 def keep(settings: Settings, vault: Vault, passphrase: str) -> KeptSettings:
     """Put the settings into the backup; the secrets only with a `passphrase`."""
-    named = environment.read(settings) | {
-        name: value for name, value in os.environ.items() if name.startswith(_OURS)
-    }
+    named = _named(settings)
     variables = {name: _shown(name, value) for name, value in sorted(named.items())}
-    files, secret = {}, _secret_files(settings)
-    if settings.calendar.file:
-        text = read_text(settings.calendar.file, "REELWRIGHT_CALENDAR_FILE")
-        files[CALENDAR] = vault.add_bytes(text.encode())
+    files, secret = {}, _secret_files(settings, named)
+    calendar = _text_of(named.get(environment.CALENDAR, ""))
+    if calendar is not None:
+        files[CALENDAR] = vault.add_bytes(calendar.encode())
     names = [name for name, value in variables.items() if value is None] + sorted(secret)
     if not passphrase:
         return KeptSettings(variables=variables, files=files, left_out=tuple(names))
     content = {"files": secret, "variables": {name: named[name] for name in variables}}
     sealed = vault.add_bytes(seal(json.dumps(content).encode(), passphrase))
     return KeptSettings(variables=variables, files=files, sealed=sealed)
+
+
+def missing(settings: Settings) -> tuple[str, ...]:
+    """A sentence for everything that the settings name and a backup from here cannot read."""
+    named = _named(settings)
+    words = [
+        f"{name}={named[name]}, which cannot be read here"
+        for name in (environment.HOOKS, environment.CALENDAR)
+        if named.get(name) and _text_of(named[name]) is None
+    ]
+    for word in _words_of(_text_of(named.get(environment.HOOKS, "")) or ""):
+        if _secret_of(word) is None:
+            words.append(f"the webhook secret {word}, which is not set or cannot be read here")
+    return tuple(words)
 
 
 def opened(kept: KeptSettings, vault: Vault, passphrase: str) -> dict[str, str]:
@@ -53,7 +67,7 @@ def opened(kept: KeptSettings, vault: Vault, passphrase: str) -> dict[str, str]:
     content = json.loads(unseal(vault.read(kept.sealed), passphrase))
     files = {str(name): str(text) for name, text in content["files"].items()}
     lines = (f"{name}={value}\n" for name, value in content["variables"].items())
-    return files | {"settings.env": "".join(lines)}
+    return files | {SETTINGS: "".join(lines)}
 
 
 def put_back(
@@ -62,6 +76,9 @@ def put_back(
     """Write them into the data directory. Returns what the operator has to do about them."""
     data, words = settings.paths.data_dir, []
     rest = {name: vault.read(blob) for name, blob in kept.files.items()}
+    shown = "".join(f"{name}={value}\n" for name, value in kept.variables.items() if value)
+    if shown:
+        rest[SETTINGS] = shown.encode()
     for name, text in files.items():
         if name == STORE:
             _write(make_directory(data / "store", private=True) / "credentials", text.encode())
@@ -71,39 +88,58 @@ def put_back(
             rest[name] = text.encode()
     for name, content in sorted(rest.items()):
         _write(make_directory(data / RESTORED, private=True) / name, content)
-        words.append(f"{data / RESTORED / name}: put it where your settings name it")
+        remedy = "put it where your settings name it"
+        if name == SETTINGS:
+            remedy = "the old studio's variables; set those that you still want"
+        words.append(f"{data / RESTORED / name}: {remedy}")
+    if kept.sealed and not files:
+        words.append("secrets are in the backup and stayed there: that needs --passphrase-file")
     if kept.left_out:
         names = ", ".join(kept.left_out)
         words.append(f"not in the backup, which was made without a passphrase: {names}")
     return words
 
 
-def _secret_files(settings: Settings) -> dict[str, str]:
+def _named(settings: Settings) -> dict[str, str]:
+    """What the studio was started with, as far as it noted it, and what this process has."""
+    return environment.read(settings) | {
+        name: value for name, value in os.environ.items() if name.startswith(_OURS)
+    }
+
+
+def _secret_files(settings: Settings, named: dict[str, str]) -> dict[str, str]:
     """Texts by name, of those that are there."""
     data = settings.paths.data_dir
     places = {STUDIO: environment.path_of(settings), STORE: data / "store" / "credentials"}
     found = {name: path.read_text() for name, path in places.items() if path.exists()}
-    hooks = settings.gateway.hooks
-    if hooks:
-        found[HOOKS] = read_text(hooks, "REELWRIGHT_GATEWAY_HOOKS")
-        found |= _secrets_of(found[HOOKS])
+    hooks = _text_of(named.get(environment.HOOKS, ""))
+    if hooks is not None:
+        found[HOOKS] = hooks
+        for word in _words_of(hooks):
+            secret = _secret_of(word)
+            if secret is not None:
+                where = word.partition(":")[2].strip("/")
+                found["hook-" + re.sub(r"[^A-Za-z0-9_.-]", "_", where)] = secret
     return found
 
 
-def _secrets_of(hooks: str) -> dict[str, str]:
-    """The secrets that the hooks' file names by `env:` and `file:`, each as a file."""
-    found = {}
-    for word in sorted(set(re.findall(r"\b(?:env|file):[^\s'\"]+", _values(hooks)))):
-        kind, _, where = word.partition(":")
-        name = "hook-" + re.sub(r"[^A-Za-z0-9_.-]", "_", where.strip("/"))
-        if kind == "env" and where in os.environ:
-            found[name] = os.environ[where]
-        elif kind == "file":
-            try:
-                found[name] = read_text(Path(where), word)
-            except SettingsError:
-                continue  # the gateway says so when it starts
-    return found
+def _text_of(path: str) -> str | None:
+    """None if no file is named or it cannot be read: the rest is saved all the same."""
+    try:
+        return read_text(Path(path), path) if path else None
+    except SettingsError:
+        return None
+
+
+def _words_of(hooks: str) -> list[str]:
+    """What the hooks' file names its secrets by: `env:NAME` and `file:/path`."""
+    return sorted(set(re.findall(r"\b(?:env|file):[^\s'\"]+", _values(hooks))))
+
+
+def _secret_of(word: str) -> str | None:
+    """None if it is not set, or cannot be read, where the backup is made."""
+    kind, _, where = word.partition(":")
+    return os.environ.get(where) if kind == "env" else _text_of(where)
 
 
 def _values(hooks: str) -> str:

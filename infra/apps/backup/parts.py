@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.adapters.databases import Postgres
-from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.disk import exclusive, make_data_directory, make_directory
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.postgres import PostgresServer
-from infra.adapters.seaweed import SeaweedServer, load_credentials
-from infra.adapters.settings import Settings, StoreSettings
-from infra.apps.studio import environment
+from infra.adapters.seaweed import load_credentials
+from infra.adapters.settings import Settings
+from infra.apps.reach import opened_store
+from infra.apps.studio import environment, upgrade
 from pipelines.errors import BackupError, SettingsError
 
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -31,25 +32,30 @@ class Parts:
     """Sentences about what cannot be reached."""
 
 
+def require_studio(settings: Settings) -> None:
+    """Raises BackupError if no studio has been used here, SettingsError if a newer version wrote
+    it or a restore has not finished it."""
+    data = settings.paths.data_dir
+    upgrade.check_format(data)
+    known = environment.read(settings) or (data / "store").exists() or os.environ.get(ENDPOINT)
+    if not (data.is_dir() and known):
+        raise BackupError(f"{data} holds no studio; set REELWRIGHT_DATA_DIR to the one that does")
+
+
 @contextmanager
 def existing(settings: Settings, say: Callable[[str], None]) -> Iterator[Parts]:
-    """The parts of a studio that has been used: those that run, else started for the block.
-
-    Raises BackupError if there is nothing in the data directory.
-    """
+    """The parts of a studio that `require_studio` found: those that run, else started for the
+    block."""
     data = settings.paths.data_dir
     known = environment.read(settings)
-    if not (data.is_dir() and (known or (data / "store").exists() or os.environ.get(ENDPOINT))):
-        raise BackupError(f"{data} holds no studio; set REELWRIGHT_DATA_DIR to the one that does")
     with ExitStack() as stack:
         if environment.is_running(settings):
-            environment.adopt(settings)
-            yield _running(Settings.load())
+            yield _running(environment.adopted())
             return
-        stack.enter_context(alone(data, say))
+        stack.enter_context(alone(make_data_directory(data, say), say))
         if not os.environ.get(ENDPOINT) and not _is_ours(data, known):
             environment.adopt(settings)
-        store = _store(Settings.load(), stack)
+        store = stack.enter_context(opened_store(Settings.load()))
         database = _database(data, os.environ.get(DATABASE) or known.get(DATABASE, ""), stack)
         yield Parts(data, store, database, () if database else (_no_database(data),))
 
@@ -75,7 +81,7 @@ def fresh(settings: Settings) -> Iterator[Parts]:
     servers in the data directory. The caller holds `alone`."""
     data = settings.paths.data_dir
     with ExitStack() as stack:
-        store = _store(settings, stack)
+        store = stack.enter_context(opened_store(settings))
         url = os.environ.get(DATABASE, "")
         database = Postgres.of(url) if url else _start_postgres(data, stack)
         yield Parts(data, store, database)
@@ -94,31 +100,6 @@ def _is_ours(data: Path, known: dict[str, str]) -> bool:
         return False
     own = load_credentials(data / "store").access_key
     return known.get("REELWRIGHT_S3_ACCESS_KEY", own) == own
-
-
-def _store(settings: Settings, stack: ExitStack) -> ObjectStore:
-    if settings.store.endpoint:
-        store = ObjectStore(settings.store)
-    else:
-        server = SeaweedServer(settings.paths.data_dir / "store")
-        stack.callback(server.stop)
-        server.wait()
-        store = ObjectStore(store_settings(settings, server))
-    store.ensure_bucket()
-    return store
-
-
-def store_settings(settings: Settings, server: SeaweedServer) -> StoreSettings:
-    """How to reach an embedded store that was started here."""
-    return StoreSettings.model_validate(
-        settings.store.model_dump()
-        | {
-            "endpoint": server.endpoint,
-            "access_key": server.credentials.access_key,
-            "secret_key": server.credentials.secret_key,
-            "secure": False,
-        }
-    )
 
 
 def _database(data: Path, url: str, stack: ExitStack) -> Postgres | None:

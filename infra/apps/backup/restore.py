@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.adapters.databases import Postgres, place
-from infra.adapters.disk import check_room, make_directory, write_atomic
+from infra.adapters.disk import make_directory, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.backup import kept_settings
@@ -18,7 +19,7 @@ from infra.apps.backup.snapshot import Blob, KeptObject, Snapshot
 from infra.apps.backup.take import SQLITE, objects_of
 from infra.apps.backup.vault import Vault
 from infra.apps.studio import environment, upgrade
-from pipelines.errors import BackupError, SettingsError
+from pipelines.errors import BackupError, DiskFullError, SettingsError
 
 _MAY_BE = {"models", "logs", "lock", upgrade.MARKER}
 """What an empty data directory may have."""
@@ -97,9 +98,18 @@ def restore(
     """Put a snapshot, or the latest, into the empty data directory of `settings`.
 
     Raises BackupError before anything is written if the directory or the bucket is not empty, the
-    passphrase is wrong, or the backup is incomplete; later if a file of it was altered.
+    passphrase is wrong, or the backup is incomplete; later if a file of it was altered. Raises
+    DiskFullError if it does not fit.
     """
-    vault, data = Vault.at(folder), settings.paths.data_dir
+    vault = Vault.at(folder)
+    with vault.reading(lambda: say(f"a backup writes to {folder}: waiting")):
+        return _restore(settings, vault, snapshot, passphrase, say)
+
+
+def _restore(
+    settings: Settings, vault: Vault, snapshot: str, passphrase: str, say: Callable[[str], None]
+) -> Restored:
+    data = settings.paths.data_dir
     if environment.is_running(settings):
         raise BackupError(f"a studio runs in {data}; stop it, and restore into an empty directory")
     _check_empty(data)
@@ -111,7 +121,7 @@ def restore(
     if not progress.has_begun:
         _check_elsewhere(settings)
     make_directory(data, private=True)
-    check_room(data, sum(found.blobs().values()))
+    check_room(settings, found)
     with alone(data, say):
         progress.begin(name)
         notes = kept_settings.put_back(settings, found.settings, vault, files)
@@ -191,6 +201,23 @@ def _check_whole(vault: Vault, snapshot: Snapshot, name: str) -> None:
         raise BackupError(
             f"{name} was made with Prefect {snapshot.software.get('prefect')}: {error}"
         ) from error
+
+
+def check_room(settings: Settings, snapshot: Snapshot) -> None:
+    """Raises DiskFullError if what is still to come does not fit. What a restore that was killed
+    has put into the store of the data directory is there already; another store has its own disk.
+    """
+    data = settings.paths.data_dir
+    objects = 0 if settings.store.endpoint else sum(item.size for item in snapshot.objects)
+    there = sum(path.stat().st_blocks * 512 for path in (data / "store").rglob("*"))
+    needed = max(0, objects - there) + sum(dump.size for dump in snapshot.dumps)
+    free = shutil.disk_usage(data).free
+    if free < needed:
+        raise DiskFullError(
+            f"about {needed / 1e6:,.0f} MB more are to be restored, {free / 1e6:,.0f} MB are free "
+            f"in {data}: free some room and restore again, which goes on with what is there, or "
+            "restore into an empty directory on a larger disk"
+        )
 
 
 def _check_elsewhere(settings: Settings) -> None:

@@ -13,10 +13,10 @@ from infra.adapters.databases import copy_sqlite
 from infra.adapters.object_store import Entry, ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.backup import kept_settings
-from infra.apps.backup.parts import Parts, existing
+from infra.apps.backup.parts import Parts, existing, require_studio
 from infra.apps.backup.snapshot import Dump, KeptObject, Snapshot
 from infra.apps.backup.vault import SCRATCH, Vault
-from pipelines.errors import BackupError, CorruptObjectError, StoreError
+from pipelines.errors import BackupError, CorruptObjectError
 from pipelines.schema.keys import ObjectKey, is_key
 from pipelines.schema.manifest import StoredObject
 
@@ -72,13 +72,15 @@ def backup(
 ) -> Report:
     """Add a snapshot of the studio to the backup in `folder`; keep the last `keep`, 0: all.
 
-    Raises BackupError, StoreError or DiskFullError; what was copied until then is not copied again.
+    Raises BackupError, SettingsError, StoreError or DiskFullError; what was copied until then is
+    not copied again.
     """
     vault = Vault(folder)
     inside = folder.resolve().is_relative_to(settings.paths.data_dir.resolve())
     if inside:
         raise BackupError(f"{folder} lies in the data directory that it shall save; take another")
-    waiting = f"another backup writes to {folder}: waiting"
+    require_studio(settings)  # before the folder is made
+    waiting = f"{folder} is in use by another backup or restore: waiting"
     with vault.writing(lambda: say(waiting)), existing(settings, say) as parts:
         return save(settings, vault, parts, passphrase, keep)
 
@@ -101,7 +103,7 @@ def save(settings: Settings, vault: Vault, parts: Parts, passphrase: str, keep: 
         objects=tuple(copy.kept.values()),
         dumps=dumps,
         settings=kept_settings.keep(settings, vault, passphrase),
-        left_out=parts.left_out,
+        left_out=parts.left_out + kept_settings.missing(settings),
         damaged=tuple(copy.damaged),
     )
     name = vault.finish(snapshot)
@@ -151,8 +153,16 @@ class Copy:
         before = vault.load(names[-1]).objects if names else ()
         self._before = {item.key: item for item in before}
         self.kept: dict[ObjectKey, KeptObject] = {}
-        self.damaged: list[str] = []
         self.foreign = 0
+        self._lost: list[str] = []
+        self._unread: dict[ObjectKey, StoredObject] = {}
+        """Objects whose bytes are not what was stored, or cannot be read."""
+
+    @property
+    def damaged(self) -> list[str]:
+        """A sentence about everything that the store could not give back."""
+        words = "does not match its sha256 in the store, or cannot be read; it is left out"
+        return [f"{key} {words}" for key in self._unread] + self._lost
 
     def objects(self, entries: Iterable[Entry]) -> None:
         """Copy those that the backup lacks. Raises StoreError, DiskFullError."""
@@ -169,7 +179,7 @@ class Copy:
                 if self._is_whole(key):
                     break
             else:
-                self.damaged.append(f"{key} was replaced each time it was read")
+                self._lost.append(f"{key} was replaced each time it was read")
 
     def _is_whole(self, manifest: ObjectKey) -> bool:
         """Whether all is said about this manifest; False if it is a new one now."""
@@ -204,7 +214,9 @@ class Copy:
             values = item.model_dump() | {"etag": "", "modified": datetime.now(UTC)}
             self.kept[item.key] = KeptObject.model_validate(values)
             words += "; it is in the backup, from an older snapshot"
-        self.damaged.append(words)
+        elif item.key in self._unread:
+            return  # that is said already
+        self._lost.append(words)
 
     def _keep(self, key: ObjectKey, entry: Entry | None = None) -> None:
         """Copy one object; it is gone from the snapshot if it has gone from the store."""
@@ -216,25 +228,26 @@ class Copy:
             found = self._store.head(key)
             if found is None:
                 self.kept.pop(key, None)
+                self._unread.pop(key, None)
                 return
+            if self._unread.get(key) == found:
+                return  # each read of a bad byte takes SeaweedFS 13 s
             if self._vault.has(found.sha256, found.size) or self._copied(found):
                 self.kept[key] = KeptObject(
                     **found.model_dump(),
                     etag=entry.etag if entry else "",
                     modified=entry.modified if entry else datetime.now(UTC),
                 )
+                self._unread.pop(key, None)
                 return
-        self.damaged.append(f"{key} does not match its sha256 in the store; it is left out")
+            last = found
+        self._unread[key] = last
 
     def _copied(self, found: StoredObject) -> bool:
-        """False if it is another one now, or damaged."""
+        """False if it is another one now, gone, or damaged. Raises StoreError if it is down."""
         try:
-            self._vault.add(self._store.stream(found.key, 0, 0), found.sha256)
+            self._vault.add(self._store.blocks(found.key), found.sha256)
         except CorruptObjectError:
-            return False
-        except StoreError:
-            if self._store.head(found.key) is not None:
-                raise
             return False
         return True
 

@@ -11,11 +11,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.disk import exclusive, make_directory, shared, sync
 from infra.apps.backup.snapshot import Blob, Snapshot, pack, unpack
 from pipelines.errors import BackupError, CorruptObjectError, DiskFullError
 from pipelines.schema.keys import Digest
@@ -59,6 +59,15 @@ class Vault:
                 part.unlink()
             for left in self.folder.glob(f"{SCRATCH}*"):
                 shutil.rmtree(left)
+            yield
+
+    @contextmanager
+    def reading(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """No backup writes to it, and so removes nothing, until the block ends."""
+        lock = self.folder / "lock"
+        with suppress(OSError):  # a copy that nobody can write to needs none
+            lock.touch()
+        with shared(lock, on_wait) if lock.exists() else nullcontext():
             yield
 
     def path(self, digest: Digest) -> Path:
@@ -149,7 +158,7 @@ class Vault:
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
-        _sync(self._snapshots)
+        sync(self._snapshots)
         unpack(path.read_bytes(), str(path))
         return name
 
@@ -182,7 +191,7 @@ class Vault:
             needed |= self.load(name).blobs().keys()
         for name in names[:-keep]:
             (self._snapshots / f"{name}.json").unlink()
-        _sync(self._snapshots)
+        sync(self._snapshots)
         gone = [path for path in self._objects.glob("*/*") if path.name not in needed]
         for path in gone:
             path.unlink()
@@ -192,8 +201,8 @@ class Vault:
         path = self.path(digest)
         make_directory(path.parent, private=True)
         part.replace(path)
-        _sync(path.parent)
-        _sync(self._objects)
+        sync(path.parent)
+        sync(self._objects)
         if _hash(path) != digest:
             path.unlink()
             raise BackupError(f"the disk of {self.folder} does not give back what was written")
@@ -226,11 +235,3 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             yield block
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

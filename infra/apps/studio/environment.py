@@ -11,6 +11,8 @@ from infra.adapters.settings import Settings
 from pipelines.errors import ServerError, SettingsError
 
 TOKEN = "REELWRIGHT_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
+HOOKS, CALENDAR = "REELWRIGHT_GATEWAY_HOOKS", "REELWRIGHT_CALENDAR_FILE"
+_RETENTION = "REELWRIGHT_RETENTION_"
 _USER = "studio"
 _ANSWER_TIMEOUT = 10.0
 """Seconds for one answer; a server whose machine is busy has taken 3."""
@@ -42,6 +44,18 @@ def write(settings: Settings, variables: dict[str, str]) -> None:
         write_atomic(path, text.encode())
     finally:
         os.umask(before)
+
+
+def chosen() -> dict[str, str]:
+    """What was set for the start of a studio and concerns other commands too: the files that a
+    backup saves, and what a purge keeps. Paths are absolute, wherever those commands are given."""
+    files = {
+        name: str(Path(os.environ[name]).absolute())
+        for name in (HOOKS, CALENDAR)
+        if os.environ.get(name)
+    }
+    days = {name: value for name, value in os.environ.items() if name.startswith(_RETENTION)}
+    return files | days
 
 
 def password_of(variables: dict[str, str]) -> str:
@@ -112,6 +126,15 @@ def is_running(settings: Settings) -> bool:
             return False
     except BlockingIOError:
         return True
+
+
+def adopted() -> Settings:
+    """The settings, with the addresses of the studio that runs here, unless the environment names
+    others. Call it before an import of Prefect, which reads its environment once."""
+    settings = Settings.load()
+    if is_running(settings) and adopt(settings):
+        return Settings.load()
+    return settings
 
 
 def adopt(settings: Settings) -> bool:

@@ -103,7 +103,7 @@ class Studio:
 
     def _start_servers(self) -> None:
         """All of them at once; each is waited for when it is needed."""
-        variables = self._from_elsewhere()
+        variables = self._from_elsewhere() | environment.chosen()
         ports = self._settings.studio
         store = database = server = None
         if "store" in self._parts:
@@ -138,7 +138,7 @@ class Studio:
             server = self._begin("server", start_server, address)
         if isinstance(store, SeaweedServer):
             store.wait()
-            variables |= _store_variables(store)
+            variables |= store.variables
         variables |= self._gateway_variables()
         environment.write(self._settings, variables)
         os.environ.update(variables)
@@ -253,16 +253,6 @@ class Studio:
             rows.append(("log in", f"{link}  (once, within 15 minutes)"))
         rows.append(("passwords", str(environment.path_of(self._settings))))
         return "".join(f"{name:<10} {where}\n" for name, where in rows)
-
-
-def _store_variables(store: SeaweedServer) -> dict[str, str]:
-    return {
-        "REELWRIGHT_S3_ENDPOINT": store.endpoint,
-        "REELWRIGHT_S3_ACCESS_KEY": store.credentials.access_key,
-        "REELWRIGHT_S3_SECRET_KEY": store.credentials.secret_key,
-        "REELWRIGHT_S3_SECURE": "false",
-        "REELWRIGHT_S3_DATA_DIR": str(store.data.absolute()),
-    }
 
 
 def _say_what_prefect_changes(database: PostgresServer) -> None:
