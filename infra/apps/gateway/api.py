@@ -14,10 +14,14 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
+from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import Page, VideoView
+from infra.apps.gateway.owners import sees_all
 from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
 from infra.apps.gateway.starting import require_room, start_brief
+from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.videos import Part, content_id_of
 from infra.apps.gateway.views import RunView
 from pipelines.media.still import as_png
 from pipelines.schema.brief import Brief
@@ -218,10 +222,9 @@ async def video(
 ) -> Response:
     """A video (`….mp4`), its poster (`….jpg`), contact sheet (`…-contact.jpg`), manifest
     (`….json`). Ranges are served, so players can seek. A film that waits for approval is there
-    for approvers only."""
+    for who may approve it only, and for managers."""
     gateway = gateway_of(request)
-    find = partial(gateway.videos.part, unpublished="approve" in client.scopes)
-    part = await gateway.work.run(find, name, range)
+    part = await _find(gateway, client, name, range)
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",
@@ -239,6 +242,19 @@ async def video(
         return Response(status_code=status, headers=headers, media_type=kind)
     blocks = await gateway.work.stream(gateway.videos.stream(part))
     return StreamingResponse(blocks, status, headers, kind)
+
+
+async def _find(gateway: Gateway, client: Client, name: str, range: str) -> Part:
+    """Also of a film without a manifest, if `client` may see it. Raises ProblemError 404, 416."""
+    find, managing = gateway.videos.part, sees_all(client)
+    try:
+        return await gateway.work.run(partial(find, unpublished=managing), name, range)
+    except ProblemError as problem:
+        if problem.status != 404 or managing or "approve" not in client.scopes:
+            raise
+        if not await gateway.runs.asks_about(content_id_of(name), client):
+            raise
+    return await gateway.work.run(partial(find, unpublished=True), name, range)
 
 
 @router.delete("/videos/{name}", tags=["Videos"], responses=REFUSALS)

@@ -194,8 +194,10 @@ async def create(
 
 @router.get("/stills/{digest}.png")
 @at_store
-def still(request: Request, digest: Annotated[str, _ID], _: Reader) -> Response:
-    """A still of a draft."""
+def still(request: Request, digest: Annotated[str, _ID], client: Reader) -> Response:
+    """A still of a draft; drafts are shown to those who approve."""
+    if not client.scopes & {"approve", "manage"}:
+        require(client, "approve")
     data = gateway_of(request).store.get_bytes(ObjectKey.still(Digest(digest)))
     if data is None:
         raise ProblemError(404, "not_found", "there is no such still")

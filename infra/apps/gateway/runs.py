@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,7 +22,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
@@ -37,11 +38,12 @@ from infra.apps.gateway.owners import may_see, owner_of, owner_tag, sees_all
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
-from pipelines.errors import ServerError, StoreError
+from pipelines.errors import CorruptObjectError, ServerError, StoreError
 from pipelines.schema.brief import Brief
 from pipelines.schema.draft import Draft
-from pipelines.schema.keys import ObjectKey
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.manifest import Film
+from tasks.approval import VIDEO, asked_about
 
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
@@ -73,6 +75,7 @@ class Runs:
         self._work = work
         self._details = Details(client, store, work, index)
         self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
+        self._films: OrderedDict[UUID, Digest] = OrderedDict()
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._starts: dict[str, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
@@ -251,6 +254,42 @@ class Runs:
         """The finished video that `run` waits for."""
         key = ObjectKey.film
         return await handed_over(self._client, self._get, run, "render-video", key, Film)
+
+    async def asks_about(self, cid: Digest, client: Client) -> bool:
+        """Whether a run that `client` started waits for an answer about that video."""
+        waiting = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
+            tags=FlowRunFilterTags(all_=[owner_tag(client)]),
+        )
+        offset, more = 0, True
+        while more:
+            with asking():
+                runs = await self._client.read_flow_runs(
+                    flow_filter=_FLOW,
+                    flow_run_filter=waiting,
+                    sort=FlowRunSort.ID_DESC,
+                    limit=_PAGE,
+                    offset=offset,
+                )
+            for run in runs:
+                if asked_about(run) == VIDEO and await self._is_film_of(run.id, cid):
+                    return True
+            offset, more = offset + _PAGE, len(runs) == _PAGE
+        return False
+
+    async def _is_film_of(self, run: UUID, cid: Digest) -> bool:
+        """A waiting run has one film, so its content id is looked for once: a player asks for
+        ranges by the dozen."""
+        if run not in self._films:
+            film = None
+            with asking(), suppress(CorruptObjectError):  # the run that waits for it makes it again
+                film = await self.film(run)
+            if film is None:
+                return False
+            self._films[run] = film.plan.content_id
+            while len(self._films) > _KEPT:
+                self._films.popitem(last=False)
+        return self._films[run] == cid
 
     async def _get(self, key: ObjectKey) -> bytes | None:
         return await self._work.run(self._store.get_bytes, key)

@@ -125,8 +125,13 @@ class Videos:
         return Part(found, start, end)
 
     def _is_published(self, key: ObjectKey) -> bool:
+        """Asked of the bucket: a sweep in a worker tells the gateway nothing, and a rerun may have
+        uploaded the same film again, for approval."""
         cid = _content_id(key)
-        return self.index.has(cid) or self.index.refresh(cid)
+        there = self._store.head(ObjectKey.manifest(cid)) is not None
+        if there != self.index.has(cid):
+            self.index.refresh(cid)
+        return there
 
     async def verify(self, found: StoredObject) -> None:
         """Read all of it, once since the start: a damaged video is no answer of 200.
@@ -221,6 +226,11 @@ def damaged(key: ObjectKey) -> ProblemError:
         f"{key} is damaged in the object store, so none of it is sent; give its brief again, "
         "or have the operator run: reelwright verify --repair",
     )
+
+
+def content_id_of(name: str) -> Digest:
+    """Of which video a file is. Raises ProblemError 404 if it is none's."""
+    return _content_id(key_of(name))
 
 
 def key_of(name: str) -> ObjectKey:
