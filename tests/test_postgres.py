@@ -17,9 +17,10 @@ def test_a_killed_server_starts_again_though_its_number_belongs_to_another_proce
     os.kill(server.server.pid, signal.SIGKILL)
     server.stop()
     lock = tmp_path / "postgres" / "data" / "postmaster.pid"
-    lines = lock.read_text().splitlines()
     stranger = subprocess.Popen(["sleep", "120"])
-    lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+    for file in (lock, *server.socket.glob(".s.PGSQL.*.lock")):
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
     try:
         again = PostgresServer(tmp_path / "postgres")
         again.wait()

@@ -86,13 +86,15 @@ class PostgresServer:
         Raises ServerError if a server goes on working there.
         """
         deadline = time.monotonic() + _START_TIMEOUT
-        while left := _processes_in(self._data):
+        while alive := _processes_in(self._data):
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"PostgreSQL runs in {self._data} already (process {left[0]}); stop it first"
+                    f"PostgreSQL runs in {self._data} already (process {alive[0]}); stop it first"
                 )
             time.sleep(_POLL)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for left in self.socket.glob(".s.PGSQL.*"):  # the socket, and a second lock file beside it
+            left.unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Until it takes connections; after a crash it first repeats its log."""
