@@ -63,9 +63,9 @@ def _wrap_postgres(package: Path, fake: dict[str, str]) -> None:
     wrapped.mkdir(parents=True)
     (package / "__init__.py").touch()
     settings = "".join(f"export {name}={value}\n" for name, value in fake.items())
-    for program in ("initdb", "postgres", "pg_isready"):
-        script = wrapped / program
-        script.write_text(f'#!/bin/sh\n{settings}exec {real / program} "$@"\n')
+    for program in real.iterdir():
+        script = wrapped / program.name
+        script.write_text(f'#!/bin/sh\n{settings}exec {program} "$@"\n')
         script.chmod(0o755)
 
 
