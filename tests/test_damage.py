@@ -17,6 +17,7 @@ from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
+from infra.apps.gateway.store_work import READ_SECONDS
 from pipelines.errors import BriefError, CorruptObjectError, MissingObjectError, StoreError
 from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
@@ -49,7 +50,8 @@ def own_store(tmp_path: Path) -> Iterator[tuple[ObjectStore, SeaweedServer, Path
             access_key=server.credentials.access_key,
             secret_key=server.credentials.secret_key,  # type: ignore[arg-type]
             patience=180,
-        )
+        ),
+        read_seconds=READ_SECONDS,  # as in the gateway; SeaweedFS takes longer to say so
     )
     store.ensure_bucket()
     yield store, server, tmp_path / "store" / "data"

@@ -35,6 +35,8 @@ _BLOCK = 2**20
 _READS = 2
 """Attempts to read an object whose bytes do not come. SeaweedFS tries by itself for 13 s before it
 answers 500, or ends the body early, for a byte that went bad on its disk."""
+_DAMAGE_SECONDS = 30.0
+"""The shortest silence that may end such a read: more than those 13 s."""
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 
 
@@ -63,8 +65,9 @@ class ObjectStore:
         self.endpoint = settings.endpoint
         self._flusher = flusher_of(settings.data_dir) if settings.data_dir else None
         self._client = connect(settings, TRANSIENT, connections, read_seconds)
-        # A 500 for one object is no reason to wait for `patience`: see `_read`.
-        self._reader = connect(settings, TRANSIENT - {500}, connections, read_seconds)
+        # A 500 for one object is no reason to wait for `patience`, and comes late: see `_read`.
+        patience = None if read_seconds is None else max(read_seconds, _DAMAGE_SECONDS)
+        self._reader = connect(settings, TRANSIENT - {500}, connections, patience)
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is missing; proves that the store is there and knows us.

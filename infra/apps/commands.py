@@ -155,6 +155,8 @@ def hooks_check() -> None:
     from infra.apps.gateway.hooks import read_hooks
 
     hooks = read_hooks(Settings.load().gateway.hooks)
+    if not (hooks.sources or hooks.endpoints):
+        show(["no webhooks are declared; REELWRIGHT_GATEWAY_HOOKS names the file"])
     show(f"from {item.name}: {item.scheme}" for item in hooks.sources.values())
     show(f"to {item.name}: {item.url}: {', '.join(item.events)}" for item in hooks.endpoints)
 
