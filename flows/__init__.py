@@ -1,1 +1,1 @@
-"""The diagrams: one file a deployment, wiring only."""
+"""The flows, one file for each. A flow file contains only calls, in the order of the work."""

@@ -1,4 +1,4 @@
-"""content-calendar: starts what is due, and answers for those who did not."""
+"""content-calendar: starts the briefs that are due, and settles overdue approvals."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 
 from tasks.approval import settle_silences
 from tasks.calendar import start_what_is_due
-from tasks.knobs import done
+from tasks.options import done
 
 
 @flow(name="content-calendar", persist_result=False)

@@ -1,17 +1,16 @@
-"""draft-storyboard: the shots of a brief and a still of each, for approval."""
+"""draft-storyboard: writes the shots of a brief and makes a still of each, for approval."""
 
 from prefect import flow
 
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft
-from pipelines.schema.manifest import StoredObject
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import StoredObject
+from tasks.artifacts import DRAFT_MADE, run_page
 from tasks.check import check
-from tasks.chunks import encode_texts
-from tasks.dispatch import hand_over
+from tasks.context import open_context
+from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
-from tasks.page import DRAFT_MADE, run_page
-from tasks.room import open_room
-from tasks.stills import make_draft, make_still
+from tasks.stills import make_draft, make_still, prepare_stills
 
 
 @flow(name="draft-storyboard", persist_result=False)
@@ -21,14 +20,14 @@ def draft_storyboard(brief: Brief) -> Draft:
     Args:
         brief: What the video shows and how it is made.
     """
-    with run_page(DRAFT_MADE), open_room(brief) as room:
-        expected = check(brief, room)
-        storyboard = enhance(brief, room)
-        plan = plan_video(brief, storyboard, room)
-        encode_texts(plan, room)
+    with run_page(DRAFT_MADE), open_context(brief) as context:
+        expected = check(brief, context)
+        storyboard = enhance(brief, context)
+        plan = plan_video(brief, storyboard, context)
+        prepare_stills(plan, context)
         stills: list[StoredObject] = []
         for chunk in plan.chunks:
             before = stills[-1] if stills else None
-            stills.append(make_still(chunk, len(plan.chunks), before, room))
+            stills.append(make_still(chunk, len(plan.chunks), before, context))
         draft = make_draft(brief, plan, storyboard, stills, expected)
-        return hand_over(draft, room)
+        return hand_off(draft, context)

@@ -1,18 +1,19 @@
-"""produce-content: an editor's brief from check to published video."""
+"""produce-content: takes an editor's brief from the check to the published video."""
 
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.draft_storyboard import draft_storyboard
 from flows.render_video import render_video
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import RejectedError
-from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Manifest
-from tasks.approval import approve_storyboard, approve_video, rejected
+from tasks.approval import approve_storyboard, approve_video, needs_draft, rejected
+from tasks.artifacts import show_video
 from tasks.discard import discard_film
-from tasks.dispatch import in_studio, render_on_gpu_host
-from tasks.page import show_video
+from tasks.dispatch import draft_on_gpu_host, render_on_gpu_host, runs_on_gpu_host
 from tasks.publish import publish
 
 
@@ -23,16 +24,19 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
     Args:
         brief: What the video shows and how it is made.
     """
+    on_gpu_host = runs_on_gpu_host(brief)
     try:
-        approved = approve_storyboard(brief)
-    except RejectedError as no:
-        return rejected(no)
-    film = render_on_gpu_host(approved) if in_studio() else render_video(approved)
+        if needs_draft(brief):
+            draft = draft_on_gpu_host(brief) if on_gpu_host else draft_storyboard(brief)
+            brief = approve_storyboard(brief, draft)
+    except RejectedError as rejection:
+        return rejected(rejection)
+    film = render_on_gpu_host(brief) if on_gpu_host else render_video(brief)
     try:
         approve_video(brief, film)
-    except RejectedError as no:
+    except RejectedError as rejection:
         discard_film(film)
-        return rejected(no)
-    manifest = publish(approved, film)
+        return rejected(rejection)
+    manifest = publish(brief, film)
     show_video(manifest)
     return manifest

@@ -1,11 +1,11 @@
-"""purge-scratch: removes what nothing uses any more; once a month it reads the whole bucket."""
+"""purge-scratch: removes unused objects and old runs; once a month it verifies the whole bucket."""
 
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from tasks.knobs import done, failed
+from tasks.options import done, failed
 from tasks.purge import abort_uploads, purge_history, show_sweep, sweep_bucket
 from tasks.verify import verify_bucket
 

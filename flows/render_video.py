@@ -1,17 +1,17 @@
-"""render-video: every GPU stage of one brief in one run, as direct task calls."""
+"""render-video: runs every GPU stage of one brief in one flow run, as direct calls of tasks."""
 
 from prefect import flow
 
-from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Film
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Film
+from tasks.artifacts import run_page, show_storyboard
 from tasks.check import check, learn_rates
-from tasks.chunks import encode_texts, make_chunk
-from tasks.dispatch import hand_over
+from tasks.chunks import make_chunk, prepare_backend
+from tasks.context import LocalClip, open_context
+from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
-from tasks.page import run_page, show_storyboard
 from tasks.publish import find_published, upload_film
-from tasks.room import LocalClip, open_room
-from tasks.stitch import join_chunks, stitch_film
+from tasks.stitch import add_film_sound, join_chunks, stitch_film
 from tasks.upscale import make_segment
 
 
@@ -22,25 +22,28 @@ def render_video(brief: Brief) -> Film:
     Args:
         brief: What the video shows and how it is made.
     """
-    with run_page(), open_room(brief) as room:
-        expected = check(brief, room)
-        storyboard = enhance(brief, room)
-        plan = plan_video(brief, storyboard, room)
+    with run_page(), open_context(brief) as context:
+        expected = check(brief, context)
+        storyboard = enhance(brief, context)
+        plan = plan_video(brief, storyboard, context)
         show_storyboard(plan, storyboard)
-        published = find_published(plan, storyboard, room)
+        published = find_published(plan, storyboard, context)
         if published:
-            return hand_over(published, room)
-        encode_texts(plan, room)
+            return hand_off(published, context)
+        prepare_backend(plan, context)
         chunks: list[LocalClip] = []
         for chunk in plan.chunks:
             before = chunks[-1] if chunks else None
-            chunks.append(make_chunk(chunk, len(plan.chunks), before, room))
-        joined = join_chunks(plan, chunks, room)
+            chunks.append(make_chunk(chunk, len(plan.chunks), before, context))
+        joined = join_chunks(plan, chunks, context)
         film = joined.path
         segments = []
         if plan.upscale:
-            segments = [make_segment(plan, chunk, film, room) for chunk in plan.chunks]
-            film = stitch_film(plan, segments, "upscaled", room)
-        made = upload_film(plan, storyboard, expected, film, chunks, joined.joins, segments, room)
-        learn_rates(made, room)
-        return hand_over(made, room)
+            segments = [make_segment(plan, chunk, film, context) for chunk in plan.chunks]
+            film = stitch_film(plan, segments, "upscaled", context)
+        film = add_film_sound(plan, chunks, film, context)
+        made = upload_film(
+            plan, storyboard, expected, film, chunks, joined.transitions, segments, context
+        )
+        learn_rates(made, context)
+        return hand_off(made, context)

@@ -1,1 +1,1 @@
-"""The work itself, stage by stage, without Prefect and without infrastructure."""
+"""The work of every stage, without Prefect and without infrastructure."""

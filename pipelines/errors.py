@@ -1,12 +1,12 @@
-"""Every error that a user can meet, each with the exit code of the command line.
+"""All errors that a user can meet, with the exit codes of the command line.
 
-A message is one or two sentences: what was found, the rule, the remedy, and what state
-is left behind. The cause stays attached (`raise … from error`).
+A message is one or two sentences: what was found, the rule, the remedy, and what state is left
+behind. The cause stays attached (`raise … from error`).
 """
 
 
 class ReelwrightError(Exception):
-    """Base of all errors with a sentence fit for an editor or an operator."""
+    """Base of all errors. Its message is written for an editor or an operator."""
 
     exit_code = 1
 
@@ -18,7 +18,7 @@ class BriefError(ReelwrightError):
 
 
 class SettingsError(ReelwrightError):
-    """A setting of the surroundings is missing or makes no sense."""
+    """A setting is missing or invalid, or a program that it names is missing."""
 
 
 class WeightsError(ReelwrightError):
@@ -26,15 +26,15 @@ class WeightsError(ReelwrightError):
 
 
 class EnhancerError(ReelwrightError):
-    """The language model's process crashed, hung, or answered nonsense."""
+    """The language model's process crashed, hung, or gave an invalid answer."""
 
 
 class GenerationError(ReelwrightError):
-    """Wan could not make a chunk."""
+    """A backend could not make a chunk."""
 
 
 class BadFramesError(GenerationError):
-    """A chunk came out non-finite or black and was thrown away."""
+    """A chunk is non-finite or black, and was discarded."""
 
 
 class MediaError(ReelwrightError):
@@ -50,11 +50,11 @@ class RenderError(ReelwrightError):
 
 
 class RejectedError(ReelwrightError):
-    """A person said no to a storyboard or a video; nothing was published."""
+    """A person rejected a storyboard or a video; nothing was published."""
 
 
 class StoreError(ReelwrightError):
-    """The object store is unreachable, refuses us, or is full."""
+    """The object store is unreachable, refuses access, or is full."""
 
 
 class CorruptObjectError(StoreError):
@@ -62,7 +62,7 @@ class CorruptObjectError(StoreError):
 
 
 class MissingObjectError(CorruptObjectError):
-    """An object that was there a moment ago is gone: swept, or deleted by somebody."""
+    """An object that was there a moment ago was swept, or somebody deleted it."""
 
 
 class ServerError(ReelwrightError):
@@ -74,4 +74,4 @@ class DiskFullError(ReelwrightError):
 
 
 class BackupError(ReelwrightError):
-    """A backup cannot be made, read, or restored; the studio is as it was."""
+    """A backup cannot be made, read, or restored; the studio is unchanged."""

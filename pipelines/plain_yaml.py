@@ -1,4 +1,5 @@
-"""YAML of an operator, read so that a few lines cannot become gigabytes or an endless loop."""
+"""Reads YAML of an operator with limits: a few lines must not become gigabytes or an endless
+loop."""
 
 from typing import Any
 
@@ -7,12 +8,15 @@ import yaml
 MAX_TEXT = 1_000_000
 """Characters of a file."""
 MAX_VALUES = 100_000
-"""Values of a file when every alias is written out."""
+"""Values of a file after all aliases are expanded."""
 MAX_DEPTH = 50
 
 
 def compose(text: str) -> yaml.Node | None:
-    """The nodes of `text`; None for an empty one. Raises yaml.YAMLError, also on too large ones."""
+    """The nodes of `text`; None for an empty text.
+
+    Raises yaml.YAMLError if it is no YAML, or larger or deeper than the limits.
+    """
     if len(text) > MAX_TEXT:
         raise yaml.YAMLError(f"{len(text):,} characters; write {MAX_TEXT:,} at most")
     try:
@@ -25,7 +29,7 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def construct(node: yaml.Node) -> Any:
-    """The plain values of `node`. Raises yaml.YAMLError."""
+    """The plain values of `node`. Raises yaml.YAMLError if a value does not suit its tag."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
@@ -34,8 +38,8 @@ def construct(node: yaml.Node) -> Any:
 
 
 def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """Values of `node` with aliases written out. Raises yaml.YAMLError if they are too many."""
-    if depth < 0:  # also for an alias of what it stands in
+    """Values of `node` with all aliases expanded. Raises yaml.YAMLError if they are too many."""
+    if depth < 0:  # also for an alias that refers to a node around it
         raise yaml.YAMLError(f"it is nested deeper than {MAX_DEPTH} levels")
     if id(node) not in known:
         children: list[yaml.Node] = []

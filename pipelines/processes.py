@@ -1,8 +1,9 @@
-"""Child processes that never outlive us, and that a Ctrl-C at the terminal does not hit.
+"""Child processes that end with this process, and that Ctrl-C in the terminal does not reach.
 
-Every child starts in a session of its own (the terminal's SIGINT goes to us alone) through
-`_guard.py`, which asks the kernel to kill it when we die: also by SIGKILL. The kernel ties
-that to the *thread* that started the child, so start long-lived children from the main thread.
+Every child runs in a session of its own, so that the terminal sends SIGINT to this process only. It
+starts through `pdeathsig.py`, which asks the kernel to kill it when this process dies, even by
+SIGKILL. The kernel ties that to the *thread* that started the child, so start long-lived children
+from the main thread.
 """
 
 import os
@@ -13,16 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-_GUARD = Path(__file__).with_name("_guard.py")
+_PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
 
 
-def guarded(argv: Sequence[str], *, ordinary_user: bool = False) -> list[str]:
-    """The command that runs `argv` until this process ends; root becomes an `ordinary_user`."""
+def with_pdeathsig(argv: Sequence[str], *, ordinary_user: bool = False) -> list[str]:
+    """The command that runs `argv` until this process ends. With `ordinary_user`, root becomes
+    another user."""
     who = "user" if ordinary_user else "same"
-    return [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), who, *argv]
+    return [sys.executable, "-I", "-S", str(_PDEATHSIG), str(os.getpid()), who, *argv]
 
 
-def start_guarded(
+def start_child(
     argv: Sequence[str],
     *,
     ordinary_user: bool = False,
@@ -33,12 +35,13 @@ def start_guarded(
     cwd: Path | None = None,
     umask: int = -1,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` as a guarded child. A program that is not there exits with code 127.
+    """Start `argv` as a child that dies with this process.
 
-    `umask` -1 keeps ours.
+    A program that does not exist raises nothing: the child exits with code 127. `umask` -1 keeps
+    the umask of this process.
     """
     return subprocess.Popen(
-        guarded(argv, ordinary_user=ordinary_user),
+        with_pdeathsig(argv, ordinary_user=ordinary_user),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -52,9 +55,9 @@ def start_guarded(
 def stop(
     process: subprocess.Popen[bytes], grace: float, how: signal.Signals = signal.SIGTERM
 ) -> int:
-    """Signal `how`, then SIGKILL to the child's whole group after `grace` seconds.
+    """Send the signal `how`, and after `grace` seconds SIGKILL to the child's whole process group.
 
-    Returns its exit code.
+    Returns the child's exit code.
     """
     if process.poll() is None:
         process.send_signal(how)

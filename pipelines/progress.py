@@ -1,4 +1,4 @@
-"""How the stages say where they are, without knowing who listens."""
+"""Progress reports of the stages, which do not know their listeners."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One report: `done` of `total` in `stage`, with a word about what is going on."""
+    """One report: `done` of `total` units of `stage`, and a text for people."""
 
     stage: str
     done: float
@@ -18,4 +18,4 @@ Report = Callable[[Progress], None]
 
 
 def silent(_: Progress) -> None:
-    """A listener that does not care."""
+    """A listener that ignores all reports."""

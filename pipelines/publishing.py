@@ -1,12 +1,14 @@
-"""What makes a video official: the manifest, written last."""
+"""Builds the manifest of a film. A video is published when its manifest is written, which comes
+last."""
 
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 
-from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Film, Manifest, RunSummary
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Film, Manifest, RunSummary
+from pipelines.documents.stored_brief import StoredBrief
 
 _SOFTWARE = (
     "reelwright",
@@ -21,7 +23,7 @@ _SOFTWARE = (
 
 
 def summary_of(film: Film) -> RunSummary:
-    """How much of `film` this run had to make."""
+    """How much of `film` this run made, and how much it found in the bucket."""
     chunks = sum(record.made for record in film.chunks)
     segments = sum(record.made for record in film.segments)
     return RunSummary(
@@ -42,14 +44,14 @@ def make_manifest(brief: Brief, film: Film, bucket: str) -> Manifest:
         content_id=film.plan.content_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         address=f"s3://{bucket}/{film.video.key}",
-        brief=brief,
+        brief=StoredBrief.of(brief),
         storyboard=film.storyboard,
         plan=film.plan,
         estimate=film.estimate,
         clip=film.clip,
         objects=tuple({item.key: item for item in objects}.values()),
         chunks=film.chunks,
-        joins=film.joins,
+        transitions=film.transitions,
         segments=film.segments,
         models=film.models,
         stages=film.stages,
@@ -70,15 +72,15 @@ def _warnings(film: Film) -> Iterable[str]:
         if shot.note:
             yield f"shot {shot.number}: {shot.note}"
     for number, record in enumerate(film.chunks, start=1):
-        if record.memory != "resident":
-            yield f"chunk {number}: memory ran short, made with {record.memory}"
+        if record.memory_mode not in ("", "resident"):
+            yield f"chunk {number}: memory ran short, made with {record.memory_mode}"
         kept = next(take for take in record.takes if take.seed == record.seed)
         if kept.faults:
             faults = ", ".join(kept.faults)
             yield f"chunk {number}: {faults} in the best of {len(record.takes)} takes"
-    for join in film.joins:
+    for join in film.transitions:
         if join.made != join.asked:
             yield f"join {join.number}: no take went on smoothly, a {join.made} hides it"
     for number, part in enumerate(film.segments, start=1):
-        if part.memory != "whole":
+        if part.memory_mode != "whole":
             yield f"segment {number}: memory ran short, upscaled in tiles"

@@ -1,7 +1,7 @@
-"""What of the bucket is kept, and why: mark what is in use, sweep what is old and not marked.
+"""Decides what the bucket keeps: marks what is in use, and sweeps what is old and not marked.
 
-Roots are the manifests of published videos, what runs that have not ended handed over, and the
-calendar. Everything else is a cache: it goes when it is older than the age of its kind.
+The marks start from the manifests of published videos, the results of runs that have not ended, and
+the calendar. Everything else is a cache: it is deleted when it is older than the age of its kind.
 """
 
 import re
@@ -12,25 +12,34 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import Film, Manifest
 from pipelines.planning.plan import seed_of
 from pipelines.prompting.storyboard import shot_digests
-from pipelines.schema.draft import Draft
 from pipelines.schema.keys import is_key
-from pipelines.schema.manifest import Film, Manifest
 from pipelines.schema.plan import Plan
+from pipelines.schema.request import (
+    AudioTrack,
+    ClipInput,
+    Continuation,
+    FirstFrame,
+    LastFrame,
+    ReferenceImage,
+    ReferenceVideo,
+)
 from pipelines.schema.text import without_control_tokens
 
 Kind = Literal["videos", "rejected", "chunks", "segments", "shots", "stills", "uploads", "runs"]
-"""`videos` are published, `rejected` are films that no manifest made official; the copies of
-manifests count with the videos that they describe."""
+"""`videos` are published, with the copies of their manifests. `rejected` are films without a
+manifest."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED: frozenset[Kind] = frozenset({"chunks", "segments", "shots", "uploads"})
-"""What a manifest that cannot be read may name."""
-_UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.png")
+"""Kinds of objects that an unreadable manifest may name."""
+_UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.(?:png|zip)")
 
 
 class Ages(BaseModel):
-    """Days after which an object of a kind goes if nothing uses it; 0 keeps it for ever."""
+    """Days after which an unused object of a kind is deleted; 0 keeps it for ever."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +53,7 @@ class Ages(BaseModel):
     runs: int = Field(45, ge=0)
 
     def of(self, kind: Kind) -> timedelta | None:
-        """None keeps it for ever."""
+        """The age of `kind`; None keeps its objects for ever."""
         days = int(getattr(self, kind))
         return timedelta(days=days) if days else None
 
@@ -60,36 +69,36 @@ class Item:
 
 @dataclass
 class Marks:
-    """What is in use. A digest is held as 32 bytes: 200,000 of them take about 30 MB."""
+    """The objects in use. A digest is held as 32 bytes: 200,000 of them take about 30 MB."""
 
     living: frozenset[str] | None = None
-    """Ids of runs that have not ended, and of the runs that they started; None: nobody knows, so
-    that every run counts as living."""
+    """Ids of runs that have not ended and of their child runs. None means unknown: then every run
+    counts as living."""
     unreadable: list[str] = field(default_factory=list)
     """Content ids of manifests that cannot be read, or are of another version."""
     published: set[bytes] = field(default_factory=set)
     expired: set[bytes] = field(default_factory=set)
-    """Published videos that are older than `Ages.videos` and in no campaign that is kept."""
+    """Published videos that are older than `Ages.videos` and belong to no campaign that is kept."""
     films: set[bytes] = field(default_factory=set)
     """Videos that a living run has made and not published yet."""
     used: dict[Kind, set[bytes]] = field(default_factory=dict)
 
     def add_manifest(self, manifest: Manifest) -> None:
-        """Everything that a published video was made of."""
+        """Mark everything that a published video was made of."""
         self.published.add(bytes.fromhex(manifest.content_id))
         self._add_plan(manifest.plan)
         for item in manifest.objects:
             self.add_key(item.key)
-        if manifest.brief.picture:
-            self.add_key(manifest.brief.picture)
+        for upload in manifest.brief.uploads:
+            self.add_key(upload)
         board = manifest.storyboard
-        if board.writer != "none":
+        if board.enhancer != "none":
             idea, seed = without_control_tokens(manifest.brief.prompt), seed_of(manifest.brief)
-            digests = shot_digests(len(board.shots), idea, seed, board.writer)
+            digests = shot_digests(len(board.shots), idea, seed, board.enhancer)
             self.used.setdefault("shots", set()).update(map(bytes.fromhex, digests))
 
     def add_film(self, film: Film) -> None:
-        """What a living run has made."""
+        """Mark what a living run has made."""
         self.films.add(bytes.fromhex(film.plan.content_id))
         self._add_plan(film.plan)
         for chunk in film.chunks:
@@ -98,17 +107,17 @@ class Marks:
             self.add_key(segment.object.key)
 
     def add_draft(self, draft: Draft) -> None:
-        """The stills that somebody is asked about."""
+        """Mark the stills that a person is asked about."""
         for shot in draft.shots:
             self.add_key(shot.still.key)
 
     def add_text(self, text: str) -> None:
-        """Pictures named in a calendar, or in the parameters of a run."""
+        """Mark the uploads that a calendar, or the parameters of a run, name."""
         digests = (bytes.fromhex(match[1]) for match in _UPLOAD.finditer(text))
         self.used.setdefault("uploads", set()).update(digests)
 
     def add_key(self, key: str) -> None:
-        """One object."""
+        """Mark one object."""
         kind = _kind_of_folder(key)
         if kind and kind not in ("videos", "runs"):
             self.used.setdefault(kind, set()).add(_digest_in(key))
@@ -116,11 +125,23 @@ class Marks:
     def _add_plan(self, plan: Plan) -> None:
         chunks, uploads = (self.used.setdefault(kind, set()) for kind in ("chunks", "uploads"))
         for chunk in plan.chunks:
-            chunks.add(bytes.fromhex(chunk.spec.digest))
-            if chunk.spec.conditioning:  # its source is a chunk, or an uploaded picture
-                source = bytes.fromhex(chunk.spec.conditioning.chunk)
-                chunks.add(source)
-                uploads.add(source)
+            chunks.add(bytes.fromhex(chunk.digest))
+            for given in chunk.request.inputs:
+                source, kind = _source_of(given)
+                (chunks if kind == "chunks" else uploads).add(bytes.fromhex(source))
+
+
+def _source_of(given: ClipInput) -> tuple[str, Kind]:
+    """Digest of the object that an input comes from, and its kind."""
+    match given:
+        case Continuation(chunk=digest):
+            return digest, "chunks"
+        case FirstFrame(picture=digest) | LastFrame(picture=digest):
+            return digest, "uploads"
+        case ReferenceImage(picture=digest) | ReferenceVideo(archive=digest):
+            return digest, "uploads"
+        case AudioTrack(audio=digest):
+            return digest, "uploads"
 
 
 Reason = Literal["in use", "young", "for ever", "put off", "swept"]
@@ -128,7 +149,7 @@ Reason = Literal["in use", "young", "for ever", "put off", "swept"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an object."""
+    """The decision about an object."""
 
     kind: Kind
     reason: Reason
@@ -139,7 +160,7 @@ class Verdict:
 
 
 def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | None:
-    """What becomes of `item`; None if it is nothing that retention looks at."""
+    """The decision about `item`; None for an object that retention does not look at."""
     kind = kind_of(item.key, marks)
     if kind is None:
         return None
@@ -156,7 +177,8 @@ def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | Non
 
 
 def kind_of(key: str, marks: Marks) -> Kind | None:
-    """The kind of an object; None for the calendar, for settings, and for what is not ours."""
+    """The kind of an object; None for the calendar, for settings, and for keys outside the
+    layout."""
     kind = _kind_of_folder(key)
     if kind != "videos":
         return kind
@@ -164,7 +186,8 @@ def kind_of(key: str, marks: Marks) -> Kind | None:
 
 
 def is_expired(manifest: Manifest, ages: Ages, kept: Iterable[str], now: datetime) -> bool:
-    """Whether a published video goes by its age. `kept` are campaigns that stay for ever."""
+    """Whether a published video is deleted because of its age. Campaigns in `kept` stay for
+    ever."""
     age = ages.of("videos")
     if age is None or not set(manifest.campaigns).isdisjoint(kept):
         return False
@@ -174,11 +197,11 @@ def is_expired(manifest: Manifest, ages: Ages, kept: Iterable[str], now: datetim
 
 @dataclass
 class Tally:
-    """Numbers of one kind."""
+    """The numbers of one kind."""
 
     objects: int = 0
     size: int = 0
-    """Bytes, of all of them."""
+    """Bytes of all objects."""
     swept_objects: int = 0
     swept_size: int = 0
     put_off: int = 0
@@ -197,29 +220,29 @@ class Tally:
             self.oldest_kept = item.modified
 
     def spare(self, item: Item) -> None:
-        """Take back that it goes: it was stored anew meanwhile."""
+        """Undo the count of a swept object: it was stored again meanwhile, so it stays."""
         self.swept_objects -= 1
         self.swept_size -= item.size
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What of one kind stays when a video is deleted."""
+    """The objects of one kind that stay when a video is deleted."""
 
     kind: Kind
     objects: int
     size: int
     """Bytes."""
     until: date | None
-    """UTC; the day from which none of them need be there. None: for ever."""
+    """The day (UTC) from which all of them may be gone. None: they stay for ever."""
     shared: int
-    """How many of them other videos use too; those stay as long as they do."""
+    """How many of them other videos use too. Those stay as long as these videos."""
 
 
 def after_delete(
     items: Iterable[Item], others: Marks, ages: Ages, now: datetime
 ) -> tuple[Kept, ...]:
-    """What stays of `items`, the objects that a video was made of, when it is deleted.
+    """Which of `items`, the objects that a video was made of, stay when the video is deleted.
 
     `others` are the marks of everything but that video.
     """
@@ -231,7 +254,7 @@ def _kept(kind: Kind, found: list[Item], others: Marks, ages: Ages, now: datetim
     age = ages.of(kind)
     alone = [item for item in found if item not in shared] or found
     latest = max(item.modified for item in alone)
-    # The day after the next daily sweep that may take it.
+    # The day after the first daily sweep that may delete it.
     until = (max(latest + age, now) + timedelta(days=1)).astimezone(UTC).date() if age else None
     return Kept(kind, len(found), sum(item.size for item in found), until, len(shared))
 

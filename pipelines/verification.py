@@ -1,11 +1,11 @@
-"""What a look at every byte of the bucket found: counts, faults, and what to do about each."""
+"""The result of reading every byte of the bucket: counts, faults, and the remedy for each fault."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import Digest
-from pipelines.schema.manifest import Manifest
 
 Seen = Literal[
     "whole",
@@ -20,17 +20,17 @@ Seen = Literal[
     "manifest without a copy",
     "foreign",
 ]
-"""`whole`: named by a manifest, every byte as stored. `made again since`: whole, but with other
-bytes than a manifest names, because another run made it anew. `orphan`: whole, and named by no
-manifest. `missing intermediate` is no fault: chunks and the like are a cache. `foreign` objects are
-not of our layout and are not read."""
+"""`whole`: a manifest names it, and every byte is as stored. `made again since`: undamaged, but
+another run stored it again with other bytes than a manifest names. `orphan`: undamaged, and no
+manifest names it. `missing intermediate` is no fault, because chunks and the like are a cache.
+`foreign` objects lie outside our layout and are not read."""
 
 What = Literal["part", "intermediate", "manifest", "copy", "picture", "setting"]
 """`part`: video, poster or contact sheet of a published video. `picture`: an upload. `setting`:
 the calendar, or the list of campaigns to keep."""
 
 MAX_LISTED = 5_000
-"""Faults that are listed and repaired at once; all are counted."""
+"""Faults that are listed and repaired at once. All faults are counted."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Fault:
     what: What
     detail: str
     prompt: str = ""
-    """Of the video that it belongs to, as far as that is known."""
+    """Prompt of the video that the object belongs to, if that is known."""
     content_id: str = ""
     restorable: bool = True
-    """Whether `--repair` can do something about it."""
+    """Whether `--repair` can repair it."""
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """What the operator does about it."""
         if self.restorable:
             return "run: reelwright verify --repair"
         return {
@@ -64,7 +64,7 @@ class Fault:
 
 @dataclass
 class VerifyReport:
-    """Everything that was looked at."""
+    """What an audit of the bucket found."""
 
     counts: Counter[Seen] = field(default_factory=Counter)
     read_bytes: int = 0
@@ -72,12 +72,12 @@ class VerifyReport:
     unlisted: int = 0
     """Faults beyond MAX_LISTED."""
     repaired: list[str] = field(default_factory=list)
-    """A sentence for each."""
+    """A sentence for each repair."""
     runs: list[str] = field(default_factory=list)
     """Ids of runs that were started to make videos again."""
 
     def add(self, fault: Fault) -> None:
-        """Note a fault."""
+        """Add a fault to the list, or count it if the list is full."""
         if len(self.faults) < MAX_LISTED:
             self.faults.append(fault)
         else:
@@ -96,7 +96,7 @@ class VerifyReport:
         return f"{words}; {self.read_bytes / 1e6:,.1f} MB read, {found}"
 
     def as_values(self) -> dict[str, object]:
-        """For programs."""
+        """The report as plain values, for JSON."""
         return {
             "clean": self.clean,
             "counts": dict(sorted(self.counts.items())),
@@ -123,40 +123,42 @@ class Named:
     """An intermediate that a manifest names."""
 
     sha256: bytes
-    """The first 8 bytes, to tell bytes that were made again."""
+    """The first 8 bytes. They show whether the object was stored again with other bytes."""
     content_id: bytes
 
 
 class Index:
-    """Intermediates that manifests name, 150 bytes each; whoever is seen is taken out."""
+    """Intermediates that manifests name, 150 bytes each. An object that is found is removed from
+    it."""
 
     def __init__(self) -> None:
         self._named: dict[bytes, Named] = {}
 
     def add(self, manifest: Manifest) -> None:
-        """What `manifest` names beside its published parts."""
+        """Add what `manifest` names besides its published parts."""
         owner = bytes.fromhex(manifest.content_id)
         for item in manifest.objects:
             if not item.key.startswith("videos/"):
                 self._named[_short(item.key)] = Named(bytes.fromhex(item.sha256)[:8], owner)
 
     def take(self, key: str) -> Named | None:
-        """Who names `key`; it is not missing."""
+        """Remove `key`, which is not missing, and return what a manifest says of it, if any
+        does."""
         return self._named.pop(_short(key), None)
 
     @property
     def left(self) -> int:
-        """How many were not taken."""
+        """How many objects were not found."""
         return len(self._named)
 
 
 def owner_of(named: Named | None) -> Digest | None:
-    """The video that names it."""
+    """The video whose manifest names the object."""
     return Digest(named.content_id.hex()) if named else None
 
 
 def _short(key: str) -> bytes:
-    """A key of a layout with digests in 18 bytes."""
+    """A key with a digest, shortened to 18 bytes."""
     folder, _, name = key.partition("/")
     digest, _, suffix = name.partition(".")
     return bytes.fromhex(digest)[:16] + folder[:1].encode() + suffix[-1:].encode()

@@ -1,1 +1,2 @@
-"""Prefect knobs around one stage each: retries, timeouts, progress."""
+"""Prefect tasks. Each task runs one stage of `pipelines`, reports its progress and stores its
+result."""

@@ -1,8 +1,9 @@
-"""A person's yes or no, before the chunks are made and before the video is published.
+"""Approval by a person: of the storyboard before the chunks are made, and of the finished video.
 
-The run is suspended meanwhile: no process waits, no slot is held, and it goes on from the top
-when it is answered, finding everything that was made before. Nobody's answer is given by
-`settle_silences`, which a scheduled flow calls.
+A flow run that waits for a decision is suspended: no process waits, and no slot of a work pool is
+held. After the decision the flow runs again from its first line, and finds all finished work in the
+bucket. If nobody decides in time, `settle_silences` decides as the brief says; a scheduled flow
+calls it.
 """
 
 import logging
@@ -28,21 +29,25 @@ from prefect.input import RunInput
 from prefect.states import Cancelled
 from pydantic import Field, ValidationError
 
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft, edited
+from pipelines.documents.manifest import Film
+from pipelines.documents.parsing import parse_brief, sentences
 from pipelines.errors import BriefError, RejectedError
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft, edited
-from pipelines.schema.manifest import Film
-from pipelines.schema.parsing import parse_brief, sentences
+from pipelines.schema.names import PRODUCE_CONTENT
 from pipelines.schema.shots import HandShot
-from tasks.dispatch import draft_on_gpu_host, in_studio
-from tasks.knobs import STAGE
-from tasks.page import describe_draft, describe_film, show_draft, show_film
+from tasks.artifacts import describe_draft, describe_film, show_draft, show_film
+from tasks.dispatch import is_deployed
+from tasks.options import STAGE
 
 STORYBOARD, VIDEO = "storyboard", "video"
-"""What is asked about; also the keys under which Prefect keeps the answers."""
+"""The two subjects of an approval. They are also the keys under which Prefect stores the
+decisions."""
 _MARGIN = timedelta(days=7)
-"""After this Prefect itself fails a run whose silence nobody settled."""
+"""Time after the deadline of an approval at which Prefect itself fails the run, if nobody settled
+it."""
 _PAGE = 200
+"""Runs for each request to Prefect."""
 _log = logging.getLogger("reelwright.approval")
 
 
@@ -63,11 +68,18 @@ class StoryboardAnswer(Answer):
     )
 
 
-def approve_storyboard(brief: Brief) -> Brief:
-    """The brief as it was approved. Suspends the run until then; raises RejectedError."""
-    if brief.approval not in (STORYBOARD, "both") or not in_studio():
-        return brief
-    draft = draft_on_gpu_host(brief)
+def needs_draft(brief: Brief) -> bool:
+    """Whether the brief asks for an approval of its storyboard. Outside a studio no approval is
+    asked for."""
+    return brief.approval in (STORYBOARD, "both") and is_deployed()
+
+
+def approve_storyboard(brief: Brief, draft: Draft) -> Brief:
+    """Suspend the run until a person approves the draft. Returns the brief with the person's edits.
+
+    Raises RejectedError if the person rejects the draft, BriefError if the edited shots break a
+    rule, and SettingsError if a setting is invalid.
+    """
     show_draft(draft)
     shots = [HandShot(prompt=shot.prompt) for shot in draft.shots]
     form = StoryboardAnswer.with_initial_data(description=describe_draft(draft), shots=shots)
@@ -77,22 +89,30 @@ def approve_storyboard(brief: Brief) -> Brief:
 
 
 def approve_video(brief: Brief, film: Film) -> None:
-    """Suspends the run until the finished video is approved; raises RejectedError."""
-    if brief.approval not in (VIDEO, "both") or not in_studio():
+    """Suspend the run until a person approves the finished video, if the brief asks for that.
+
+    Raises RejectedError if the person rejects the video, SettingsError if a setting is invalid, and
+    StoreError if the settings name no gateway and the store cannot sign a link.
+    """
+    if brief.approval not in (VIDEO, "both") or not is_deployed():
         return
     show_film(film)
     form = Answer.with_initial_data(description=describe_film(film))
     _accept(suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=VIDEO))
 
 
-def rejected(no: RejectedError) -> State[Any]:
-    """How a rejected brief ends: it is no failure."""
-    return Cancelled(name="Rejected", message=str(no))
+def rejected(rejection: RejectedError) -> State[Any]:
+    """The final state of a flow whose brief was rejected: cancelled, not failed."""
+    return Cancelled(name="Rejected", message=str(rejection))
 
 
 @task(name="settle-silences", **STAGE)
 def settle_silences() -> int:
-    """Answer for those who did not, as their briefs say. Returns how many were answered."""
+    """Settle every approval whose time is over, as its brief says. Returns how many were settled.
+
+    An approval that cannot be settled is logged, and the next one is settled all the same. Raises
+    httpx.HTTPError if Prefect's server does not list the waiting runs.
+    """
     count = 0
     with get_client(sync_client=True) as client:
         for run in waiting_runs(client):
@@ -107,7 +127,8 @@ def settle_silences() -> int:
 
 
 def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
-    """Whether it could be answered; one that cannot must not hold up the others."""
+    """Resume `run` with the decision of its brief. Returns whether that worked; an error is logged,
+    so that the other approvals are settled."""
     words = f"nobody answered within {brief.approval_hours:g} hours"
     answer = {"decision": brief.on_silence, "reason": words}
     try:
@@ -123,11 +144,12 @@ def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
 
 
 def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
-    """Runs of `produce-content` that wait for a person."""
+    """Runs of `produce-content` that wait for a person. Raises httpx.HTTPError if Prefect's server
+    fails."""
     paused = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
     found: list[FlowRun] = []
     while page := client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=["produce-content"])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT])),
         flow_run_filter=FlowRunFilter(state=paused),
         sort=FlowRunSort.ID_DESC,
         limit=_PAGE,
@@ -138,7 +160,8 @@ def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def asked_about(run: FlowRun) -> Literal["", "storyboard", "video"]:
-    """What `run` waits for a person to look at, if it does."""
+    """What `run` waits for: an approval of its storyboard or of its video. Empty if it does not
+    wait."""
     if run.state is None or not run.state.is_paused():
         return ""
     return "video" if run.state.state_details.pause_key == VIDEO else "storyboard"
@@ -166,4 +189,4 @@ def _brief_of(run: FlowRun) -> Brief | None:
     try:
         return parse_brief(dict(run.parameters["brief"]))
     except (BriefError, KeyError, TypeError):
-        return None  # of another version
+        return None  # another version of Reelwright wrote it

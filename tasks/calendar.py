@@ -1,8 +1,9 @@
-"""The calendar as a stage: starts what is due, each occurrence exactly once.
+"""The calendar stage: starts every occurrence that is due, exactly once.
 
-An occurrence is its entry's name and its moment; together they are the idempotency key of its
-run. How far an entry was looked at lies in the bucket and is written after its runs are started:
-whoever dies in between, or looks at the same time, asks for the same runs again and gets them.
+The name of an entry and a time identify an occurrence; both together are the idempotency key of its
+flow run. After the runs of an entry are started, a mark in the bucket records up to which time the
+entry was checked. If a worker dies before it writes the mark, or two workers check at the same
+time, the same runs are requested again, and Prefect returns the runs that exist.
 """
 
 import logging
@@ -22,14 +23,15 @@ from pipelines.calendar.due import Decision, decide
 from pipelines.calendar.entry import Calendar, Entry, parse_calendar
 from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import ObjectKey
-from tasks.knobs import STAGE
+from pipelines.schema.names import brief_deployment
+from tasks.options import STAGE
 
 _HISTORY = 30
 _log = logging.getLogger("reelwright.calendar")
 
 
 class Marks(Protocol):
-    """Where it is kept how far each entry was looked at."""
+    """Stores for each entry up to which time it was checked."""
 
     def read(self, name: str) -> "Mark | None": ...
 
@@ -37,11 +39,12 @@ class Marks(Protocol):
 
 
 Start = Callable[[Entry, datetime], str]
-"""Starts the occurrence of an entry, or finds the run that was started for it; returns its id."""
+"""Starts the run of an occurrence, or finds the run that was started for it. Returns the run's
+id."""
 
 
 class Outcome(BaseModel):
-    """What became of an occurrence."""
+    """The decision about an occurrence, and the id of the run that was started for it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -52,18 +55,18 @@ class Outcome(BaseModel):
 
 
 class Mark(BaseModel):
-    """How far an entry was looked at."""
+    """Up to which time an entry was checked, and what was decided."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     seen: datetime
     history: tuple[Outcome, ...] = ()
-    """The latest, the newest last."""
+    """The latest outcomes, the newest last."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """What one look at the calendar did."""
+    """The result of one check of the calendar."""
 
     started: int
     skipped: int
@@ -75,12 +78,17 @@ class Tick:
 
 
 NOTHING_DUE = str(Tick(0, 0, ()))
-"""What a run says that found nothing to do; most of them do."""
+"""The message of a run that found nothing due, as most runs do. `purge_history` looks for it."""
 
 
 @task(name="start-what-is-due", **STAGE)
 def start_what_is_due() -> Tick:
-    """One look at the calendar, now."""
+    """Check the calendar once, now.
+
+    An entry that fails is logged and named in the result. Raises SettingsError if a setting is
+    invalid or the calendar file cannot be read, and StoreError if the store fails or the calendar
+    in the bucket is damaged.
+    """
     settings = Settings.load()
     store = ObjectStore(settings.store)
     calendar = read_calendar(settings, store)
@@ -92,7 +100,8 @@ def start_what_is_due() -> Tick:
 
 
 def tick(calendar: Calendar, marks: Marks, now: datetime, start: Start) -> Tick:
-    """Start what is due at `now`. An entry that fails is named and stops only itself."""
+    """Start what is due at `now`. An entry that fails is named in the result; the other entries go
+    on."""
     started = skipped = 0
     broken = [str(item) for item in calendar.broken]
     for entry in calendar.entries:
@@ -108,12 +117,16 @@ def tick(calendar: Calendar, marks: Marks, now: datetime, start: Start) -> Tick:
 
 
 def look(entry: Entry, marks: Marks, now: datetime, start: Start) -> list[Decision]:
-    """Decide on every occurrence since the last look, and start those that shall be."""
+    """Decide about every occurrence since the last check, and start those that are to start.
+
+    Raises what `marks` and `start` raise. Then the mark is not moved, and the next check decides
+    about the same occurrences again.
+    """
     before = marks.read(entry.name)
-    if before is None:  # a new entry begins now
+    if before is None:  # a new entry: earlier occurrences do not count
         marks.write(entry.name, Mark(seen=now))
         return []
-    if now <= before.seen:  # another worker was quicker
+    if now <= before.seen:  # another worker has checked this time already
         return []
     decisions = decide(entry, before.seen, now)
     history = list(before.history)
@@ -132,8 +145,13 @@ def look(entry: Entry, marks: Marks, now: datetime, start: Start) -> list[Decisi
 
 
 def start_run(client: SyncPrefectClient, entry: Entry, moment: datetime) -> str:
-    """The run of `produce-content` for that occurrence: a new one, or the one it has."""
-    deployment = client.read_deployment_by_name(f"produce-content/{entry.priority}")
+    """Create the run of `produce-content` for an occurrence, or find the run that it has. Returns
+    its id.
+
+    Raises BriefError if the entry gives no valid brief at `moment`, ObjectNotFound if the
+    deployment does not exist, and httpx.HTTPError if Prefect's server fails.
+    """
+    deployment = client.read_deployment_by_name(brief_deployment(entry.priority))
     run = client.create_flow_run_from_deployment(
         deployment.id,
         parameters={"brief": entry.brief_at(moment).model_dump(mode="json")},
@@ -145,7 +163,12 @@ def start_run(client: SyncPrefectClient, entry: Entry, moment: datetime) -> str:
 
 
 def read_calendar(settings: Settings, store: ObjectStore) -> Calendar:
-    """The file that the settings name, or else the one in the bucket. Raises SettingsError."""
+    """The calendar file that the settings name, or else the calendar in the bucket.
+
+    A broken entry raises nothing; it is in the result. Raises SettingsError if the file cannot be
+    read, StoreError if the store fails, and CorruptObjectError if the object in the bucket is
+    damaged.
+    """
     path = settings.calendar.file
     if path is None:
         data = store.get_bytes(ObjectKey.calendar())
@@ -154,7 +177,7 @@ def read_calendar(settings: Settings, store: ObjectStore) -> Calendar:
 
 
 class BucketMarks:
-    """Marks beside the videos, where every worker finds them."""
+    """Marks in the bucket, which all workers share."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store

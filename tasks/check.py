@@ -1,4 +1,4 @@
-"""Accepting a brief: what it will cost, and whether there is room for it."""
+"""Checks a brief before anything is made: its uploads, its cost, and the free disk space."""
 
 import logging
 from pathlib import Path
@@ -7,54 +7,73 @@ from prefect import task
 from pydantic import ValidationError
 
 from infra.adapters import disk
-from infra.adapters.settings import Settings
-from infra.adapters.weights.library import InstalledSet
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Film
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
-from pipelines.planning.estimate import DEFAULT_RATES, Footprint, Rates, estimate, learn
+from pipelines.planning.estimate import Footprint, Rates, default_rates, estimate, learn
+from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
-from pipelines.schema.brief import Brief
-from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Film
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate
-from tasks.knobs import STAGE
+from tasks.chunks import inputs_of
+from tasks.context import RunContext
+from tasks.options import STAGE
 from tasks.progress import report
-from tasks.room import Room
 
 
 @task(name="check", **STAGE)
-def check(brief: Brief, room: Room) -> Estimate:
-    """Say what the brief will cost. Raises DiskFullError if there is no room for it, BriefError if
-    its picture is not there, or damaged."""
-    if brief.picture:
-        _check_picture(brief.picture, room)
-    expected = estimate(brief, _rates(room), _footprint(room.models))
-    cost = expected.seconds / 3600 * room.settings.compute.gpu_hour_price
-    expected = expected.model_copy(update={"cost": round(cost, 4)})
+def check(brief: Brief, context: RunContext) -> Estimate:
+    """Check the uploads of the brief and the disk space, and estimate the cost.
+
+    Raises BriefError if an upload is missing or damaged, if the motion is shorter than the video,
+    or if the brief changes a shot that it does not have; MediaError if a video of the motion cannot
+    be read; DiskFullError if the disk has too little free space; StoreError if the store fails.
+    """
+    for key in brief.uploads:
+        _check_upload(key, context)
+    if brief.motion:
+        _check_motion(brief, context)
+    expected = estimate(brief, context.backend, _rates(context), _footprint(context))
+    if context.host:
+        cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
+        expected = expected.model_copy(update={"cost": round(cost, 4)})
     report(Progress("check", 1, 1, _in_words(expected)))
-    disk.check_room(room.folder, expected.disk_bytes)
+    disk.check_room(context.folder, expected.disk_bytes)
     return expected
 
 
-def _check_picture(key: ObjectKey, room: Room) -> None:
-    found = room.store.head(key)
+def _check_upload(key: ObjectKey, context: RunContext) -> None:
+    found = context.store.head(key)
     if found is None:
-        raise BriefError(f"{key} is not in the bucket; upload the picture again")
+        raise BriefError(f"{key} is not in the bucket; upload the file again")
     try:
-        room.store.verify(found)
+        context.store.verify(found)
     except CorruptObjectError as error:
         raise BriefError(
-            f"{key} is damaged in the bucket; upload the same picture again, which replaces it"
+            f"{key} is damaged in the bucket; upload the same file again, which replaces it"
         ) from error
 
 
+def _check_motion(brief: Brief, context: RunContext) -> None:
+    """Raises BriefError if the motion is shorter than the video that is asked for."""
+    fps, wanted = brief.backend.capabilities.fps, frames_of(brief)
+    roles = brief.resolved_preset().options.video_roles
+    found = inputs_of(None, context).motion_frames(Digest(Path(brief.motion).stem), roles, fps)
+    if wanted > found:
+        raise BriefError(
+            f"{brief.seconds:g} seconds are asked for, but the motion lasts {found / fps:.2f} "
+            "seconds: ask for fewer, or upload a longer one"
+        )
+
+
 @task(name="learn", **STAGE)
-def learn_rates(film: Film, room: Room) -> None:
-    """Remember how fast this machine was, for the next estimate."""
+def learn_rates(film: Film, context: RunContext) -> None:
+    """Store how fast this machine was, for the next estimate. An error is logged and not raised."""
     try:
-        rates = learn(_rates(room), film)
-        disk.write_atomic(_path(room), rates.model_dump_json().encode())
+        rates = learn(_rates(context), film, context.backend)
+        disk.write_atomic(_path(context), rates.model_dump_json().encode())
     except (OSError, ReelwrightError):
-        # The film is made: nothing that happens now may call the run failed.
+        # The film is finished, so an error here must not fail the run.
         logging.getLogger(__name__).warning("the rates were not kept", exc_info=True)
 
 
@@ -65,27 +84,19 @@ def _in_words(expected: Estimate) -> str:
     )
 
 
-def _path(room: Room) -> Path:
-    folder = Settings.load().paths.data_dir / "rates"
-    disk.make_directory(folder)
-    return folder / f"{room.models.model_set.name}-{room.device_name}.json"
+def _path(context: RunContext) -> Path:
+    folder = disk.make_directory(context.settings.paths.data_dir / "rates")
+    return folder / f"{context.backend.definition.name}-{context.device}.json"
 
 
-def _rates(room: Room) -> Rates:
+def _rates(context: RunContext) -> Rates:
     try:
-        return Rates.model_validate_json(_path(room).read_bytes())
+        return Rates.model_validate_json(_path(context).read_bytes())
     except (OSError, ValidationError):
-        return DEFAULT_RATES[room.device_name]
+        return default_rates(context.backend.definition, context.device)
 
 
-def _footprint(models: InstalledSet) -> Footprint:
-    encoder = models.video.index.size_of("text_encoder/")
-    denoiser = models.extender or models.video
-    held = denoiser.index.size_of() - denoiser.index.size_of("text_encoder/")
-    return Footprint(
-        writer=models.writer.index.size_of(),
-        encoder=encoder,
-        denoiser=held,
-        upscaler=models.upscaler.index.size_of(),
-        decode_bytes_a_pixel=models.model_set.decode_bytes_a_pixel,
-    )
+def _footprint(context: RunContext) -> Footprint:
+    models = context.enhancer_model, context.upscaler_model
+    sizes = [sum(model.sizes.values()) if model else 0 for model in models]
+    return Footprint(enhancer=sizes[0], upscaler=sizes[1])

@@ -1,156 +1,156 @@
-"""Chunks as stages: found verified in the bucket, or made, checked and stored at once."""
+"""The chunk stage.
+
+A chunk is read from the bucket if it is there and whole; otherwise it is generated, checked and
+stored.
+"""
 
 import logging
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from prefect import task
-from pydantic import ValidationError
 
-from pipelines.errors import BadFramesError, BriefError, CorruptObjectError, MediaError
-from pipelines.joining import CHUNK_CRF, CHUNK_SPEED
-from pipelines.media.codec import Frame, clip_of, clip_writer, read_frames
-from pipelines.media.still import fit_picture, stack_png, unstack_png
+from pipelines.backends.base import GeneratedClip
+from pipelines.chunks.files import ChunkFiles
+from pipelines.chunks.inputs import ChunkInputs
+from pipelines.documents.manifest import ChunkRecord, StoredObject, TakeRecord
+from pipelines.errors import BadFramesError, CorruptObjectError, GenerationError, MediaError
 from pipelines.progress import Progress
-from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import ChunkRecord, StoredObject, TakeRecord
+from pipelines.quality.takes import choose_take
 from pipelines.schema.plan import ChunkSpec, Plan, PlannedChunk
-from pipelines.schema.presets import fade_of
-from tasks import models
-from tasks.knobs import STAGE
+from tasks.context import LocalClip, RunContext
+from tasks.options import STAGE
 from tasks.progress import report
-from tasks.room import LocalClip, Room
-
-if TYPE_CHECKING:
-    from pipelines.generation.wan import RenderedChunk
 
 _log = logging.getLogger("reelwright.chunks")
 
 
 @task(name="encode", **STAGE)
-def encode_texts(plan: Plan, room: Room) -> None:
-    """Encode the texts of all chunks that must be made, then free the text encoder."""
-    with room.ledger.measure("encode"):
-        missing = [c.spec for c in plan.chunks if room.store.head(c.spec.key) is None]
-        texts = [text for spec in missing for text in (spec.prompt, spec.negative)]
-        if texts:
+def prepare_backend(plan: Plan, context: RunContext) -> None:
+    """Do once the work that all missing chunks need, such as encoding their texts.
+
+    Raises StoreError if the store fails, and what the backend raises, such as WeightsError.
+    """
+    with context.costs.measure("encode"):
+        missing = [item.request for item in plan.chunks if context.store.head(item.key) is None]
+        if missing:
             report(Progress("encode", 0, 1, "encoding the texts"))
-            models.embeddings(room, texts)
+            context.session.prepare(missing)
             report(Progress("encode", 1, 1, "texts encoded"))
 
 
 @task(name="chunk", task_run_name="chunk-{chunk.number}", **STAGE)
-def make_chunk(chunk: PlannedChunk, count: int, before: LocalClip | None, room: Room) -> LocalClip:
-    """The chunk on this machine and, verified, in the bucket. `before` is the chunk before it.
+def make_chunk(
+    chunk: PlannedChunk, count: int, before: LocalClip | None, context: RunContext
+) -> LocalClip:
+    """Read the chunk from the bucket, or generate and store it. `before` is the previous chunk.
 
-    Raises BadFramesError if every take came out black or non-finite; other chunks are kept.
+    Returns the clip on this machine. Raises BadFramesError if every take is black or non-finite,
+    GenerationError if memory runs out or the backend makes another length or size, BriefError if an
+    upload is gone, MediaError if ffmpeg fails, and StoreError if the store fails. Chunks that are
+    already stored stay.
     """
     detail = f"chunk {chunk.number} of {count}"
-    with room.ledger.measure("chunks"):
-        path = room.folder / f"chunk_{chunk.number:04d}.mp4"
+    with context.costs.measure("chunks"):
+        files = ChunkFiles(context.folder / f"chunk_{chunk.number:04d}.mp4")
         start = time.perf_counter()
-        found = _fetch(chunk.spec, path, room)
+        found = _fetch(chunk, files, context)
         if found:
             report(Progress("chunks", chunk.number, count, f"{detail}: found"))
             return found
         try:
-            takes = _render(chunk, count, before, path, room)
+            takes = _generate(chunk, count, inputs_of(before, context), files, context)
         except BadFramesError as error:
             raise BadFramesError(f"{detail}: {error}; the other chunks are kept") from error
-        stored = _store(chunk.spec, takes, path, room)
+        stored = _store(chunk, files, context)
         report(Progress("chunks", chunk.number, count, f"{detail}: made"))
     seconds = round(time.perf_counter() - start, 3)
-    return LocalClip(path, _record(chunk.spec, stored, takes, seconds))
+    return LocalClip(files.clip, _record(chunk, stored, takes, seconds))
 
 
-def _fetch(spec: ChunkSpec, path: Path, room: Room) -> LocalClip | None:
-    """The chunk from the bucket; one that does not hold what it must is removed there.
+def inputs_of(before: LocalClip | None, context: RunContext) -> ChunkInputs:
+    """The pixels of a chunk's inputs. `before` is the previous chunk, which the chunk may
+    continue."""
+    return ChunkInputs(
+        tool=context.tool,
+        fetch=context.store.get_bytes,
+        folder=context.folder,
+        motions=context.motions,
+        before=ChunkFiles(before.path) if before else None,
+        before_frames=before.record.frames if before else 0,
+    )
 
-    The clip is stored last, so what belongs to it is there, or somebody damaged it.
+
+def _fetch(chunk: PlannedChunk, files: ChunkFiles, context: RunContext) -> LocalClip | None:
+    """Read the chunk from the bucket. If it is damaged or incomplete, delete it there and return
+    None.
+
+    The clip is stored last. So if the clip is there, the files beside it were there too.
     """
-    found = room.store.head(spec.key)
+    found = context.store.head(chunk.key)
     if found is None:
         return None
+    sound = _has_sound(context)
     try:
-        room.store.get_file(found, path)
-        clip_of(path, frames=spec.new_frames, size=spec.size)
-        tail = _beside(ObjectKey.tail(spec.digest), path.with_suffix(".png"), room)
-        takes = _beside(ObjectKey.takes(spec.digest), path.with_suffix(".json"), room)
-        record = TakeRecord.model_validate_json(path.with_suffix(".json").read_bytes())
-    except (CorruptObjectError, MediaError, ValidationError) as error:
+        context.store.get_file(found, files.clip)
+        beside = []
+        for key, path in files.beside(chunk.digest, sound=sound).items():
+            item = context.store.head(key)
+            if item is None:
+                raise MediaError(f"{key} is missing, the chunk is not whole")
+            context.store.get_file(item, path)
+            beside.append(item)
+        takes = files.check(chunk.request, sound=sound)
+    except (CorruptObjectError, MediaError) as error:
         _log.warning("a chunk is made again: %s", error)
-        room.store.delete(spec.key)
+        context.store.delete(chunk.key)
         return None
-    return LocalClip(path, _record(spec, Stored(found, tail, takes), record, None))
+    return LocalClip(files.clip, _record(chunk, _Stored(found, tuple(beside)), takes, None))
 
 
-def _beside(key: ObjectKey, path: Path, room: Room) -> StoredObject:
-    found = room.store.head(key)
-    if found is None:
-        raise MediaError(f"{key} is missing, the chunk is not whole")
-    room.store.get_file(found, path)
-    return found
-
-
-class Stored(NamedTuple):
-    """The three objects of a chunk."""
+class _Stored(NamedTuple):
+    """The objects of a chunk in the bucket."""
 
     clip: StoredObject
-    tail: StoredObject
-    takes: StoredObject
+    beside: tuple[StoredObject, ...]
 
 
-def _store(spec: ChunkSpec, takes: TakeRecord, path: Path, room: Room) -> Stored:
-    raw = path.with_suffix(".png")
-    tail = room.store.put_file(ObjectKey.tail(spec.digest), raw, "image/png")
-    data = takes.model_dump_json().encode()
-    tried = room.store.put_bytes(ObjectKey.takes(spec.digest), data, "application/json")
-    return Stored(room.store.put_file(spec.key, path, "video/mp4"), tail, tried)
+_TYPES = {".png": "image/png", ".json": "application/json", ".flac": "audio/flac"}
+
+
+def _store(chunk: PlannedChunk, files: ChunkFiles, context: RunContext) -> _Stored:
+    beside = files.beside(chunk.digest, sound=_has_sound(context))
+    stored = tuple(
+        context.store.put_file(key, path, _TYPES[path.suffix]) for key, path in beside.items()
+    )
+    return _Stored(context.store.put_file(chunk.key, files.clip, "video/mp4"), stored)
 
 
 def _record(
-    spec: ChunkSpec, stored: Stored, takes: TakeRecord, seconds: float | None
+    chunk: PlannedChunk, stored: _Stored, takes: TakeRecord, seconds: float | None
 ) -> ChunkRecord:
-    """`seconds` is None for a chunk that was found."""
+    """The record of a chunk. `seconds` is None for a chunk that was found in the bucket."""
     return ChunkRecord(
         object=stored.clip,
-        beside=(stored.tail, stored.takes),
-        digest=spec.digest,
+        beside=stored.beside,
+        digest=chunk.digest,
         seed=takes.takes[takes.kept].seed,
-        frames=spec.new_frames,
+        frames=chunk.request.new_frames,
         made=seconds is not None,
         seconds=seconds or 0.0,
-        memory=takes.memory,
-        join=takes.made,
+        memory_mode=takes.memory_mode,
+        transition=takes.made,
         takes=takes.takes,
     )
 
 
-def _render(
-    chunk: PlannedChunk, count: int, before: LocalClip | None, path: Path, room: Room
+def _generate(
+    chunk: PlannedChunk, count: int, inputs: ChunkInputs, files: ChunkFiles, context: RunContext
 ) -> TakeRecord:
-    """Write the clip and, beside it, its last raw frames."""
-    from pipelines.generation.takes import Earlier, choose_take
-
-    spec = chunk.spec
-    cache = models.embeddings(room, [spec.prompt, spec.negative])
-    positive, negative = cache.get(spec.prompt), cache.get(spec.negative)
-    assert positive is not None
-    assert negative is not None
-    earlier = None
-    if spec.conditioning and before:
-        tail = before.path.with_suffix(".png").read_bytes()
-        length = before.record.frames
-        earlier = Earlier(
-            film=list(read_frames(room.tool, before.path, spec.size, frames=length)),
-            tail=unstack_png(tail, spec.conditioning.frames),
-        )
-    elif spec.conditioning:
-        earlier = Earlier(film=(), tail=[picture_of(spec, room)])
+    """Generate takes until one has no fault, and write the files of the best take."""
     take = 0
 
-    def render(attempt: ChunkSpec) -> "RenderedChunk":
+    def generate(attempt: ChunkSpec) -> GeneratedClip:
         nonlocal take
         take += 1
 
@@ -160,35 +160,24 @@ def _render(
                 detail += f", take {take}"
             report(Progress("chunks", chunk.number - 1 + done / (total + 1), count, detail))
 
-        raw = earlier.tail if earlier else ()
-        return models.wan_model(room).render(attempt, positive, negative, after_step, raw)
+        return context.session.generate(attempt.request, inputs, after_step)
 
-    chosen = choose_take(spec, chunk.join, earlier, render)
-    _write(spec, chosen.frames, path, room)
-    return TakeRecord(takes=chosen.takes, kept=chosen.kept, made=chosen.made, memory=chosen.rung)
+    chosen = choose_take(chunk.spec, chunk.transition, inputs.start(chunk.request), generate)
+    if _has_sound(context) and chosen.sound is None:
+        raise GenerationError(
+            f"the backend {chunk.spec.backend} makes sound, but its clip has none; report this "
+            "with the brief, or choose another preset"
+        )
+    takes = TakeRecord(
+        takes=chosen.takes,
+        kept=chosen.kept,
+        made=chosen.made,
+        memory_mode=chosen.memory_mode,
+    )
+    overlap = context.backend.definition.capabilities.overlap
+    files.write(context.tool, chunk, chosen.frames, chosen.sound, takes, overlap)
+    return takes
 
 
-def picture_of(spec: ChunkSpec, room: Room) -> Frame:
-    """The uploaded picture that a chunk begins with, at the chunk's size. Raises BriefError."""
-    assert spec.conditioning is not None
-    key = ObjectKey.upload(spec.conditioning.chunk)
-    data = room.store.get_bytes(key)
-    if data is None:
-        raise BriefError(f"{key} is not in the bucket any more; upload the picture again")
-    return fit_picture(data, spec.size)
-
-
-def _write(spec: ChunkSpec, frames: list[Frame], path: Path, room: Room) -> None:
-    overlap = room.overlap
-    path.with_suffix(".png").write_bytes(stack_png(frames[-overlap:]))
-    with clip_writer(
-        room.tool,
-        path,
-        spec.size,
-        spec.new_frames,
-        crf=CHUNK_CRF,
-        speed=CHUNK_SPEED,
-        keyframe=fade_of(spec.frames),
-    ) as write:
-        for frame in frames:
-            write(frame)
+def _has_sound(context: RunContext) -> bool:
+    return context.backend.definition.capabilities.audio

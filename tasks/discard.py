@@ -1,48 +1,50 @@
-"""Taking a film out of the bucket: deleted after it was published, or rejected before.
+"""Removes a film from the bucket: one that was published, or one that was rejected.
 
-A film may be published by another run while it is removed. `tasks.publish` looks for its objects
-after it wrote the manifest, and we look for the manifest after we removed the objects: whoever
-is later finds the other, and no order leaves a manifest without a video.
+Another run may publish the film while it is removed. `tasks.publish` checks the objects after it
+wrote the manifest, and `remove_film` checks for a manifest after it removed the objects. The later
+of the two sees the other's change, so no manifest stays without its video.
 """
 
 from prefect import task
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from pipelines.documents.manifest import Film
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Film
-from tasks.knobs import STAGE
+from tasks.options import STAGE
 
 _OBJECTS = (ObjectKey.video, ObjectKey.poster, ObjectKey.contact)
 
 
 @task(name="discard-film", **STAGE)
 def discard_film(film: Film) -> None:
-    """Remove a rejected film that was never published; its chunks stay for a rerun.
+    """Remove a rejected film that was never published. Its chunks stay for another run.
 
-    A film that another brief has published under the same content id stays too.
+    A film that another brief has published under the same content id stays too. Raises
+    SettingsError if a setting is invalid, and StoreError if the store fails.
     """
     discard(ObjectStore(Settings.load().store), film)
 
 
 def discard(store: ObjectStore, film: Film) -> None:
-    """The same in `store`."""
+    """Remove a rejected film from `store`, as `discard_film` does. Raises StoreError if the store
+    fails."""
     cid = film.plan.content_id
     if store.head(ObjectKey.manifest(cid)) is None:
         remove_film(store, cid)
 
 
 def is_there(store: ObjectStore, content_id: Digest) -> bool:
-    """Whether anything of that video is in the bucket."""
+    """Whether any object of that video is in the bucket. Raises StoreError if the store fails."""
     parts = ObjectKey.manifest, *_OBJECTS, ObjectKey.manifest_copy
     return any(store.head(part(content_id)) is not None for part in parts)
 
 
 def remove_film(store: ObjectStore, content_id: Digest) -> None:
-    """Remove the manifest and all that it makes official. It can be repeated.
+    """Remove the manifest, its copy and all objects that it makes official. It can be repeated.
 
-    Raises StoreError if the store went away in between; then the manifest is gone and some
-    objects may be left.
+    Raises StoreError if the store fails. The manifest is removed first, so after an error some of
+    the other objects may be left, but no incomplete video is published.
     """
     first = ObjectKey.manifest(content_id)
     store.delete(first)

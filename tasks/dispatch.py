@@ -1,7 +1,8 @@
-"""From the editor's flow to the GPU host and back: one run of `render-video`, and small JSON.
+"""Starts a run on the GPU host for the editor's flow, and reads its result as JSON from the bucket.
 
-The child's state is looked at, because Prefect does not: a failed child raises nothing. Its
-idempotency key counts attempts, because a key that was once used gives the same run for ever.
+The state of the child run is read explicitly, because Prefect raises nothing if a child run fails.
+The idempotency key contains the number of the attempt, because Prefect returns the same run for the
+same key for ever.
 """
 
 import contextlib
@@ -20,67 +21,86 @@ from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import Film
 from pipelines.errors import CorruptObjectError, MissingObjectError, RenderError
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Film
-from tasks.knobs import STAGE
-from tasks.page import DRAFT_MADE, FILM_MADE, ProgressMirror
-from tasks.room import Room
+from pipelines.schema.names import DRAFT_STORYBOARD, RENDER_VIDEO
+from tasks.artifacts import DRAFT_MADE, FILM_MADE, ProgressMirror
+from tasks.context import RunContext, needs_device
+from tasks.options import STAGE
 
-RENDER = "render-video/gpu"
-DRAFT = "draft-storyboard/gpu"
+RENDER = f"{RENDER_VIDEO}/gpu"
+DRAFT = f"{DRAFT_STORYBOARD}/gpu"
 QUEUES = ("rush", "normal", "batch")
-"""By priority; the deployments of `produce-content` have the same names."""
+"""Work queues in the order of their priority. The deployments of `produce-content` have the same
+names."""
 CLOCK = "clock"
-"""Queue of what a schedule starts: short, and never behind a brief."""
+"""Work queue of scheduled flows. They are short, and they never wait behind a brief."""
 ATTEMPTS = 3
-"""Runs on the GPU host for one brief, of which all but the last crashed."""
+"""Most runs on the GPU host for one brief. Another run starts only after a crash or a lost
+result."""
 _POLL, _LONGEST_POLL = 1.0, 5.0
 _DRAFT_SHARE = 0.1
-"""Of the progress of a brief that has one."""
-_Handed = TypeVar("_Handed", Film, Draft)
+"""Share of the draft in the progress of a brief that has one."""
+_Handoff = TypeVar("_Handoff", Film, Draft)
 
 
-def in_studio() -> bool:
-    """Whether a worker runs this flow from its deployment, and not a command by itself."""
+def is_deployed() -> bool:
+    """Whether a worker runs this flow from its deployment. False for a flow that a command runs."""
     return deployment.id is not None
 
 
-@task(name="hand-over", **STAGE)
-def hand_over(made: _Handed, room: Room) -> _Handed:
-    """Leave what was made in the bucket for the flow that waits for this run."""
-    if in_studio():
-        place = ObjectKey.film if isinstance(made, Film) else ObjectKey.draft
+def runs_on_gpu_host(brief: Brief) -> bool:
+    """Whether another run, on the GPU host, makes the film. False if the brief needs no device."""
+    return is_deployed() and needs_device(brief)
+
+
+@task(name="handoff", **STAGE)
+def hand_off(made: _Handoff, context: RunContext) -> _Handoff:
+    """Store the result of this run in the bucket, for the flow that waits for this run.
+
+    Raises StoreError if the store fails.
+    """
+    if is_deployed():
+        key_of = ObjectKey.film if isinstance(made, Film) else ObjectKey.draft
         data = made.model_dump_json().encode()
-        room.store.put_bytes(place(flow_run.id), data, "application/json")
+        context.store.put_bytes(key_of(flow_run.id), data, "application/json")
     return made
 
 
 def render_on_gpu_host(brief: Brief) -> Film:
-    """The film, made by a run of `render-video` in the GPU host's pool.
+    """The film, made by a run of `render-video` on the GPU host.
 
-    Called again for the same flow run (a retry, a worker that was restarted) it finds the run
-    that it started before. Raises RenderError with the child's own words if it failed.
+    A second call for the same flow run (after a retry, or by a worker that was restarted) finds the
+    run that the first call started. Raises RenderError with the child's own message if the child
+    failed, if ATTEMPTS children crashed, or if the GPU host has another version; StoreError if the
+    store fails.
     """
     return _on_gpu_host(RENDER, "render", brief, queue_of(brief, deployment.name), Film)
 
 
 def draft_on_gpu_host(brief: Brief) -> Draft:
-    """The same with `draft-storyboard`, which goes before everything that waits: it takes
-    seconds, and somebody waits for it."""
+    """The draft, made by a run of `draft-storyboard` on the GPU host.
+
+    It has the highest priority, because it takes seconds and a person waits for it. Raises as
+    `render_on_gpu_host`.
+    """
     return _on_gpu_host(DRAFT, "draft", brief, QUEUES[0], Draft)
 
 
 def queue_of(brief: Brief, deployment_name: str | None) -> str:
-    """The brief's own priority if it has one, else that of the deployment that took it."""
+    """The brief's own priority if it is not `normal`, else the priority of the deployment that runs
+    it."""
     if brief.priority == "normal" and deployment_name in QUEUES:
         return deployment_name
     return brief.priority
 
 
-def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str, kind: type[_Handed]) -> _Handed:
+def _on_gpu_host(
+    name: str, purpose: str, brief: Brief, queue: str, kind: type[_Handoff]
+) -> _Handoff:
     parameters = {"brief": brief.model_dump(mode="json")}
     for attempt in range(1, ATTEMPTS + 1):
         child = run_deployment(
@@ -96,7 +116,7 @@ def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str, kind: type[_
         if state.is_completed():
             try:
                 return _collect(child.id, kind)
-            except CorruptObjectError as error:  # another run finds all work but this object
+            except CorruptObjectError as error:  # another run finds its work and stores this again
                 words = str(error)
         else:
             words = f"{state.name}: {state.message or 'no reason was given'}"
@@ -109,7 +129,8 @@ def _on_gpu_host(name: str, purpose: str, brief: Brief, queue: str, kind: type[_
 
 
 def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
-    """Until the child has ended. If we are stopped meanwhile, so is the child."""
+    """Wait until the child run has ended. If this run is cancelled meanwhile, the child is
+    cancelled too."""
     share, made = (_DRAFT_SHARE, DRAFT_MADE) if is_draft else (1.0, FILM_MADE)
     with get_client(sync_client=True) as client:
         try:
@@ -132,21 +153,25 @@ def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
 
 
 def _pause_in_queue(waited: float) -> float:
-    """Seconds until the next look at a run that has waited so long for the GPU: it may wait for
-    hours, and nine others with it."""
+    """Seconds until the next look at a run that has waited for the GPU for `waited` seconds. They
+    grow, because ten runs may wait for hours."""
     return min(_POLL + waited / 20, _LONGEST_POLL)
 
 
 def _cancel_if_we_are(client: SyncPrefectClient, child: FlowRun) -> None:
-    """A worker that stops or restarts us is no reason to lose the child's work."""
+    """Cancel the child if this run is cancelled. If a worker only stops or restarts this run, the
+    child goes on."""
     with contextlib.suppress(Exception):
         us = client.read_flow_run(flow_run.id)
         if us.state and (us.state.is_cancelling() or us.state.is_cancelled()):
             client.set_flow_run_state(child.id, Cancelling(message="The brief was cancelled."))
 
 
-def _collect(run: UUID, kind: type[_Handed]) -> _Handed:
-    """What the completed `run` left. Raises CorruptObjectError if it is damaged or gone."""
+def _collect(run: UUID, kind: type[_Handoff]) -> _Handoff:
+    """What the completed `run` stored.
+
+    Raises CorruptObjectError if it is damaged or gone, and RenderError if another version wrote it.
+    """
     key = ObjectKey.film(run) if kind is Film else ObjectKey.draft(run)
     data = ObjectStore(Settings.load().store).get_bytes(key)
     if data is None:

@@ -1,4 +1,5 @@
-"""Who listens to the stages: the command line's bars, later the run's page."""
+"""Passes the stages' progress reports to listeners: the command line, the page of a run, the
+log."""
 
 import logging
 from collections.abc import Iterator
@@ -7,18 +8,19 @@ from contextlib import contextmanager
 from pipelines.progress import Progress, Report
 
 _MANY = 40
+"""A stage with more units than this is logged once for ten units."""
 _listeners: list[Report] = []
 
 
 def report(progress: Progress) -> None:
-    """Tell everybody who listens."""
+    """Pass `progress` to all listeners."""
     for listener in _listeners:
         listener(progress)
 
 
 @contextmanager
 def listening(listener: Report) -> Iterator[None]:
-    """`listener` hears of all progress in this process while the context lasts."""
+    """Call `listener` for all progress in this process while the context is open."""
     _listeners.append(listener)
     try:
         yield
@@ -27,7 +29,8 @@ def listening(listener: Report) -> Iterator[None]:
 
 
 class ProgressLog:
-    """The same reports in the log, one line for each unit of a stage, or ten if it has many."""
+    """Writes reports to the log: one line for each unit of a stage, or for ten units if it has
+    many."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger("reelwright.progress")

@@ -1,4 +1,4 @@
-"""Uploading the film, and publishing it: the manifest comes last and means complete."""
+"""Uploads and publishes a film. The manifest is written last: a video that has one is complete."""
 
 import logging
 from collections.abc import Sequence
@@ -11,38 +11,38 @@ from pydantic import BaseModel
 from infra.adapters.manifests import delete_manifest, read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import (
+    ChunkRecord,
+    Film,
+    Manifest,
+    SegmentRecord,
+    StoredObject,
+    TransitionRecord,
+)
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
 from pipelines.publishing import make_manifest, summary_of
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import (
-    ChunkRecord,
-    Film,
-    JoinRecord,
-    Manifest,
-    ModelRecord,
-    SegmentRecord,
-    StoredObject,
-)
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.storyboard import Storyboard
-from tasks.dispatch import in_studio
-from tasks.knobs import STAGE
+from tasks.context import LocalClip, RunContext
+from tasks.dispatch import is_deployed
+from tasks.options import STAGE
 from tasks.progress import report
-from tasks.room import LocalClip, Room
 
 _log = logging.getLogger("reelwright.publish")
 
 
 @task(name="find-published", **STAGE)
-def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | None:
-    """The film if exactly this plan was published before and every byte of it is still there.
+def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> Film | None:
+    """The film, if this plan was published before and every byte of it is still in the bucket.
 
-    One that is damaged is named in the log and made again: its chunks are found, so that is quick.
+    Returns None for a damaged film, which is logged and made again; that is quick, because its
+    chunks are in the bucket. Raises StoreError if the store fails.
     """
-    manifest = _read_manifest(room.store, plan.content_id)
+    manifest = _read_manifest(context.store, plan.content_id)
     if manifest is None:
         return None
     film = Film(
@@ -54,13 +54,13 @@ def find_published(plan: Plan, storyboard: Storyboard, room: Room) -> Film | Non
         contact=_object(manifest, ObjectKey.contact(plan.content_id)),
         estimate=manifest.estimate,
         chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
-        joins=manifest.joins,
+        transitions=manifest.transitions,
         segments=tuple(item.model_copy(update={"made": False}) for item in manifest.segments),
         models=manifest.models,
-        stages=room.ledger.costs,
+        stages=context.costs.costs,
     )
     for item in _published(film):
-        if fault := _fault_of(room.store, item):
+        if fault := _fault_of(context.store, item):
             _log.warning("this video was published before, but %s: it is made again", fault)
             return None
     return film
@@ -84,22 +84,29 @@ def upload_film(
     expected: Estimate,
     film: Path,
     chunks: Sequence[LocalClip],
-    joins: tuple[JoinRecord, ...],
+    transitions: tuple[TransitionRecord, ...],
     segments: Sequence[LocalClip],
-    room: Room,
+    context: RunContext,
 ) -> Film:
-    """Put video and poster beside the place of the manifest, each confirmed by its sha256."""
-    with room.ledger.measure("upload"):
+    """Upload video, poster and contact sheet. The store confirms each by its SHA-256.
+
+    Raises MediaError if the film is not as planned or ffmpeg fails, and StoreError if the store
+    fails.
+    """
+    has_sound = context.backend.definition.capabilities.audio
+    with context.costs.measure("upload"):
         report(Progress("upload", 0, 3, "uploading the video"))
-        clip = clip_of(film, frames=plan.frames, size=plan.final_size)
-        video = room.store.put_file(ObjectKey.video(plan.content_id), film, "video/mp4")
+        clip = clip_of(
+            film, frames=plan.frames, size=plan.final_size, fps=plan.fps, sound=has_sound
+        )
+        video = context.store.put_file(ObjectKey.video(plan.content_id), film, "video/mp4")
         report(Progress("upload", 1, 3, "uploading the poster"))
-        still = room.folder / "poster.jpg"
-        write_still(room.tool, film, plan.chunks[0].keep // 2, still)
-        poster = room.store.put_file(ObjectKey.poster(plan.content_id), still, "image/jpeg")
+        still = context.folder / "poster.jpg"
+        write_still(context.tool, film, plan.chunks[0].frame_count // 2, still)
+        poster = context.store.put_file(ObjectKey.poster(plan.content_id), still, "image/jpeg")
         report(Progress("upload", 2, 3, "uploading the contact sheet"))
-        write_contact_sheet(room.tool, film, _middles(plan), still)
-        contact = room.store.put_file(ObjectKey.contact(plan.content_id), still, "image/jpeg")
+        write_contact_sheet(context.tool, film, _middles(plan), still)
+        contact = context.store.put_file(ObjectKey.contact(plan.content_id), still, "image/jpeg")
         report(Progress("upload", 3, 3, "uploaded"))
     return Film(
         plan=plan,
@@ -110,36 +117,37 @@ def upload_film(
         contact=contact,
         estimate=expected,
         chunks=tuple(c.record for c in chunks if isinstance(c.record, ChunkRecord)),
-        joins=joins,
+        transitions=transitions,
         segments=tuple(s.record for s in segments if isinstance(s.record, SegmentRecord)),
-        models=_models(room, storyboard, plan),
-        stages=room.ledger.costs,
+        models=context.model_records(enhanced=storyboard.enhancer != "none"),
+        stages=context.costs.costs,
     )
 
 
 class Published(BaseModel):
-    """Which video a run published."""
+    """The video that a run published."""
 
     content_id: Digest
 
 
 @task(name="publish", **STAGE)
 def publish(brief: Brief, film: Film) -> Manifest:
-    """Write the manifest after checking that what it names is there.
+    """Write the manifest, after checking that the objects which it names are in the bucket.
 
-    Raises StoreError if video or poster are not what the GPU host uploaded, or were deleted
-    while the manifest was written; then there is no manifest.
+    Raises SettingsError if a setting is invalid, and StoreError if video, poster or contact sheet
+    are not as they were uploaded, or were deleted while the manifest was written. Then there is no
+    manifest.
     """
     return publish_film(ObjectStore(Settings.load().store), brief, film)
 
 
 def publish_film(store: ObjectStore, brief: Brief, film: Film) -> Manifest:
-    """The same in `store`."""
+    """Publish `film` in `store`, as `publish` does. Raises StoreError as `publish`."""
     _check_uploaded(store, film)
     before = _read_manifest(store, film.plan.content_id)
     run = summary_of(film)
     campaigns = _campaigns(before, brief)
-    # A poster that was encoded again may have other bytes than the manifest of before names.
+    # The poster may have been encoded again, to other bytes than the earlier manifest names.
     same = before is not None and set(_published(film)) <= set(before.objects)
     if before and same and not (run.chunks_made or run.segments_made):
         if campaigns != before.campaigns:
@@ -169,7 +177,8 @@ def _not_uploaded(store: ObjectStore, film: Film) -> ObjectKey | None:
 
 
 def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
-    """Write the manifest, and take it back if somebody deleted the video meanwhile."""
+    """Write the manifest. If somebody deleted the video meanwhile, remove it again and raise
+    StoreError."""
     write_manifest(store, manifest)
     if missing := _not_uploaded(store, film):
         delete_manifest(store, manifest.content_id)
@@ -177,14 +186,14 @@ def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
 
 
 def _note(store: ObjectStore, film: Film) -> None:
-    """For those who know the run and look for its video."""
-    if in_studio():
+    """Store the content id under the id of this run, for clients that know only the run."""
+    if is_deployed():
         data = Published(content_id=film.plan.content_id).model_dump_json().encode()
         store.put_bytes(ObjectKey.published(flow_run.id), data, "application/json")
 
 
 def _middles(plan: Plan) -> list[int]:
-    """Of every chunk the middle frame of its part of the film."""
+    """The middle frame of each chunk's part of the film."""
     spans = [plan.span_of(chunk) for chunk in plan.chunks]
     return [span.start + span.frames // 2 for span in spans]
 
@@ -194,7 +203,8 @@ def _published(film: Film) -> tuple[StoredObject, ...]:
 
 
 def _read_manifest(store: ObjectStore, cid: Digest) -> Manifest | None:
-    """The manifest of that video, restored if need be; None if absent, lost or of another shape."""
+    """The manifest of that video, restored from its copy if it is damaged. None if it is absent,
+    lost or of another version."""
     read = read_manifest(store, cid)
     if read.detail:
         end = "restored from its copy" if read.manifest else "not used"
@@ -204,20 +214,3 @@ def _read_manifest(store: ObjectStore, cid: Digest) -> Manifest | None:
 
 def _object(manifest: Manifest, key: ObjectKey) -> StoredObject:
     return next(item for item in manifest.objects if item.key == key)
-
-
-def _models(room: Room, storyboard: Storyboard, plan: Plan) -> tuple[ModelRecord, ...]:
-    used = [room.video]
-    if storyboard.writer != "none":
-        used.insert(0, room.models.writer)
-    if plan.upscale:
-        used.append(room.models.upscaler)
-    return tuple(
-        ModelRecord(
-            role=item.model.role,
-            name=item.model.name,
-            revision=f"{item.index.source}@{item.index.revision}",
-            licence=item.model.licence,
-        )
-        for item in used
-    )

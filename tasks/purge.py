@@ -1,4 +1,4 @@
-"""Housekeeping: what nothing uses any more goes, from the bucket and from Prefect's history."""
+"""Removes unused objects from the bucket, and old runs from Prefect's history."""
 
 import json
 import logging
@@ -30,24 +30,28 @@ from prefect.runtime import deployment
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.errors import BriefError
+from pipelines.schema.names import CONTENT_CALENDAR
 from tasks.calendar import NOTHING_DUE
-from tasks.knobs import STAGE
+from tasks.options import STAGE
 from tasks.sweeping import Sweeper, SweepReport, ages_of, rows_of
 
 STALE_UPLOAD = timedelta(days=1)
-"""No upload of ours takes longer than minutes."""
+"""Age of an abandoned multipart upload. Our own uploads take minutes."""
 _PAGE = 200
+"""Runs or artifacts for each request to Prefect."""
 _BATCH = 50
-"""Runs whose artifacts are looked for at once."""
-_NIGHT = 5_000
-"""Runs that one purge deletes at most: an old history goes over some nights."""
-_CALENDAR = "content-calendar"
+"""Runs whose artifacts are requested together."""
+_MAX_DELETED = 5_000
+"""Most runs that one purge deletes. A longer history is deleted over several nights."""
 _log = logging.getLogger("reelwright.purge")
 
 
 @task(name="abort-uploads", **STAGE)
 def abort_uploads() -> int:
-    """Abort multipart uploads that began more than STALE_UPLOAD ago. Returns how many."""
+    """Abort multipart uploads that began more than STALE_UPLOAD ago. Returns their number.
+
+    Raises SettingsError if a setting is invalid, and StoreError if the store fails.
+    """
     count = ObjectStore(Settings.load().store).abort_stale_uploads(STALE_UPLOAD)
     _log.info("%s unfinished uploads aborted", count)
     return count
@@ -55,9 +59,11 @@ def abort_uploads() -> int:
 
 @task(name="sweep-bucket", **STAGE)
 def sweep_bucket(keep_days: int = 0, dry_run: bool = False) -> SweepReport:
-    """Remove what no video, no living run and no calendar uses, once it is old enough.
+    """Delete objects that no video, no living run and no calendar uses, once they are old enough.
 
-    `keep_days` stands for REELWRIGHT_RETENTION_RUNS_DAYS if it is not 0. Raises BriefError.
+    `keep_days` replaces REELWRIGHT_RETENTION_RUNS_DAYS if it is not 0. Raises BriefError if it is
+    not 1 to 365, SettingsError if a setting is invalid, StoreError if the store fails, and
+    httpx.HTTPError if Prefect's server fails.
     """
     settings = Settings.load()
     ages = ages_of(settings.retention)
@@ -72,7 +78,7 @@ def sweep_bucket(keep_days: int = 0, dry_run: bool = False) -> SweepReport:
 
 
 def show_sweep(report: SweepReport, runs: int) -> None:
-    """The numbers before and after, on the page of this run."""
+    """Show the numbers before and after the sweep on the page of this run."""
     if deployment.id is None:
         return
     verb = "would be deleted" if report.dry_run else "deleted"
@@ -82,16 +88,18 @@ def show_sweep(report: SweepReport, runs: int) -> None:
 
 @task(name="purge-history", **STAGE)
 def purge_history(dry_run: bool = False) -> int:
-    """Delete ended runs from Prefect, with their logs and artifacts, and sooner those of the
-    calendar that started nothing. Returns how many were, or would be, deleted.
+    """Delete old runs that have ended from Prefect, with their logs and artifacts. Returns their
+    number.
 
-    A run that another one started goes after that one, so that a brief never loses its work on
-    the GPU host while it waits.
+    Runs of the calendar that started nothing are deleted sooner. With `dry_run` the runs are only
+    counted. A child run is deleted after its parent run, so that a waiting brief never loses its
+    work on the GPU host. Raises SettingsError if a setting is invalid, and httpx.HTTPError if
+    Prefect's server fails.
     """
     settings = Settings.load().retention
     count = 0
     with get_client(sync_client=True) as client:
-        for days, flow in ((settings.minutes_days, _CALENDAR), (settings.prefect_days, "")):
+        for days, flow in ((settings.minutes_days, CONTENT_CALENDAR), (settings.prefect_days, "")):
             if days:
                 limit = datetime.now(UTC) - timedelta(days=days)
                 count += _purge(client, limit, flow, dry_run)
@@ -100,7 +108,11 @@ def purge_history(dry_run: bool = False) -> int:
 
 
 def living_runs() -> tuple[frozenset[str], list[str]]:
-    """Ids of runs that have not ended and of all runs that they started; and their parameters."""
+    """Ids of runs that have not ended and of all their child runs; and the parameters of the
+    former.
+
+    Raises httpx.HTTPError if Prefect's server fails.
+    """
     ids: set[str] = set()
     texts: list[str] = []
     living = FlowRunFilterState(
@@ -125,9 +137,9 @@ def _purge(client: SyncPrefectClient, before: datetime, flow: str, dry_run: bool
     found: list[UUID] = []
     for page in _pages(client, old, flow):
         found += [run.id for run in page if not flow or _started_nothing(run)]
-        if len(found) >= _NIGHT:
+        if len(found) >= _MAX_DELETED:
             break
-    found = found[:_NIGHT]
+    found = found[:_MAX_DELETED]
     if not dry_run:
         for start in range(0, len(found), _BATCH):
             _delete(client, found[start : start + _BATCH])
@@ -135,7 +147,8 @@ def _purge(client: SyncPrefectClient, before: datetime, flow: str, dry_run: bool
 
 
 def _delete(client: SyncPrefectClient, runs: list[UUID]) -> None:
-    """Prefect 3.8 deletes task runs, states and logs with a run, and leaves its artifacts."""
+    """Delete runs and their artifacts. Prefect 3.8 deletes task runs, states and logs with a run,
+    but not its artifacts."""
     theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs))
     while artifacts := client.read_artifacts(artifact_filter=theirs, limit=_PAGE):
         for artifact in artifacts:
@@ -152,7 +165,7 @@ def _started_nothing(run: FlowRun) -> bool:
 def _pages(
     client: SyncPrefectClient, wanted: FlowRunFilter, flow: str = ""
 ) -> Iterator[list[FlowRun]]:
-    """Every run that the filter names, the oldest first by id."""
+    """All runs that match the filter, in the descending order of their ids."""
     offset = 0
     while page := client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None,

@@ -1,62 +1,92 @@
-"""A still of each shot: one frame of Wan with the shot's own words and seed."""
+"""The still stage: makes one frame of each shot, with the shot's own words and seed."""
 
 import logging
 from collections.abc import Sequence
 
 from prefect import task
 
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft, DraftShot
+from pipelines.documents.manifest import StoredObject
 from pipelines.errors import CorruptObjectError
 from pipelines.media.still import stack_png
 from pipelines.progress import Progress
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft, DraftShot
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import StoredObject
-from pipelines.schema.plan import Estimate, Plan, PlannedChunk
-from pipelines.schema.presets import FPS
+from pipelines.schema.plan import ChunkSpec, Estimate, Plan, PlannedChunk
+from pipelines.schema.request import LastFrame
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
-from tasks import models
-from tasks.chunks import picture_of
-from tasks.knobs import STAGE
+from tasks.chunks import inputs_of
+from tasks.context import RunContext
+from tasks.options import STAGE
 from tasks.progress import report
-from tasks.room import Room
 
 _log = logging.getLogger("reelwright.stills")
 
 
+@task(name="encode", **STAGE)
+def prepare_stills(plan: Plan, context: RunContext) -> None:
+    """Do once what all stills that must be made need: each model is loaded once, not per shot."""
+    specs = [_still_of(chunk, context) for chunk in plan.chunks if _is_made(chunk)]
+    missing = [
+        spec.request for spec in specs if context.store.head(ObjectKey.still(spec.digest)) is None
+    ]
+    if missing:
+        context.session.prepare(missing)
+
+
+def _still_of(chunk: PlannedChunk, context: RunContext) -> ChunkSpec:
+    """The shortest clip of a chunk, whose first frame is its still."""
+    can = context.backend.definition.capabilities
+    # How the shot begins: a single frame cannot be the picture that the clip ends with as well.
+    left = tuple(item for item in chunk.request.inputs if not isinstance(item, LastFrame))
+    update = {"frames": can.lengths_around(1)[1], "inputs": left}
+    return chunk.spec.model_copy(update={"request": chunk.request.model_copy(update=update)})
+
+
+def _is_made(chunk: PlannedChunk) -> bool:
+    """Whether its still is a new picture: not that of the chunk before, and no upload."""
+    return not (chunk.request.continuation or chunk.request.first_frame)
+
+
 @task(name="still", task_run_name="still-{chunk.number}", **STAGE)
 def make_still(
-    chunk: PlannedChunk, count: int, before: StoredObject | None, room: Room
+    chunk: PlannedChunk, count: int, before: StoredObject | None, context: RunContext
 ) -> StoredObject:
-    """The still of `chunk` in the bucket; `before`, the one of the chunk that it goes on from."""
-    if chunk.spec.conditioning and before:
+    """The still of `chunk`, read from the bucket or made. `before` is the still of the previous
+    chunk.
+
+    A chunk that continues the previous one has the same still. Raises BriefError if an upload is
+    gone, BadFramesError if the frame is non-finite, GenerationError if memory runs out, and
+    StoreError if the store fails.
+    """
+    request = chunk.request
+    if request.continuation and before:
         return before
-    if chunk.spec.conditioning:
-        picture = stack_png([picture_of(chunk.spec, room)])
-        return room.store.put_bytes(ObjectKey.still(chunk.spec.digest), picture, "image/png")
-    spec = chunk.spec.model_copy(update={"frames": 1})
+    inputs = inputs_of(None, context)
+    if request.first_frame:
+        picture = stack_png([inputs.picture(request.first_frame.picture, request.size)])
+        return context.store.put_bytes(ObjectKey.still(chunk.digest), picture, "image/png")
+    spec = _still_of(chunk, context)
     key = ObjectKey.still(spec.digest)
     report(Progress("chunks", chunk.number - 1, count, f"still {chunk.number} of {count}"))
-    found = _whole(key, room)
+    found = _whole(key, context)
     if found is None:
-        cache = models.embeddings(room, [spec.prompt, spec.negative])
-        positive, negative = cache.get(spec.prompt), cache.get(spec.negative)
-        assert positive is not None
-        assert negative is not None
-        rendered = models.wan_model(room).render(spec, positive, negative, lambda *_: None)
-        found = room.store.put_bytes(key, stack_png(list(rendered.frames)), "image/png")
+        clip = context.session.generate(spec.request, inputs, lambda *_: None)
+        data = stack_png([next(clip.frames)])
+        found = context.store.put_bytes(key, data, "image/png")
     report(Progress("chunks", chunk.number, count, f"still {chunk.number} of {count}"))
     return found
 
 
-def _whole(key: ObjectKey, room: Room) -> StoredObject | None:
-    """The still if it is there with every byte: nobody else looks at it before a person does."""
-    found = room.store.head(key)
+def _whole(key: ObjectKey, context: RunContext) -> StoredObject | None:
+    """The still, if it is in the bucket and undamaged. A person looks at it next, and no program
+    does."""
+    found = context.store.head(key)
     if found is None:
         return None
     try:
-        room.store.verify(found)
+        context.store.verify(found)
     except CorruptObjectError as error:
         _log.warning("a still is made again: %s", error)
         return None
@@ -71,13 +101,13 @@ def make_draft(
     stills: Sequence[StoredObject],
     expected: Estimate,
 ) -> Draft:
-    """What a person is asked about."""
+    """The draft that a person is asked to approve."""
     style = f". {without_control_tokens(brief.style)}" if brief.style else ""
     shots = [
         DraftShot(
             number=shot.number,
             prompt=shot.prompt.removesuffix(style),
-            seconds=round(chunk.keep / FPS, 2),
+            seconds=round(chunk.frame_count / plan.fps, 2),
             still=still,
         )
         for shot, chunk, still in zip(storyboard.shots, plan.chunks, stills, strict=True)

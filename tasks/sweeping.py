@@ -1,8 +1,8 @@
-"""Mark and sweep over the bucket: what `pipelines.retention` decides, done.
+"""Mark and sweep of the bucket: does what `pipelines.retention` decides.
 
-It is safe beside runs. A chunk that goes between two looks of a run is made again, because a run
-treats a missing object as it treats a damaged one. An object that was stored anew since it was
-listed stays. Videos that were published since the marks were made are marked before each batch.
+It may run beside other runs. If a chunk is deleted while a run needs it, the run makes it again, as
+it does for a damaged chunk. An object that was stored again after it was listed stays. Before each
+batch of deletions, videos that were published since then are marked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,6 +20,8 @@ from infra.adapters.manifests import (
 )
 from infra.adapters.object_store import Entry, ObjectStore
 from infra.adapters.settings import RetentionSettings
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import Film, Manifest
 from pipelines.errors import BriefError, CorruptObjectError
 from pipelines.retention import (
     KINDS,
@@ -34,13 +36,11 @@ from pipelines.retention import (
     decide,
     is_expired,
 )
-from pipelines.schema.draft import Draft
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Film, Manifest
 from pipelines.schema.text import clean_text
 
 _BATCH = 500
-"""Objects that are deleted between two looks for new videos."""
+"""Objects that are deleted before new videos are looked for again."""
 
 
 class KeepList(BaseModel):
@@ -58,18 +58,20 @@ class SweepReport:
     dry_run: bool
     kinds: dict[Kind, Tally] = field(default_factory=lambda: {kind: Tally() for kind in KINDS})
     notes: list[str] = field(default_factory=list)
-    """What was put off, and why."""
+    """What was not deleted this time, and why."""
 
     @property
     def objects(self) -> int:
+        """Number of objects that were deleted, or would be."""
         return sum(tally.swept_objects for tally in self.kinds.values())
 
     @property
     def size(self) -> int:
+        """Bytes of those objects."""
         return sum(tally.swept_size for tally in self.kinds.values())
 
     def sentence(self) -> str:
-        """The result in one sentence, and what was put off."""
+        """The result in one sentence, with the notes."""
         verb = "would be removed" if self.dry_run else "removed"
         words = f"{self.objects:,} objects, {_megabytes(self.size)} MB {verb}"
         return "; ".join([words, *self.notes])
@@ -81,7 +83,10 @@ def ages_of(settings: RetentionSettings) -> Ages:
 
 
 def read_keep_list(store: ObjectStore) -> KeepList:
-    """The campaigns that are kept for ever. Raises CorruptObjectError if the list is damaged."""
+    """The campaigns that are kept for ever.
+
+    Raises CorruptObjectError if the list is damaged, and StoreError if the store fails.
+    """
     data = store.get_bytes(ObjectKey.keep_list())
     try:
         return KeepList.model_validate_json(data) if data else KeepList()
@@ -90,9 +95,11 @@ def read_keep_list(store: ObjectStore) -> KeepList:
 
 
 def keep_campaign(store: ObjectStore, campaign: str, *, keep: bool = True) -> KeepList:
-    """Keep a campaign's videos for ever, or no longer. Returns the whole list.
+    """Keep a campaign's videos for ever, or with `keep=False` no longer. Returns the whole list.
 
-    Raises BriefError for a name that no campaign has.
+    Whether a brief names the campaign is not checked. Raises BriefError if the name is empty, too
+    long or not plain text, CorruptObjectError if the list is damaged, and StoreError if the store
+    fails.
     """
     try:
         name = clean_text(campaign, "campaign", 100)
@@ -108,8 +115,12 @@ def keep_campaign(store: ObjectStore, campaign: str, *, keep: bool = True) -> Ke
 
 
 class Sweeper:
-    """One mark and sweep. `living` are the ids of runs that have not ended, and of their children;
-    None if nobody knows. `texts` may name uploaded pictures that are in use."""
+    """One mark and sweep.
+
+    `living` are the ids of runs that have not ended and of their child runs; None if they are
+    unknown. `texts` are texts that may name uploads in use, such as the parameters of runs.
+    Creating it raises StoreError if the store fails.
+    """
 
     def __init__(
         self,
@@ -126,7 +137,8 @@ class Sweeper:
         self.marks = Marks(living=living)
         self._seen: set[bytes] = set()
         self._newest: dict[bytes, datetime] = {}
-        """Of expired videos whose manifest we removed: when their newest object was stored."""
+        """For each expired video whose manifest this sweep removed: when its newest object was
+        stored."""
         try:
             self.kept = {*kept, *read_keep_list(store).campaigns}
         except CorruptObjectError as error:
@@ -145,7 +157,10 @@ class Sweeper:
             self.marks.add_text(text)
 
     def sweep(self, *, dry_run: bool) -> SweepReport:
-        """Count everything and, unless it is a dry run, remove what goes. Raises StoreError."""
+        """Count all objects and, unless it is a dry run, delete those that are due.
+
+        Raises StoreError if the store fails. What was deleted until then stays deleted.
+        """
         self.mark()
         report = SweepReport(dry_run)
         going = self._going(report)
@@ -156,14 +171,17 @@ class Sweeper:
         return report
 
     def mark(self) -> None:
-        """Read every manifest, and what living runs handed over."""
+        """Mark what all manifests name, and what living runs handed over.
+
+        Raises StoreError if the store fails.
+        """
         self._mark_videos()
         for key in self.store.list_keys("runs/"):
             if self.marks.living is None or key.split("/")[1] in self.marks.living:
                 self._mark_handoff(key)
 
     def _mark_videos(self) -> None:
-        """Those that were not seen yet."""
+        """Mark the published videos that were not seen yet."""
         for name in self.store.folders("videos/"):
             try:
                 cid = Digest(name)
@@ -191,7 +209,7 @@ class Sweeper:
             elif data and key.endswith("/draft.json"):
                 self.marks.add_draft(Draft.model_validate_json(data))
         except (CorruptObjectError, ValidationError):
-            return  # the run that waits for it has it made again
+            return  # the waiting run lets the GPU host make it again
 
     def _going(self, report: SweepReport) -> Iterator[tuple[Entry, Item, Verdict]]:
         for entry in self.store.entries():
@@ -216,10 +234,11 @@ class Sweeper:
         return self._delete_expired(entry)
 
     def _delete_expired(self, entry: Entry) -> bool:
-        """Remove an object of an expired video, the manifest first: without it, none is published.
+        """Delete an object of an expired video, but first its manifest, so that no part is
+        published alone.
 
-        Somebody may ask for the video again meanwhile. What a run uploads anew stays, and so does
-        a manifest that names a campaign that is kept.
+        Another run may make the video again meanwhile. Objects that it uploads stay, and so does a
+        manifest with a campaign that is kept. Returns whether the object was deleted.
         """
         cid = Digest(entry.key.split("/")[1].removesuffix(".json"))
         video, key = bytes.fromhex(cid), ObjectKey.manifest(cid)
@@ -230,21 +249,21 @@ class Sweeper:
         newest = self._newest.setdefault(video, newest)
         if entry.key == key:
             return True
-        # The listing goes on while we delete, so it may show what was uploaded after that.
+        # The listing continues while we delete, so it may contain later uploads.
         gone = entry.modified <= newest and self.store.delete_unchanged(entry)
         if gone and entry.key.startswith("videos/") and self.store.head(key) is not None:
-            delete_manifest(self.store, cid)  # as in `discard`: a manifest without its video
+            delete_manifest(self.store, cid)  # as in `tasks.discard`: no manifest without a video
         return gone
 
     def _unpublish(self, cid: Digest) -> bool:
-        """Whether the manifest of an expired video is gone now, by us."""
+        """Whether this sweep has removed the manifest of an expired video, now or before."""
         read = read_manifest(self.store, cid, restore=False)
         if read.state == "absent":
             return bytes.fromhex(cid) in self._newest
         if read.manifest is None or self._is_wanted(read.manifest):
             return False
         self.store.delete(ObjectKey.manifest(cid))
-        # A run may have written another one since we read it. It writes the copy first.
+        # A run may have written a new manifest since we read this one. It writes the copy first.
         copy = read_copy(self.store, cid).manifest
         if copy and self._is_wanted(copy):
             write_manifest(self.store, copy)
@@ -252,7 +271,7 @@ class Sweeper:
         return True
 
     def _is_wanted(self, manifest: Manifest) -> bool:
-        """Whether it has not expired; then it is marked."""
+        """Whether the video has not expired. If so, its objects are marked."""
         if is_expired(manifest, self.ages, self.kept, self.now):
             return False
         self.marks.expired.discard(bytes.fromhex(manifest.content_id))
@@ -269,7 +288,7 @@ def kept_after_delete(
 ) -> tuple[Kept, ...]:
     """What stays in the bucket when the video of `manifest` is deleted, and until when.
 
-    `others` are the marks of all other videos. Raises StoreError.
+    `others` are the marks of all other videos. Raises StoreError if the store fails.
     """
     own = Marks()
     own.add_manifest(manifest)
@@ -283,7 +302,7 @@ def kept_after_delete(
 
 
 def rows_of(report: SweepReport) -> list[dict[str, str]]:
-    """For each kind the numbers before and after, as a table for people."""
+    """A table for people: the numbers before and after the sweep, for each kind."""
     removed = "would go" if report.dry_run else "removed"
     rows = []
     for kind, tally in report.kinds.items():

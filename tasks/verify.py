@@ -1,7 +1,7 @@
-"""Reading the whole bucket against its manifests, and mending what can be mended from it.
+"""Verifies the whole bucket against its manifests, and repairs what needs no new run.
 
-Bytes are streamed; what is held is an entry for each object that a manifest names. It may run
-beside everything else: what is swept, deleted or made again meanwhile is no fault.
+Objects are streamed; memory holds one entry for each object that a manifest names. It may run
+beside all other work: an object that is swept, deleted or stored again meanwhile is no fault.
 """
 
 import logging
@@ -14,11 +14,11 @@ from prefect.runtime import deployment
 from infra.adapters.manifests import complete_copy, read_manifest
 from infra.adapters.object_store import Entry, ObjectStore
 from infra.adapters.settings import Settings
+from pipelines.documents.manifest import Manifest, StoredObject
 from pipelines.errors import CorruptObjectError, MissingObjectError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
-from pipelines.schema.manifest import Manifest, StoredObject
 from pipelines.verification import Fault, Index, Named, Seen, VerifyReport, What, owner_of
-from tasks.knobs import STAGE
+from tasks.options import STAGE
 
 _FOLDERS: dict[str, What] = {
     "manifests": "copy",
@@ -31,9 +31,10 @@ Say = Callable[[str], None]
 
 @task(name="verify-bucket", **STAGE)
 def verify_bucket() -> VerifyReport:
-    """Read everything, restore manifests and copies, and delete intermediates that are damaged.
+    """Read every object. Restore manifests and their copies, and delete damaged intermediates.
 
-    What is left is on the page of the run.
+    Faults that are left are shown on the page of the run. Raises SettingsError if a setting is
+    invalid, and StoreError if the store fails.
     """
     store = ObjectStore(Settings.load().store)
     report = audit(store, _log.info)
@@ -46,7 +47,7 @@ def verify_bucket() -> VerifyReport:
 
 
 def table_of(report: VerifyReport) -> list[dict[str, object]]:
-    """Rows for a run's page: the counts, what was mended, the faults."""
+    """Rows for the page of a run: the counts, the repairs, the faults."""
     rows: list[dict[str, object]] = [
         {"object": seen, "what": f"{count:,}", "remedy": ""}
         for seen, count in sorted(report.counts.items())
@@ -59,19 +60,26 @@ def table_of(report: VerifyReport) -> list[dict[str, object]]:
 
 
 def audit(store: ObjectStore, say: Say) -> VerifyReport:
-    """Read every object of the bucket. Raises StoreError if the store goes away."""
+    """Read and check every object of the bucket. Raises StoreError if the store fails."""
     return _Audit(store, say).run()
 
 
 def check_video(store: ObjectStore, cid: Digest) -> list[Fault]:
-    """What is wrong with the manifest and the published parts of one video."""
+    """The faults of the manifest and of the published parts of one video.
+
+    Raises StoreError if the store fails.
+    """
     look = _Audit(store, lambda _: None)
     look.video(cid)
     return look.report.faults
 
 
 def mend(store: ObjectStore, report: VerifyReport) -> None:
-    """Do what needs no run. Mended faults leave the report; those of published parts stay."""
+    """Repair what needs no run. Repaired faults are removed from the report; those of published
+    parts stay.
+
+    Raises StoreError if the store fails.
+    """
     left: list[Fault] = []
     for fault in report.faults:
         words = _mend(store, fault)
@@ -98,10 +106,10 @@ def _mend(store: ObjectStore, fault: Fault) -> str:
 
 
 def _delete_damaged(store: ObjectStore, fault: Fault, follows: str) -> str:
-    """Remove an object that no manifest makes official, if it is still there and damaged.
+    """Delete an object that no manifest makes official, if it is still there and still damaged.
 
-    `follows` is what that means. The audit may have read it hours ago: since then it may have been
-    stored anew, or published.
+    `follows` says what the loss means. The audit may have read the object hours ago: since then it
+    may have been stored again or published.
     """
     listed = next((item for item in store.entries(fault.key) if item.key == fault.key), None)
     found = store.head(ObjectKey(fault.key))
@@ -113,7 +121,7 @@ def _delete_damaged(store: ObjectStore, fault: Fault, follows: str) -> str:
         return f"{fault.key} is gone meanwhile"
     except CorruptObjectError:
         if _is_published(store, fault.key):
-            return ""  # a run has published it meanwhile: now it is a part of a video
+            return ""  # a run has published it meanwhile: it is a part of a video now
         if not store.delete_unchanged(listed):
             return f"{fault.key} was stored anew meanwhile"
     else:
@@ -122,7 +130,7 @@ def _delete_damaged(store: ObjectStore, fault: Fault, follows: str) -> str:
 
 
 def _is_published(store: ObjectStore, key: str) -> bool:
-    """Whether `key` lies beside a manifest, readable or not."""
+    """Whether a manifest lies beside `key`, readable or not."""
     if not key.startswith("videos/"):
         return False
     return store.head(ObjectKey.manifest(Digest(key.split("/")[1]))) is not None
@@ -135,7 +143,7 @@ def _mend_copy(store: ObjectStore, fault: Fault) -> str:
         complete_copy(store, read.manifest)
         return f"{fault.key} was written again"
     if read.state == "absent":
-        # A run that publishes it at this moment writes the copy first: a new one must stay.
+        # A run that is publishing the video has just written this copy. It must stay.
         return _delete_damaged(store, fault, "its video is not published")
     return ""
 
@@ -174,7 +182,7 @@ class _Audit:
         return self.report
 
     def video(self, cid: Digest) -> None:
-        """Its manifest, and the parts that people see."""
+        """Check the manifest of a video, and the parts that people see."""
         manifest = self._manifest(cid)
         if manifest is None:
             return
@@ -182,7 +190,7 @@ class _Audit:
         parts = [item for item in manifest.objects if item.key.startswith("videos/")]
         faults = [fault for item in parts if (fault := self._part(item, manifest))]
         if faults and self._changed(manifest):
-            self.video(cid)  # it was published anew while we read
+            self.video(cid)  # a run has published it again while we read
             return
         self.report.counts["whole"] += len(parts) - len(faults)
         for fault in faults:
@@ -233,7 +241,7 @@ class _Audit:
         return now.manifest != manifest and now.state != "restored"
 
     def _object(self, entry: Entry) -> None:
-        """Everything else: read, and compared with what was stored."""
+        """Check any other object: its bytes must be those that were stored."""
         if not is_key(entry.key):
             self.report.counts["foreign"] += 1
             return
@@ -270,7 +278,7 @@ class _Audit:
 
 
 def _seen(named: Named | None, found: StoredObject, *, can_be_named: bool) -> Seen:
-    """The class of an object whose bytes are as they were stored."""
+    """The class of an object whose bytes are those that were stored."""
     if named is None:
         return "orphan" if can_be_named else "whole"
     same = named.sha256 == bytes.fromhex(found.sha256)[:8]

@@ -16,8 +16,8 @@ from infra.adapters.postgres import PostgresServer, binaries
 from infra.adapters.settings import Settings, StoreSettings
 from infra.apps.backup.parts import DATABASE, Parts
 from infra.apps.backup.take import Report, backup
+from pipelines.documents.manifest import StoredObject
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import StoredObject
 
 FIRST, SECOND = Digest("a" * 64), Digest("b" * 64)
 MARK = ObjectKey("calendar/marks/morning.json")

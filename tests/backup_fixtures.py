@@ -8,9 +8,9 @@ import pytest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.settings import Settings, StoreSettings
+from infra.apps import environment
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
-from infra.apps.studio import environment
 from pipelines.schema.keys import ObjectKey
 from tests.backup import FIRST, MARK, Place, place, publish
 

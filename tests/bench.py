@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from infra.adapters.weights.library import installed_model
+
 REPOSITORY = Path(__file__).parents[1]
 MODELS = REPOSITORY / "build" / "test-models"
-WEIGHTS = MODELS / "demo" / "upscaler" / "realesr-animevideov3.safetensors"
+UPSCALER = "realesr-animevideov3"
 SIZE = "416*240"
 ROUNDS = 4
 _ON_DEMAND = ("queue", "gateway", "gallery")
@@ -57,12 +59,17 @@ def main() -> None:
     print(json.dumps(results, indent=1))
 
 
+def weights() -> Path:
+    """The upscaler's file; the demo set must be installed."""
+    return installed_model(MODELS, UPSCALER).path
+
+
 def bench_upscaler() -> dict[str, Any]:
     """Frames per CPU-second on one thread, the variants interleaved, the best of ROUNDS each."""
     import torch
     from safetensors.torch import load_file
 
-    from pipelines.schema.presets import Size
+    from pipelines.schema.sizes import Size
     from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
     from tests.pictures import moving_frames
     from tests.test_upscaling import reference
@@ -70,10 +77,10 @@ def bench_upscaler() -> dict[str, Any]:
     torch.set_num_threads(1)
     frames = list(moving_frames(Size(208, 120), 3))
     with tempfile.TemporaryDirectory() as folder:
-        peer = reference(load_file(WEIGHTS), compact=True, tmp_path=Path(folder))
+        peer = reference(load_file(weights()), compact=True, tmp_path=Path(folder))
     cpu = torch.device("cpu")
-    ours = RealEsrgan(WEIGHTS, cpu, UpscaleOptions())
-    fast = RealEsrgan(WEIGHTS, cpu, UpscaleOptions(dtype=torch.bfloat16))
+    ours = RealEsrgan(weights(), cpu, UpscaleOptions())
+    fast = RealEsrgan(weights(), cpu, UpscaleOptions(dtype=torch.bfloat16))
     variants: dict[str, Callable[[], list[Any]]] = {
         "realesrgan": lambda: [
             peer.enhance(frame[..., ::-1], outscale=4)[0][..., ::-1] for frame in frames

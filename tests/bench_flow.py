@@ -10,14 +10,17 @@ def loaded_models_mb() -> float:
     """Memory with all libraries and both networks loaded, as the script holds them too."""
     import torch
 
-    from pipelines.generation.wan import WanModel
+    from infra.adapters.weights.library import installed_model
+    from pipelines.backends.wan.denoiser import WanDenoiser
+    from pipelines.backends.wan.loading import Source
     from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
-    from tests.bench import MODELS, WEIGHTS
+    from tests.bench import MODELS, weights
 
+    video = installed_model(MODELS, "tiny-wan").path
     cpu = torch.device("cpu")
     models = (
-        WanModel(MODELS / "demo" / "video", cpu, torch.float32),
-        RealEsrgan(WEIGHTS, cpu, UpscaleOptions()),
+        WanDenoiser(Source(video, "text", dtype="float32"), cpu),
+        RealEsrgan(weights(), cpu, UpscaleOptions()),
     )
     loaded = rss_mb()
     del models
@@ -29,7 +32,7 @@ def main() -> None:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.produce_content import produce_content
-    from pipelines.schema.brief import Brief
+    from pipelines.documents.brief import Brief
 
     loaded = loaded_models_mb()
     chunks = int(os.environ["BENCH_CHUNKS"])

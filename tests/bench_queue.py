@@ -28,7 +28,7 @@ from tests.studio import Studio, start_studio, wait_for
 BRIEFS = int(os.environ.get("BRIEFS", "30"))
 QUEUES = ("batch", "normal", "rush")
 LASTING = ("server", "store", "gateway", "studio", "rtx-5090")
-CHILDREN = {"GPU child": "worker.child", "writer": "llama_child"}
+CHILDREN = {"GPU child": "worker.child", "enhancer": "llama_child"}
 """Below the GPU worker, by a word of their command lines."""
 
 
@@ -121,6 +121,6 @@ def _result(
 
 
 def _mean(memory: list[dict[str, float]], part: str) -> float | None:
-    """None for a part that was not there: the writer comes with the first brief."""
+    """None for a part that was not there: the enhancer comes with the first brief."""
     values = [item[part] for item in memory if part in item]
     return round(statistics.mean(values)) if values else None

@@ -20,13 +20,16 @@ def main() -> None:
     from PIL import Image
     from safetensors.torch import load_file
 
-    from tests.bench import MODELS, WEIGHTS
+    from infra.adapters.weights.library import installed_model
+    from tests.bench import MODELS, weights
     from tests.test_upscaling import reference
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        upscaler = reference(load_file(WEIGHTS), compact=True, tmp_path=folder)
-        pipeline = WanPipeline.from_pretrained(MODELS / "demo" / "video", dtype=torch.float32)
+        upscaler = reference(load_file(weights()), compact=True, tmp_path=folder)
+        pipeline = WanPipeline.from_pretrained(
+            installed_model(MODELS, "tiny-wan").path, dtype=torch.float32
+        )
         pipeline.set_progress_bar_config(disable=True)
 
         def work() -> None:

@@ -22,13 +22,30 @@ from infra.adapters.object_store import ObjectStore  # noqa: E402
 from infra.adapters.prefect_server import PrefectServer  # noqa: E402
 from infra.adapters.seaweed import SeaweedServer  # noqa: E402
 from infra.adapters.settings import StoreSettings  # noqa: E402
+from infra.adapters.weights.catalog import MODEL_SETS, MODELS  # noqa: E402
+from infra.adapters.weights.library import state_of  # noqa: E402
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
+from tests.logged_errors import ALLOWS, EXPECTS, LoggedErrors, collected, complaint  # noqa: E402
 from tests.sharing import Started, common_folder, shared  # noqa: E402
 
 
 def slow(*values: object) -> object:
     """A parameter set that `make test` leaves to `make test-slow`."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def logged_errors(request: pytest.FixtureRequest) -> Iterator[LoggedErrors]:
+    """An ERROR in the log fails the test, unless the test is marked with `expects_errors`."""
+    with collected() as errors:
+        yield errors
+    errors.read_files()
+    expected, allowed = (
+        [pattern for mark in request.node.iter_markers(name) for pattern in mark.args]
+        for name in (EXPECTS, ALLOWS)
+    )
+    if wrong := complaint(errors.messages, expected, allowed):
+        pytest.fail(wrong, pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +73,10 @@ def models(demo_models: Path, tmp_path: Path) -> Path:
     def copy(source: str, destination: str) -> None:
         (os.link if source.endswith(".gguf") else shutil.copy2)(source, destination)
 
-    shutil.copytree(demo_models / "demo", target / "demo", copy_function=copy)
+    for name in MODEL_SETS["demo"].models:
+        folder = state_of(demo_models, MODELS[name]).folder
+        assert folder is not None
+        shutil.copytree(folder, target / name, copy_function=copy)
     return target
 
 
@@ -145,11 +165,11 @@ class Cli:
             timeout=300,
             stdin=subprocess.DEVNULL,
         )
-        return Result(
-            done.returncode,
-            done.stdout.decode("utf-8", "backslashreplace"),
-            done.stderr.decode("utf-8", "backslashreplace"),
+        out, err = (
+            stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr)
         )
+        assert "Traceback (most recent call last)" not in err, err
+        return Result(done.returncode, out, err)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -165,8 +185,12 @@ class Cli:
         return Path(self.env["REELWRIGHT_DATA_DIR"])
 
     @property
+    def log_file(self) -> Path:
+        return self.data / "logs" / "reelwright.log"
+
+    @property
     def log(self) -> str:
-        path = self.data / "logs" / "reelwright.log"
+        path = self.log_file
         return path.read_text(errors="replace") if path.exists() else ""
 
 
@@ -183,10 +207,10 @@ def prefect_history(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
 
 
 @pytest.fixture
-def bare_cli(tmp_path: Path) -> Cli:
+def bare_cli(tmp_path: Path, logged_errors: LoggedErrors) -> Cli:
     """The command with nothing but an empty data directory: it must start its own servers."""
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return Cli(
+    cli = Cli(
         env
         | {
             "REELWRIGHT_DATA_DIR": str(tmp_path / "data"),
@@ -195,6 +219,8 @@ def bare_cli(tmp_path: Path) -> Cli:
             "PYTHONUTF8": "1",
         }
     )
+    logged_errors.files.append(cli.log_file)
+    return cli
 
 
 @pytest.fixture
@@ -244,7 +270,7 @@ def in_process(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., objec
     )
 
     from flows.produce_content import produce_content
-    from pipelines.schema.brief import Brief
+    from pipelines.documents.brief import Brief
 
     def run(**values: object) -> object:
         url = cli.env["PREFECT_API_URL"]

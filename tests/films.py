@@ -4,16 +4,14 @@ import io
 from datetime import UTC, datetime, timedelta
 
 from infra.adapters.object_store import ObjectStore
-from pipelines.planning.plan import Weights, make_plan, timeline
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Clip, Film, Manifest, ModelRecord
 from pipelines.publishing import make_manifest
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Clip, Film, Manifest, ModelRecord
 from pipelines.schema.plan import Estimate, digest_of
-from pipelines.schema.storyboard import Shot, Storyboard
+from tests.planned import plan_brief, storyboard_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-_WEIGHTS = Weights(digest_of("wan"), "float32", "net", digest_of("net"), "float32")
 
 
 def brief_of(prompt: str, campaign: str = "") -> Brief:
@@ -23,12 +21,8 @@ def brief_of(prompt: str, campaign: str = "") -> Brief:
 
 def film_of(store: ObjectStore, brief: Brief) -> Film:
     """The film of `brief` as it lies in the bucket after the upload, without a manifest."""
-    shots = tuple(
-        Shot(number=n, camera="Wide shot", prompt=brief.prompt, source="brief")
-        for n in range(1, len(timeline(brief)) + 1)
-    )
-    storyboard = Storyboard(shots=shots, writer="none", written=0)
-    plan = make_plan(brief, storyboard, _WEIGHTS)
+    storyboard = storyboard_of(brief)
+    plan = plan_brief(brief, storyboard)
     cid = plan.content_id
     model = ModelRecord(role="video", name="Tiny Wan", revision="1", licence="Apache-2.0")
     return Film(
@@ -40,7 +34,7 @@ def film_of(store: ObjectStore, brief: Brief) -> Film:
         contact=store.put_bytes(ObjectKey.contact(cid), b"a contact sheet", "image/jpeg"),
         estimate=Estimate(seconds=1, peak_memory_bytes=1, disk_bytes=1, basis="a test"),
         chunks=(),
-        joins=(),
+        transitions=(),
         segments=(),
         models=(model,),
         stages=(),

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from infra.adapters.embedded import answers, free_ports
+from infra.adapters.embedded import free_ports, is_healthy
 from tests.conftest import Cli
 from tests.studio import wait_for
 
@@ -78,12 +78,14 @@ def gateway(cli: Cli, folder: Path, **env: str) -> Iterator[Gateway]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for("the gateway", lambda: answers(f"{url}/health") or process.poll() is not None)
+        wait_for("the gateway", lambda: is_healthy(f"{url}/health") or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield Gateway(own, process, url)
     finally:
         process.terminate()
         process.wait(20)
+    said = log.read_text(errors="replace")
+    assert "Traceback (most recent call last)" not in said, said
 
 
 def brief(**values: Any) -> dict[str, Any]:

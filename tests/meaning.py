@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.media.codec import Frame
+from pipelines.backends.base import Frame
 from pipelines.training.sight import see, shrink
 from pipelines.training.world import SPEED, Scene
 from tests.pictures import decode

@@ -6,9 +6,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipelines.media.codec import Frame, clip_writer
+from pipelines.backends.base import Frame
+from pipelines.media.codec import clip_writer
 from pipelines.media.ffmpeg import Ffmpeg
-from pipelines.schema.presets import Size
+from pipelines.schema.sizes import Size
 
 
 def moving_frames(size: Size, count: int, seed: int = 0) -> Iterator[Frame]:
@@ -37,9 +38,15 @@ def read_number(frame: Frame) -> int:
 
 
 def write_clip(
-    tool: Ffmpeg, path: Path, frames: Iterator[Frame], size: Size, count: int, crf: int = 12
+    tool: Ffmpeg,
+    path: Path,
+    frames: Iterator[Frame],
+    size: Size,
+    count: int,
+    crf: int = 12,
+    fps: int = 16,
 ) -> Path:
-    with clip_writer(tool, path, size, count, crf=crf, speed="veryfast") as write:
+    with clip_writer(tool, path, size, count, fps=fps, crf=crf, speed="veryfast") as write:
         for frame in frames:
             write(frame)
     return path

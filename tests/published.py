@@ -1,16 +1,14 @@
 """Published videos without a model: real plans and manifests over a few bytes each."""
 
 import hashlib
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 from infra.adapters.manifests import write_manifest
 from infra.adapters.object_store import ObjectStore
-from pipelines.planning.plan import make_plan, seed_of, timeline
-from pipelines.prompting.storyboard import shot_digests
-from pipelines.publishing import make_manifest
-from pipelines.schema.brief import Brief
-from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import (
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import (
     ChunkRecord,
     Clip,
     Film,
@@ -20,10 +18,20 @@ from pipelines.schema.manifest import (
     StoredObject,
     Take,
 )
+from pipelines.planning.plan import seed_of, timeline
+from pipelines.prompting.storyboard import shot_digests
+from pipelines.publishing import make_manifest
+from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate, Plan, PlannedChunk
 from pipelines.schema.storyboard import Shot, Storyboard
-from tests.test_planning import WEIGHTS
+from tests.conftest import REPOSITORY
+from tests.planned import plan_brief
 
+OLD: list[dict[str, Any]] = json.loads(
+    (REPOSITORY / "tests" / "fixtures" / "manifests-v3.json").read_text()
+)[:5]
+"""Manifests of version 3 as `publish` of version 0.2.0 wrote them; the bytes of every object are
+its own key."""
 _TAKE = Take(seed=1, faults=(), black=0.0, frozen=0.0, flicker=0.0)
 
 
@@ -34,19 +42,20 @@ def film_of(brief: Brief) -> Film:
         Shot(number=n, camera="Wide shot", prompt=f"shot {n} {brief.prompt}", source="llm")
         for n in range(1, count + 1)
     )
-    plan = make_plan(brief, Storyboard(shots=shots, writer="w", written=0), WEIGHTS)
+    storyboard = Storyboard(shots=shots, enhancer="w", written=0)
+    plan = plan_brief(brief, storyboard)
     cid, size = plan.content_id, plan.final_size
     segments = [_segment(plan, chunk) for chunk in plan.chunks] if plan.upscale else []
     return Film(
         plan=plan,
-        storyboard=Storyboard(shots=shots, writer="w", written=0),
+        storyboard=storyboard,
         clip=Clip(frames=plan.frames, fps=16, width=size.width, height=size.height, duration=1.0),
         video=_object(ObjectKey.video(cid)),
         poster=_object(ObjectKey.poster(cid)),
         contact=_object(ObjectKey.contact(cid)),
         estimate=Estimate(seconds=1, peak_memory_bytes=1, disk_bytes=1, basis="nothing"),
         chunks=tuple(_chunk(chunk) for chunk in plan.chunks),
-        joins=(),
+        transitions=(),
         segments=tuple(segments),
         models=(ModelRecord(role="video", name="none", revision="0", licence="none"),),
         stages=(),
@@ -67,6 +76,19 @@ def publish(store: ObjectStore, *, created: datetime | None = None, **values: ob
     return manifest
 
 
+def publish_old(store: ObjectStore, old: dict[str, Any]) -> Manifest:
+    """Store all objects of a video of version 0.2.0, and its manifest as that version wrote it."""
+    for item in old["objects"]:
+        store.put_bytes(ObjectKey(item["key"]), item["key"].encode(), item["content_type"])
+    data = json.dumps(old, indent=1).encode()
+    manifest = Manifest.model_validate_json(data)
+    for key in (*map(ObjectKey.shot, shots_of(manifest)), *manifest.brief.uploads):
+        store.put_bytes(key, key.encode(), "application/x-test")
+    for copy in (ObjectKey.manifest_copy, ObjectKey.manifest):
+        store.put_bytes(copy(manifest.content_id), data, "application/json")
+    return manifest
+
+
 def manifest_of(brief: Brief, film: Film, created: datetime | None = None) -> Manifest:
     """Its manifest, as if it had been published at `created`."""
     moment = created or datetime.now(UTC)
@@ -81,7 +103,7 @@ def manifest_of(brief: Brief, film: Film, created: datetime | None = None) -> Ma
 def shots_of(manifest: Manifest) -> list[Digest]:
     """Digests of its written shots."""
     board, brief = manifest.storyboard, manifest.brief
-    return list(shot_digests(len(board.shots), brief.prompt, seed_of(brief), board.writer))
+    return list(shot_digests(len(board.shots), brief.prompt, seed_of(brief), board.enhancer))
 
 
 def _object(key: ObjectKey) -> StoredObject:
@@ -90,17 +112,17 @@ def _object(key: ObjectKey) -> StoredObject:
 
 
 def _chunk(chunk: PlannedChunk) -> ChunkRecord:
-    digest = chunk.spec.digest
+    digest = chunk.digest
     return ChunkRecord(
         object=_object(ObjectKey.chunk(digest)),
-        beside=(_object(ObjectKey.tail(digest)), _object(ObjectKey.takes(digest))),
+        beside=(_object(ObjectKey.overlap(digest)), _object(ObjectKey.takes(digest))),
         digest=digest,
         seed=1,
-        frames=chunk.spec.new_frames,
+        frames=chunk.request.new_frames,
         made=True,
         seconds=1.0,
-        memory="resident",
-        join=chunk.join,
+        memory_mode="resident",
+        transition=chunk.transition,
         takes=(_TAKE,),
     )
 
@@ -113,5 +135,5 @@ def _segment(plan: Plan, chunk: PlannedChunk) -> SegmentRecord:
         frames=plan.span_of(chunk).frames,
         made=True,
         seconds=1.0,
-        memory="whole",
+        memory_mode="whole",
     )

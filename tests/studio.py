@@ -31,11 +31,11 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
-from infra.adapters.embedded import answers
+from infra.adapters.embedded import is_healthy
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Manifest
 from tests.conftest import Cli
 
 PATIENCE = 600.0
@@ -107,6 +107,11 @@ class Studio:
             run = client.create_flow_run_from_deployment(found.id, parameters={"brief": brief})
             return run.id
 
+    @property
+    def is_cold(self) -> bool:
+        """Whether every run on the GPU has a process of its own."""
+        return "--cold" in self.process.args  # type: ignore[operator]
+
     def look(self, run: UUID) -> FlowRun | None:
         """The run; None while the server is away."""
         try:
@@ -116,7 +121,7 @@ class Studio:
             return None
 
     def wait_for_server(self) -> None:
-        wait_for("the server", lambda: answers(f"{self.variables['PREFECT_API_URL']}/ready"))
+        wait_for("the server", lambda: is_healthy(f"{self.variables['PREFECT_API_URL']}/ready"))
 
     def finish(self, run: UUID) -> FlowRun:
         """The run when it has ended for good: a crash that is mended is not the end."""

@@ -14,13 +14,14 @@ import pytest
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.backup import kept_settings
 from infra.apps.backup.restore import check_room, restore
 from infra.apps.backup.snapshot import KeptObject, KeptSettings, Snapshot
 from infra.apps.backup.vault import Vault
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
-from infra.apps.studio import environment, upgrade
+from infra.apps.studio import upgrade
 from pipelines.errors import BackupError, DiskFullError, SettingsError
 from pipelines.schema.keys import ObjectKey
 from tests.backup import FIRST, SECOND, Place, bucket_of, publish, saved

@@ -25,8 +25,12 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-class Memory:
-    """Marks of a simulated year."""
+class FakeMarks:
+    """A fake of `tasks.calendar.BucketMarks` in memory, for the 40,000 looks of a simulated year.
+
+    The contract is that class's two methods: `read` returns what `write` last wrote, or None. The
+    real one is in `test_an_entry_that_cannot_start_leaves_the_others`.
+    """
 
     def __init__(self) -> None:
         self.marks: dict[str, Mark] = {}
@@ -38,8 +42,13 @@ class Memory:
         self.marks[name] = mark
 
 
-class Server:
-    """What Prefect does with idempotency keys: one run a key, however often it is asked for."""
+class FakeServer:
+    """A fake of the Prefect server as `tasks.calendar.start` uses it.
+
+    The contract is Prefect's for idempotency keys, here entry and moment: a second request with the
+    same key returns the first run. `test_gateway.py` checks on a real server that a repeated
+    key starts nothing, and `test_studio.py` runs the calendar with one.
+    """
 
     def __init__(self) -> None:
         self.runs: set[tuple[str, datetime]] = set()
@@ -71,7 +80,7 @@ entries:
 def test_a_year_with_two_workers_restarts_and_an_outage() -> None:
     """2027: clocks change on 28 March and 31 October (Zurich), 14 March and 7 November (New York).
     Nobody looks from 1 to 8 July; three times a worker dies between starting and noting."""
-    calendar, server, marks = parse_calendar(YEAR), Server(), Memory()
+    calendar, server, marks = parse_calendar(YEAR), FakeServer(), FakeMarks()
     assert not calendar.broken
     dice = random.Random(7)
     begin, end = at("2027-01-01T00:00"), at("2028-01-01T00:00")
@@ -88,7 +97,7 @@ def test_a_year_with_two_workers_restarts_and_an_outage() -> None:
         if {now.replace(hour=0, minute=0)} & restarts and dice.random() < 0.2:
             marks.marks = before  # it died before it could note what it had started
         if dice.random() < 0.1:  # the second worker looks at what the first one saw
-            stale = Memory()
+            stale = FakeMarks()
             stale.marks = dict(before)
             tick(calendar, stale, now - timedelta(seconds=30), server.start)
 
@@ -129,7 +138,7 @@ def test_a_year_with_two_workers_restarts_and_an_outage() -> None:
 
 
 def test_an_edited_time_starts_nothing_of_the_past() -> None:
-    marks, server = Memory(), Server()
+    marks, server = FakeMarks(), FakeServer()
     for text, now in (("0 18 * * *", "2027-05-01T11:55"), ("0 7 * * *", "2027-05-01T12:00")):
         calendar = parse_calendar(
             f"entries: [{{name: a, cron: '{text}', missed: all, brief: {{prompt: x}}}}]"
@@ -139,7 +148,7 @@ def test_an_edited_time_starts_nothing_of_the_past() -> None:
 
 
 def test_a_new_entry_starts_nothing_of_the_past() -> None:
-    marks, server = Memory(), Server()
+    marks, server = FakeMarks(), FakeServer()
     calendar = parse_calendar("entries: [{name: a, cron: '* * * * *', brief: {prompt: x}}]")
     tick(calendar, marks, at("2027-05-01T11:55"), server.start)
     assert not server.runs
@@ -251,12 +260,13 @@ def test_without_a_server_nothing_is_started(bare_cli: Cli) -> None:
     assert len(found.err.splitlines()) == 1
 
 
+@pytest.mark.expects_errors("the entry a could not be started: BriefError: the server said no")
 def test_an_entry_that_cannot_start_leaves_the_others(store: ObjectStore) -> None:
     calendar = parse_calendar(
         "entries: [{name: a, cron: '* * * * *', brief: {prompt: x}},"
         " {name: b, cron: '* * * * *', brief: {prompt: x}}]"
     )
-    marks, server = BucketMarks(store), Server()
+    marks, server = BucketMarks(store), FakeServer()
 
     def start(entry: Entry, moment: datetime) -> str:
         if entry.name == "a":

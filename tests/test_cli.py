@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
-from pipelines.schema.manifest import Manifest
+from pipelines.documents.manifest import Manifest
 from tests.conftest import Cli, slow
 from tests.pictures import decode, timestamps
 from tests.test_weights import damage
@@ -25,8 +26,8 @@ BAD: dict[str, tuple[list[str | bytes], str, str]] = {
     "lone surrogate": ([b"a fox \xed\xa0\x80"], "half a character", "remove it"),
     "unknown preset": (["fox", "--preset", "8k"], "'8k'", "demo, image_fast"),
     "32 frames": (["fox", "--frames", "32"], "32 frames", "29 or 33"),
-    "0 frames": (["fox", "--frames", "0"], "0 frames", "1 or 5"),
-    "81 frames": (["fox", "--frames", "81"], "81 frames", "73 or 77"),
+    "0 frames": (["fox", "--frames", "0"], "0 frames", "from 1 to 77: choose 1"),
+    "81 frames": (["fox", "--frames", "81"], "81 frames", "from 1 to 77: choose 77"),
     "odd size": (["fox", "--size", "1000*500"], "'1000*500'", "832*480"),
     "seconds 0": (["fox", "--seconds", "0"], "seconds 0", "0.25 to 600"),
     "seconds -1": (["fox", "--seconds", "-1"], "seconds -1", "0.25 to 600"),
@@ -59,10 +60,21 @@ def test_bad_input_is_refused_before_anything_happens(
     assert not embedded_cli.data.exists()
 
 
-@pytest.mark.parametrize("args", [["models", "download", "x"], ["models", "verify", "x"]])
-def test_an_unknown_model_set_is_bad_input(bare_cli: Cli, args: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "remedy"),
+    [
+        (["models", "download", "x"], "`reelwright models list` shows them"),
+        (["models", "verify", "x"], "`reelwright models list` shows them"),
+        (["models", "download", "t2v-a14b"], "did you mean t2v-A14B?"),
+        (["models", "verify", "studios"], "did you mean studio?"),
+    ],
+    ids=["download", "verify", "model", "set"],
+)
+def test_an_unknown_model_or_set_is_bad_input(bare_cli: Cli, args: list[str], remedy: str) -> None:
     result = bare_cli(*args)
-    assert (result.code, "demo, studio" in result.err) == (2, True)
+    assert result.code == 2
+    assert f"'{args[-1]}'" in result.err
+    assert remedy in result.err
 
 
 @pytest.mark.slow
@@ -141,22 +153,24 @@ def test_a_missing_ffmpeg_is_named(cli: Cli) -> None:
 
 
 def test_missing_models_are_named_with_the_command_that_brings_them(bare_cli: Cli) -> None:
-    refused(bare_cli("make", "fox", *QUICK), "demo models", "reelwright models download demo")
+    remedy = "reelwright models download tiny-wan gemma-3-270m"
+    refused(bare_cli("make", "fox", *QUICK), "tiny-wan", remedy)
     assert not bare_cli.data.exists()
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "bit-flipped"])
-@pytest.mark.parametrize("role", ["video", "upscaler"])
+@pytest.mark.parametrize("name", ["tiny-wan", "realesr-animevideov3"])
 def test_damaged_weights_stop_the_run_before_it_starts(
-    bare_cli: Cli, models: Path, kind: str, role: str
+    bare_cli: Cli, models: Path, kind: str, name: str
 ) -> None:
     file = {
-        "video": "transformer/diffusion_pytorch_model.safetensors",
-        "upscaler": "realesr-animevideov3.safetensors",
-    }[role]
-    damage(models / "demo" / role / file, kind)
-    result = bare_cli("make", "fox", *QUICK, REELWRIGHT_MODELS_DIR=str(models))
-    refused(result, file, "reelwright models download demo")
+        "tiny-wan": "transformer/diffusion_pytorch_model.safetensors",
+        "realesr-animevideov3": "realesr-animevideov3.safetensors",
+    }[name]
+    damage(models / name / file, kind)
+    args = ("make", "fox", *QUICK, "--upscale", "2")  # a model that is not used is not looked at
+    result = bare_cli(*args, REELWRIGHT_MODELS_DIR=str(models))
+    refused(result, file, f"reelwright models download {name}")
     verify = bare_cli("models", "verify", "demo", REELWRIGHT_MODELS_DIR=str(models))
     assert (verify.code, file in verify.err) == (1, True)
 
@@ -213,10 +227,11 @@ def test_doctor_finds_the_demo_set_and_what_is_missing(embedded_cli: Cli) -> Non
 
 
 def test_models_list_says_what_is_installed(embedded_cli: Cli) -> None:
-    listed = embedded_cli("models", "list").out
-    assert "Gemma 3 270M" in listed
-    assert "253 MB" in listed
-    assert "Wan2.1-T2V-1.3B (Apache-2.0): not installed" in listed
+    listed = embedded_cli("models", "list").out.splitlines()
+    gemma = next(line for line in listed if line.startswith("gemma-3-270m "))
+    assert re.search(r"253 MB +installed +Gemma 3 270M", gemma)
+    wan = next(line for line in listed if line.startswith("t2v-1.3B "))
+    assert re.search(r"28.9 GB +missing +Wan2.1-T2V-1.3B \(Apache-2.0\)", wan)
 
 
 def test_a_download_without_network_is_a_sentence(bare_cli: Cli) -> None:

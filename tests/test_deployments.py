@@ -67,7 +67,7 @@ def test_queues_of_the_deployments_are_those_of_the_code() -> None:
 def test_a_brief_waits_for_the_gpu_by_its_priority(
     priority: str, deployment: str | None, queue: str
 ) -> None:
-    from pipelines.schema.brief import Brief
+    from pipelines.documents.brief import Brief
     from tasks.dispatch import queue_of
 
     brief = Brief.model_validate({"prompt": "a fox", "priority": priority})
@@ -75,10 +75,10 @@ def test_a_brief_waits_for_the_gpu_by_its_priority(
 
 
 def test_the_worker_takes_what_the_queues_hand_out() -> None:
-    from infra.apps.studio.places import briefs_of, places
+    from infra.apps.worker.concurrency import brief_limit, worker_limit
 
-    assert [briefs_of(queue) for queue in ("rush", "normal", "batch")] == [4, 4, 2]
-    assert places() == 12  # and two for the clock
+    assert [brief_limit(queue) for queue in ("rush", "normal", "batch")] == [4, 4, 2]
+    assert worker_limit() == 12  # and two for the clock
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")

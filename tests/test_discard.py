@@ -9,9 +9,9 @@ import pytest
 from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.documents.manifest import Film, StoredObject
 from pipelines.errors import StoreError
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Film, StoredObject
 from tasks.discard import discard, is_there, remove_film
 from tasks.publish import publish_film
 from tests.films import brief_of, film_of

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.adapters import disk, flushing, object_store
-from infra.adapters.flushing import Flusher
+from infra.adapters.flushing import Flusher, SharedPasses
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
@@ -244,25 +244,22 @@ def test_only_what_changed_is_synced_again(tmp_path: Path, synced: list[Path]) -
     assert synced == [tmp_path / "new", tmp_path]
 
 
-def test_callers_that_come_during_a_pass_share_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_callers_that_come_during_a_pass_share_the_next_one() -> None:
     """None of them trusts the pass at work, which may have been past their files."""
     passes: list[int] = []
     entered, leave = threading.Event(), threading.Event()
 
-    def one_pass(_: Flusher) -> None:
+    def work() -> None:
         passes.append(len(passes))
         entered.set()
         assert leave.wait(60)
 
-    monkeypatch.setattr(Flusher, "_pass", one_pass)
-    flusher = Flusher(tmp_path)
+    shared = SharedPasses(work)
     with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(flusher.flush)
+        first = pool.submit(shared.run)
         assert entered.wait(60)
-        others = [pool.submit(flusher.flush) for _ in range(5)]
-        while len(flusher._turn._waiters) < 5:  # type: ignore[attr-defined]
+        others = [pool.submit(shared.run) for _ in range(5)]
+        while shared.waiting < 5:
             assert not any(other.done() for other in others)
         leave.set()
         for future in (first, *others):
@@ -270,22 +267,21 @@ def test_callers_that_come_during_a_pass_share_the_next_one(
     assert passes == [0, 1]
 
 
-def test_a_failed_pass_fails_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_pass_fails_all_who_wait() -> None:
     """The kernel reports a lost write once; the next sync of the same file would be content."""
     entered, leave = threading.Event(), threading.Event()
 
-    def fail(_: Flusher) -> None:
+    def work() -> None:
         entered.set()
         assert leave.wait(60)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Flusher, "_pass", fail)
-    flusher = Flusher(tmp_path)
+    shared = SharedPasses(work)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(flusher.flush)
+        first = pool.submit(shared.run)
         assert entered.wait(60)
-        second = pool.submit(flusher.flush)
-        while not flusher._turn._waiters:  # type: ignore[attr-defined]
+        second = pool.submit(shared.run)
+        while not shared.waiting:
             assert not second.done()
         leave.set()
         for future in (first, second):
@@ -293,9 +289,7 @@ def test_a_failed_pass_fails_all_who_wait(tmp_path: Path, monkeypatch: pytest.Mo
                 future.result(60)
 
 
-def test_a_pass_that_is_broken_off_is_done_again_by_one_who_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pass_that_is_broken_off_is_done_again_by_one_who_waits() -> None:
     """Ctrl-C or a cancellation ended it somewhere: nothing says that it reached their files."""
     passes: list[int] = []
     entered, leave = threading.Event(), threading.Event()
@@ -303,20 +297,19 @@ def test_a_pass_that_is_broken_off_is_done_again_by_one_who_waits(
     class CancelledError(BaseException):
         pass
 
-    def one_pass(_: Flusher) -> None:
+    def work() -> None:
         passes.append(len(passes))
         entered.set()
         assert leave.wait(60)
         if passes[-1] == 1:
             raise CancelledError
 
-    monkeypatch.setattr(Flusher, "_pass", one_pass)
-    flusher = Flusher(tmp_path)
+    shared = SharedPasses(work)
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(flusher.flush)
+        first = pool.submit(shared.run)
         assert entered.wait(60)
-        others = [pool.submit(flusher.flush) for _ in range(3)]
-        while len(flusher._turn._waiters) < 3:  # type: ignore[attr-defined]
+        others = [pool.submit(shared.run) for _ in range(3)]
+        while shared.waiting < 3:
             assert not any(other.done() for other in others)
         leave.set()
         assert first.result(60) is None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -99,28 +100,59 @@ def stop_and_continue(process: psutil.Process) -> None:
 
 
 def check(studio: Studio, run: UUID, part: str, stage: str, act: str, mark: int) -> None:
-    """Completed without a hand on it, or failed with its cause and completed on one retry."""
+    """What holds after every case, whatever was hurt; one line of the report."""
+    brief, cause = check_it_completes(studio, run)
+    check_one_video(studio, brief["prompt"], frames=64)
+    made = check_chunks_are_kept(studio, mark)
+    check_slots_are_free(studio)
+    check_no_child_is_left(studio)
+    check_no_upload_is_left(studio)
+    _report(part, stage, act, cause, made)
+
+
+def check_it_completes(studio: Studio, run: UUID) -> tuple[dict[str, Any], str]:
+    """The run completes by itself, or fails with a reason and completes when it is started once
+    more. Returns its brief and the reason, which is empty if it completed by itself."""
     found = studio.finish(run)
     assert found.state is not None
-    cause = ""
+    brief, cause = found.parameters["brief"], ""
     if not found.state.is_completed():
         cause = found.state.message or ""
-        assert cause, "it ended without a reason"
-        found = studio.finish(studio.start(**found.parameters["brief"]))
+        assert cause, "the run failed without a reason"
+        found = studio.finish(studio.start(**brief))
         assert found.state is not None
     assert found.state.is_completed(), found.state.message
-    words = found.parameters["brief"]["prompt"]
-    manifests = [item for item in studio.manifests() if item.brief.prompt == words]
-    assert len(manifests) == 1
-    assert manifests[0].clip.frames == 64
+    return brief, cause
+
+
+def check_one_video(studio: Studio, prompt: str, frames: int) -> None:
+    """One video of that brief is published, with all its frames."""
+    found = [item.clip.frames for item in studio.manifests() if item.brief.prompt == prompt]
+    assert found == [frames]
+
+
+def check_chunks_are_kept(studio: Studio, mark: int) -> int:
+    """At most one of four chunks is made a second time. Returns how many were made in all."""
     made = studio.gpu_log(mark).count("of 4: made")
-    assert made <= 5, "more than one chunk was made twice"
+    assert 4 <= made <= 5, f"{made} chunks were made for a video of 4"
+    return made
+
+
+def check_slots_are_free(studio: Studio) -> None:
+    """No run holds a slot of a pool."""
     wait_for("the slots to be free", lambda: not _at_work(studio))
+
+
+def check_no_child_is_left(studio: Studio) -> None:
+    """No ffmpeg is left, and of language models only the one that waits for the next run."""
     assert _below(studio, "ffmpeg") is None
     enhancers = [item for item in processes_of(studio.cli.data) if "llama_child" in item]
-    assert len(enhancers) <= 1  # the warm child's own, for the next run
+    assert len(enhancers) <= 1
+
+
+def check_no_upload_is_left(studio: Studio) -> None:
+    """The store holds no part of an upload that was broken off."""
     assert studio.store.abort_stale_uploads(timedelta(0)) == 0
-    _report(part, stage, act, cause, made)
 
 
 def _at_work(studio: Studio) -> list[object]:

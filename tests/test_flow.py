@@ -10,20 +10,22 @@ import pytest
 import torch
 
 import tasks.publish
+from infra.adapters.device.cache import release_all
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.adapters.weights.index import write_index
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.index import Index
+from pipelines.backends.wan.denoiser import WanDenoiser
+from pipelines.backends.wan.memory_plan import MemoryPlan
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import BadFramesError, BriefError, StoreError, WeightsError
-from pipelines.generation.wan import WanModel
 from pipelines.media.still import stack_png
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest
 from pipelines.training.sight import see
 from pipelines.upscaling.ncnn import convert
-from tasks.models import free_models
 from tests.conftest import Cli, slow
+from tests.installed import folder_of
 from tests.pictures import decode, timestamps
 from tests.test_upscaling import shipped
 from tests.tiny_gguf import write_tiny_mistral
@@ -37,7 +39,7 @@ PLAIN = BRIEF | {"enhance": False}
 @pytest.fixture
 def run(in_process: Run) -> Iterator[Run]:
     yield in_process
-    free_models()
+    release_all()
 
 
 def fetch(store: ObjectStore, key: ObjectKey, path: Path) -> Path:
@@ -62,7 +64,7 @@ def test_a_brief_becomes_a_published_video(run: Run, store: ObjectStore, tmp_pat
     assert counts(manifest) == (3, 0)
     assert manifest.address == f"s3://{store.bucket}/videos/{manifest.content_id}/video.mp4"
     assert [shot.number for shot in manifest.storyboard.shots] == [1, 2, 3]
-    assert [model.role for model in manifest.models] == ["writer", "video", "upscaler"]
+    assert [model.role for model in manifest.models] == ["enhancer", "video", "upscaler"]
     assert {stage.stage for stage in manifest.stages} == {
         *("enhance", "encode", "chunks", "stitch", "upscale", "upload")
     }
@@ -162,6 +164,7 @@ def test_a_published_video_that_was_deleted_is_published_again(
     assert store.head(ObjectKey.video(first.content_id)) is not None
 
 
+@pytest.mark.expects_errors("the store went away")
 def test_nothing_is_published_before_the_manifest(
     run: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,19 +178,20 @@ def test_nothing_is_published_before_the_manifest(
     monkeypatch.undo()
 
 
+@pytest.mark.expects_errors("chunk 2 of 3: no take of the chunk shows anything")
 def test_a_black_chunk_fails_the_run_and_keeps_the_others(
     run: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode_latents = WanModel._decode
+    decode_latents = WanDenoiser._decode
     calls = 0
 
-    def black_at_second(self: WanModel, latents: torch.Tensor) -> torch.Tensor:
+    def black_at_second(self: WanDenoiser, latents: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        video = decode_latents(self, latents)
+        video = decode_latents(self, latents, plan)
         return torch.full_like(video, -1) if 2 <= calls <= 4 else video
 
-    monkeypatch.setattr(WanModel, "_decode", black_at_second)
+    monkeypatch.setattr(WanDenoiser, "_decode", black_at_second)
     with pytest.raises(BadFramesError, match=r"chunk 2 of 3: no take .* shows anything"):
         run(**PLAIN)
     assert calls == 4  # the first chunk, and three takes of the second
@@ -197,16 +201,16 @@ def test_a_black_chunk_fails_the_run_and_keeps_the_others(
 
 
 def test_scarce_memory_is_named_in_the_manifest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode_latents = WanModel._decode
+    decode_latents = WanDenoiser._decode
 
-    def scarce(self: WanModel, latents: torch.Tensor) -> torch.Tensor:
-        if not self._pipeline.vae.use_tiling:
+    def scarce(self: WanDenoiser, latents: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
+        if plan.decoding != "tiled":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return decode_latents(self, latents)
+        return decode_latents(self, latents, plan)
 
-    monkeypatch.setattr(WanModel, "_decode", scarce)
+    monkeypatch.setattr(WanDenoiser, "_decode", scarce)
     manifest = run(**PLAIN)
-    assert {chunk.memory for chunk in manifest.chunks} == {"tiled-decode"}
+    assert {chunk.memory_mode for chunk in manifest.chunks} == {"tiled-decode"}
     assert "chunk 1: memory ran short, made with tiled-decode" in manifest.warnings
 
 
@@ -226,38 +230,42 @@ def test_fresh_surroundings_give_the_same_bytes(
     first = run(**short)
     monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "other"))
     monkeypatch.setenv("REELWRIGHT_S3_BUCKET", f"{store_settings.bucket}-other")
-    free_models()
+    release_all()
     again = run(**short)
     assert counts(again) == (1, 0)
     assert again.content_id == first.content_id
     assert [c.object.sha256 for c in again.chunks] == [c.object.sha256 for c in first.chunks]
 
 
-@pytest.fixture
-def studio_models(demo_models: Path, tmp_path: Path) -> Path:
-    """A folder of the studio set's layout: Wan's, Mistral's and x4plus's formats, but tiny."""
-    root = tmp_path / "models"
-    writer, video, upscaler = (root / "studio" / role for role in ("writer", "video", "upscaler"))
-    shutil.copytree(demo_models / "demo" / "video", video)
-    for folder in (writer, upscaler):
+OLD_LAYOUT = ("studio/writer", "studio/video", "studio/upscaler")
+NEW_LAYOUT = ("mistral-7b", "t2v-1.3B", "realesrgan-x4plus")
+
+
+def write_studio_models(demo_models: Path, root: Path, layout: tuple[str, str, str]) -> None:
+    """The studio set below `root`: Wan's, Mistral's and x4plus's formats, but tiny."""
+    enhancer, video, upscaler = (root / name for name in layout)
+    shutil.copytree(folder_of(demo_models, "tiny-wan"), video)
+    for folder in (enhancer, upscaler):
         folder.mkdir(parents=True)
-    write_tiny_mistral(writer / "mistral-7b-instruct-v0.2.Q4_K_M.gguf")
+    write_tiny_mistral(enhancer / "mistral-7b-instruct-v0.2.Q4_K_M.gguf")
     param = shipped("REALESRGAN_X4PLUS_UP4X.param")
     weights = {"params_ema": convert(param, param.with_suffix(".bin"))}
     torch.save(weights, upscaler / "RealESRGAN_x4plus.pth")
-    for folder in (writer, video, upscaler):
+    for folder in (enhancer, video, upscaler):
         write_index(folder, "test", "1")
-    return root
 
 
-def test_the_studio_sets_layout_goes_through_the_same_code(
+@pytest.mark.parametrize("layout", [OLD_LAYOUT, slow(NEW_LAYOUT)], ids=["old", "new"])
+def test_the_studio_set_goes_through_the_same_code_in_either_layout(
     run: Run,
-    studio_models: Path,
+    demo_models: Path,
     store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    layout: tuple[str, str, str],
 ) -> None:
-    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(studio_models))
+    write_studio_models(demo_models, tmp_path / "models", layout)
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path / "models"))
     manifest = run(
         prompt="a red fox in the snow", preset="image_high", size="64*64", steps=2, upscale=2
     )
@@ -271,30 +279,36 @@ def test_the_studio_sets_layout_goes_through_the_same_code(
     assert len(decode(film)) == 1
 
 
+@pytest.mark.expects_errors("is not installed")
 def test_the_studio_set_continues_with_vace(
     run: Run,
-    studio_models: Path,
+    demo_models: Path,
     store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(studio_models))
+    root = tmp_path / "models"
+    write_studio_models(demo_models, root, NEW_LAYOUT)
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(root))
     brief = {"prompt": "a fox", "preset": "video_fast", "size": "64*64", "steps": 2, "seconds": 2}
-    with pytest.raises(WeightsError, match=r"extender \(Wan2.1-VACE-1.3B\) .* download studio"):
+    with pytest.raises(WeightsError, match=r"Wan2.1-VACE-1.3B .* download vace-1.3B"):
         run(**brief, joins="continue", enhance=False)
 
-    extender = studio_models / "studio" / "extender"
-    write_tiny_vace(extender, text_dim=96)
-    write_index(extender, "test", "1")
+    write_tiny_vace(root / "vace-1.3B", text_dim=96)
+    write_index(root / "vace-1.3B", "test", "1")
     manifest = run(**brief, joins="continue", enhance=False)
     assert [chunk.frames for chunk in manifest.chunks] == [17, 12, 12]
-    assert [model.name for model in manifest.models] == ["Wan2.1-VACE-1.3B"]
+    assert [model.name for model in manifest.models] == [
+        "Wan2.1-VACE-1.3B",
+        "Wan2.1-T2V-1.3B",  # its text encoder
+    ]
     film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
     assert len(decode(film)) == 32
 
 
+@pytest.mark.expects_errors("are not installed")
 def test_a_preset_of_a_set_that_is_not_installed_says_how_to(run: Run) -> None:
-    with pytest.raises(WeightsError, match="reelwright models download studio"):
+    with pytest.raises(WeightsError, match=r"reelwright models download t2v-1\.3B"):
         run(prompt="x", preset="video_fast")
 
 
@@ -317,7 +331,7 @@ def test_odd_briefs_end_in_a_video(run: Run, store: ObjectStore, name: str) -> N
     manifest = run(prompt=text, seconds=1, frames=17, steps=1)
     assert manifest.brief.prompt == " ".join(text.split())
     for chunk in manifest.plan.chunks:
-        assert not any(token in chunk.spec.prompt for token in ("</s>", "[INST]", "[/INST]"))
+        assert not any(token in chunk.request.prompt for token in ("</s>", "[INST]", "[/INST]"))
     video = manifest.objects[0]
     assert store.head(video.key) == video
 
@@ -340,6 +354,7 @@ def test_a_video_begins_with_the_uploaded_picture(
     assert (shown.colour, shown.background, shown.direction) == ("red", "dark blue", "right")
 
 
+@pytest.mark.expects_errors("is not in the bucket")
 def test_a_picture_that_is_gone_is_missed_before_anything_is_made(run: Run) -> None:
-    with pytest.raises(BriefError, match="upload the picture again"):
+    with pytest.raises(BriefError, match="upload the file again"):
         run(**PLAIN | {"frames": 33}, image=f"uploads/{'0' * 64}.png")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -21,9 +22,9 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
+from pipelines.documents.manifest import Film, Manifest
 from pipelines.publishing import make_manifest
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Film, Manifest
 from pipelines.schema.plan import digest_of
 from tests.conftest import Cli
 from tests.films import (
@@ -36,6 +37,7 @@ from tests.films import (
     write,
 )
 from tests.gateway import Gateway, gateway
+from tests.published import OLD, publish_old
 from tests.studio import wait_for
 
 pytestmark = pytest.mark.xdist_group("gateway")
@@ -182,8 +184,8 @@ def test_a_deletion_says_what_stays_and_until_when(
     brief = brief_of(words).model_copy(update={"upscale": 2})
     second = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
     write(bucket, second)
-    (chunk,) = {item.spec.key for item in first.plan.chunks}
-    assert chunk in {item.spec.key for item in second.plan.chunks}
+    (chunk,) = {item.key for item in first.plan.chunks}
+    assert chunk in {item.key for item in second.plan.chunks}
     bucket.put_bytes(chunk, b"a chunk", "video/mp4")
     for item in (first, second):  # a look at one brings it into the index
         assert client.get(f"/watch/{item.content_id}").status_code == 200
@@ -196,6 +198,37 @@ def test_a_deletion_says_what_stays_and_until_when(
     until = date.fromisoformat(deleted[1][0]["until"])
     assert timedelta(days=89) < until - datetime.now(UTC).date() < timedelta(days=93)
     assert bucket.head(chunk) is not None
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda old: old["content_id"][:8])
+def test_a_video_of_version_0_2_is_shown_and_deleted(
+    client: httpx.Client, bucket: ObjectStore, old: dict[str, Any]
+) -> None:
+    manifest = publish_old(bucket, old)
+    cid = manifest.content_id
+    watch = client.get(f"/watch/{cid}")
+    assert watch.status_code == 200, watch.text
+    for shot in old["storyboard"]["shots"]:
+        assert shot["prompt"] in watch.text
+    assert client.get(f"/videos/{cid}.json").json() == old
+    assert client.get(f"/videos/{cid}.mp4").content == f"videos/{cid}/video.mp4".encode()
+    (view,) = [item for item in client.get("/videos").json() if item["id"] == cid]
+    clip = old["clip"]
+    assert (view["width"], view["height"], view["model"]) == (clip["width"], clip["height"], "none")
+    assert view["campaigns"] == old["campaigns"]
+    chunks = [item["key"] for item in old["objects"] if item["key"].startswith("chunks/")]
+    kept = {
+        item["kind"]: item["objects"] for item in client.delete(f"/videos/{cid}.mp4").json()["kept"]
+    }
+    assert kept["chunks"] == len(chunks)
+    assert bucket.list_keys(f"videos/{cid}/") == []
+    assert set(chunks) <= set(bucket.list_keys("chunks/"))
+    assert client.get(f"/watch/{cid}").status_code == 404
+    for key in (
+        *chunks,
+        *(item for folder in ("segments/", "shots/") for item in bucket.list_keys(folder)),
+    ):
+        bucket.delete(ObjectKey(key))
 
 
 def names_of(cid: Digest) -> list[str]:

@@ -127,9 +127,9 @@ def test_an_uploaded_picture_begins_a_video(client: httpx.Client, asked: Gateway
     ("path", "words"),
     [
         ("", "POST /uploads"),
-        ("../../etc/passwd", "no uploaded picture"),
-        ("http://169.254.169.254/latest", "no uploaded picture"),
-        (f"videos/{'0' * 64}/video.mp4", "no uploaded picture"),
+        ("../../etc/passwd", "is no uploaded file"),
+        ("http://169.254.169.254/latest", "is no uploaded file"),
+        (f"videos/{'0' * 64}/video.mp4", "is no uploaded file"),
         (f"uploads/{'0' * 64}.png", "was not uploaded"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_bad_value_is_named_and_starts_nothing(
 def test_without_the_stand_in_it_says_what_to_install(deployed: Cli, tmp_path: Path) -> None:
     with gateway(deployed, tmp_path, REELWRIGHT_GATEWAY_STAND_IN="false") as found:
         answer = httpx.post(f"{found.url}/generate/text-to-video", json=WAN, timeout=60)
-        assert "reelwright models download studio" in error_of(answer, 409)
+        assert "reelwright models download t2v-1.3B" in error_of(answer, 409)
 
 
 def test_a_killed_gateway_is_asked_again_and_gives_the_same_run(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.adapters.embedded import answers
+from infra.adapters.embedded import is_healthy
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.seaweed import load_credentials
 from pipelines import processes
@@ -103,7 +103,7 @@ def studio(operator: Cli, network: Network) -> Iterator[Studio]:
 
     def start(host: str, name: str, argv: list[str], env: dict[str, str]) -> None:
         with (logs / f"{name}.log").open("ab") as log:
-            process = processes.start_guarded(
+            process = processes.start_child(
                 network.inside(host, argv), stdout=log, stderr=log, env=operator.env | env
             )
         running.append(process)
@@ -142,8 +142,8 @@ def studio(operator: Cli, network: Network) -> Iterator[Studio]:
         [weed, "mini", f"-dir={data}", *flags, "-webdav=false", "-admin.ui=false"],
         {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key},
     )
-    wait_for("the server", lambda: answers(f"http://{server}:4200/api/health"))
-    wait_for("the store", lambda: answers(f"http://{store}:8333/healthz"))
+    wait_for("the server", lambda: is_healthy(f"http://{server}:4200/api/health"))
+    wait_for("the store", lambda: is_healthy(f"http://{store}:8333/healthz"))
     deployed = operator("deploy", **variables)
     assert deployed.code == 0, deployed.err
     # Each host has its own data directory, as it would have its own disk.

@@ -12,9 +12,9 @@ from infra.adapters.settings import StoreSettings
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.listing import Place
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Manifest
 from tests.films import brief_of, film_of, id_of, numbered, published, write
 
 COUNT = 250
@@ -128,7 +128,7 @@ def foreign(store: ObjectStore) -> Iterator[list[str]]:
 def spoil(store: ObjectStore, model: Manifest) -> dict[str, str]:
     """Manifests that cannot be read, by what is said of them."""
     older, altered, other, empty = (id_of(number) for number in range(100, 104))
-    text = numbered(model, 100).model_dump_json().replace('"manifest_version":3', '"shape":1')
+    text = numbered(model, 100).model_dump_json().replace('"manifest_version":4', '"shape":1')
     store.put_bytes(ObjectKey.manifest(older), text.encode(), "application/json")
     write(store, numbered(model, 101))
     key = ObjectKey.manifest(altered)

@@ -1,6 +1,6 @@
 """From prompt to downloaded pixels: the video shows what was asked, and the checks can fail.
 
-The demo set's own model, through the writer, the chunks, the stitch, the upscaler, the bucket
+The demo set's own model, through the enhancer, the chunks, the stitch, the upscaler, the bucket
 and a decoder that is not ours.
 """
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.adapters.device.cache import release_all
 from infra.adapters.object_store import ObjectStore
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import Manifest
 from pipelines.training.sight import see
 from pipelines.training.world import Scene
-from tasks.models import free_models
 from tests.conftest import slow
 from tests.meaning import check_agree, check_moves_on, check_shows, frames_of
 
@@ -28,7 +28,7 @@ RED_SCENE = Scene("circle", "red", "right", "dark blue")
 @pytest.fixture
 def run(in_process: Run) -> Iterator[Run]:
     yield in_process
-    free_models()
+    release_all()
 
 
 def video_of(manifest: Manifest, store: ObjectStore, folder: Path) -> np.ndarray:
@@ -59,11 +59,11 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("prompt", [RED, *(slow(text) for text in PROMPTS if text != RED)])
-def test_what_the_writer_adds_does_not_change_the_subject(
+def test_what_the_enhancer_adds_does_not_change_the_subject(
     run: Run, store: ObjectStore, tmp_path: Path, prompt: str
 ) -> None:
     manifest = run(prompt=prompt, seconds=4)
-    assert manifest.storyboard.writer != "none"
+    assert manifest.storyboard.enhancer != "none"
     film = video_of(manifest, store, tmp_path)
     asked = PROMPTS[prompt]._replace(shape="")
     for number in (1, 2):
@@ -94,8 +94,8 @@ def test_two_shots_show_both_in_order_and_meet_in_a_cut(
     film = video_of(manifest, store, tmp_path)
     check_shows(film[:33], RED_SCENE)
     check_shows(film[33:], Scene("square", "yellow", "left", "black"))
-    (join,) = manifest.joins
-    assert (join.frame, join.made, join.seam.score > 8) == (33, "cut", True)
+    (cut,) = manifest.transitions
+    assert (cut.frame, cut.made, cut.seam.score > 8) == (33, "cut", True)
     with pytest.raises(AssertionError, match="colour"):
         check_shows(film[33:], RED_SCENE)
 
@@ -106,10 +106,10 @@ def test_four_chunks_that_continue_are_one_movement(
     prompt = "a green ball moves to the right over a black background"
     manifest = run(prompt=prompt, seconds=8, joins="continue", enhance=False)
     film = video_of(manifest, store, tmp_path)
-    assert [chunk.spec.conditioning is None for chunk in manifest.plan.chunks] == [
+    assert [chunk.request.continuation is None for chunk in manifest.plan.chunks] == [
         *(True, False, False, False)
     ]
-    assert {join.made for join in manifest.joins} == {"continue"}
+    assert {item.made for item in manifest.transitions} == {"continue"}
     for number in range(1, 5):
         check_shows(shot_frames(manifest, film, number), Scene("", "green", "right", "black"))
     check_moves_on(film, planned=128)
@@ -143,22 +143,22 @@ def test_a_continued_run_that_was_interrupted_goes_on_from_the_raw_frames(
     last = first.chunks[2]
     store.delete(last.object.key)
     store.delete(ObjectKey.manifest(first.content_id))
-    free_models()
+    release_all()
     again = run(**brief)
     assert [chunk.made for chunk in again.chunks] == [False, False, True]
     assert again.chunks[2].object == last.object
 
 
-def test_joins_stand_in_the_manifest_with_their_takes(run: Run, store: ObjectStore) -> None:
+def test_transitions_stand_in_the_manifest_with_their_takes(run: Run, store: ObjectStore) -> None:
     manifest = run(prompt=RED, seconds=6, joins="continue", enhance=False)
     stored = store.get_bytes(ObjectKey.manifest(manifest.content_id))
     assert stored is not None
-    joins = json.loads(stored)["joins"]
-    assert [join["number"] for join in joins] == [1, 2]
-    for join, chunk in zip(manifest.joins, manifest.chunks[1:], strict=True):
-        assert join.retries == len(chunk.takes) - 1
+    transitions = json.loads(stored)["transitions"]
+    assert [item["number"] for item in transitions] == [1, 2]
+    for item, chunk in zip(manifest.transitions, manifest.chunks[1:], strict=True):
+        assert item.retries == len(chunk.takes) - 1
         assert chunk.takes[0].seam is not None
-        assert join.seam.score == max(join.seam.colour, join.seam.structure, join.seam.motion)
+        assert item.seam.score == max(item.seam.colour, item.seam.structure, item.seam.motion)
 
 
 def test_swapped_colours_in_the_prompt_are_seen(

@@ -11,7 +11,7 @@ from pipelines.errors import MediaError, SettingsError
 from pipelines.media.codec import read_frames, write_contact_sheet, write_still
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg, forced_input
 from pipelines.media.probe import probe, verify_clip
-from pipelines.schema.presets import Size
+from pipelines.schema.sizes import Size
 from tests.pictures import decode, moving_frames, numbered_frames, read_number, write_clip
 
 SIZE = Size(128, 64)
@@ -43,7 +43,7 @@ def test_colours_come_back_as_they_went_in(ffmpeg: Ffmpeg, tmp_path: Path) -> No
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128), (235, 235, 16)]
     frames = [np.full((64, 128, 3), colour, np.uint8) for colour in colours]
     path = write_clip(ffmpeg, tmp_path / "c.mp4", iter(frames), SIZE, len(frames))
-    ours = list(read_frames(ffmpeg, path, SIZE, frames=len(frames)))
+    ours = list(read_frames(ffmpeg, path, SIZE, fps=16, frames=len(frames)))
     for source, mine, other in zip(frames, ours, decode(path), strict=True):
         assert np.abs(mine.astype(int) - source).max() <= 3
         assert np.abs(other.astype(int) - source).max() <= 6
@@ -79,9 +79,9 @@ def test_a_frame_of_another_size_is_refused(ffmpeg: Ffmpeg, tmp_path: Path) -> N
 
 
 def test_frames_can_be_read_from_a_keyframe_on(ffmpeg: Ffmpeg, clip: Path) -> None:
-    assert sum(1 for _ in read_frames(ffmpeg, clip, SIZE, frames=33)) == 33
+    assert sum(1 for _ in read_frames(ffmpeg, clip, SIZE, fps=16, frames=33)) == 33
     with pytest.raises(MediaError, match="ends at frame 33"):
-        list(read_frames(ffmpeg, clip, SIZE, frames=34))
+        list(read_frames(ffmpeg, clip, SIZE, fps=16, frames=34))
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.5, 0.95])
@@ -149,6 +149,6 @@ def test_ffmpegs_own_words_reach_the_error(ffmpeg: Ffmpeg, tmp_path: Path) -> No
 def test_odd_file_names_are_only_names(ffmpeg: Ffmpeg, clip: Path, tmp_path: Path) -> None:
     odd = tmp_path / "-y 'quoted' %03d http:x.mp4"
     shutil.copy(clip, odd)
-    assert len(list(read_frames(ffmpeg, odd, SIZE, frames=33))) == 33
+    assert len(list(read_frames(ffmpeg, odd, SIZE, fps=16, frames=33))) == 33
     write_still(ffmpeg, odd, 0, tmp_path / "-o %d.jpg")
     assert (tmp_path / "-o %d.jpg").exists()

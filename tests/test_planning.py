@@ -6,37 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
-from pipelines.planning.estimate import DEFAULT_RATES, Footprint, estimate
-from pipelines.planning.plan import Weights, frames_of, make_plan, timeline
+from pipelines.planning.estimate import Footprint, default_rates, estimate
+from pipelines.planning.plan import frames_of, timeline
 from pipelines.prompting.storyboard import write_storyboard
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, digest_of
-from pipelines.schema.storyboard import Shot, Storyboard
-
-WEIGHTS = Weights(digest_of("wan"), "float32", "net", digest_of("net"), "float32")
-
-
-def plan_of(**values: object) -> Plan:
-    brief = Brief.model_validate({"prompt": "a red fox", **values})
-    shots = tuple(
-        Shot(number=n, camera="Wide shot", prompt=f"shot {n} {brief.prompt}", source="brief")
-        for n in range(1, len(timeline(brief)) + 1)
-    )
-    return make_plan(brief, Storyboard(shots=shots, writer="none", written=0), WEIGHTS)
+from pipelines.schema.presets import fade_of
+from pipelines.schema.storyboard import Shot
+from tests.planned import NamedBackend, plan_brief, plan_of
 
 
 def digests(plan: Plan) -> list[str]:
-    return [chunk.spec.digest for chunk in plan.chunks]
+    return [chunk.digest for chunk in plan.chunks]
 
 
 @given(st.floats(0.5, 90), st.sampled_from([1 + 4 * k for k in range(1, 20)]))
 def test_the_video_has_exactly_the_asked_frames(seconds: float, frames: int) -> None:
     plan = plan_of(seconds=seconds, frames=frames)
     assert plan.frames == round(16 * seconds)
-    assert all(chunk.keep == frames for chunk in plan.chunks[:-1])
-    assert 1 <= plan.chunks[-1].keep <= frames
+    assert all(chunk.frame_count == frames for chunk in plan.chunks[:-1])
+    assert 1 <= plan.chunks[-1].frame_count <= frames
     assert len(plan.chunks) == math.ceil(plan.frames / frames)
 
 
@@ -59,9 +50,9 @@ def test_another_seed_for_one_shot_changes_that_chunk_only() -> None:
 
 def test_the_same_brief_has_the_same_seeds_and_other_words_have_others() -> None:
     assert digests(plan_of()) == digests(plan_of())
-    seeds = {chunk.spec.seed for chunk in plan_of(seconds=60).chunks}
+    seeds = {chunk.request.seed for chunk in plan_of(seconds=60).chunks}
     assert len(seeds) == len(plan_of(seconds=60).chunks)
-    assert plan_of().chunks[0].spec.seed != plan_of(prompt="a blue fox").chunks[0].spec.seed
+    assert plan_of().chunks[0].request.seed != plan_of(prompt="a blue fox").chunks[0].request.seed
 
 
 @pytest.mark.parametrize(
@@ -83,8 +74,9 @@ def test_whatever_decides_pixels_changes_the_digest(change: dict[str, object]) -
 
 def test_other_weights_or_numbers_change_the_digest() -> None:
     spec = plan_of().chunks[0].spec
-    assert spec.model_copy(update={"revision": digest_of("other")}).digest != spec.digest
-    assert spec.model_copy(update={"dtype": "bfloat16"}).digest != spec.digest
+    for name, value in (("transformer", digest_of("other")), ("dtype", "bfloat16")):
+        changed = spec.model_copy(update={"identity": {**spec.identity, name: value}})
+        assert changed.digest != spec.digest
 
 
 def test_upscaling_leaves_chunks_alone_but_is_another_film() -> None:
@@ -108,10 +100,11 @@ def test_changing_a_shot_that_does_not_exist_is_refused() -> None:
 
 
 def test_estimates_grow_with_the_work_and_say_where_they_come_from() -> None:
-    footprint = Footprint(10**8, 10**7, 10**7, 10**6, 4_500)
-    rates = DEFAULT_RATES["cpu"]
-    short = estimate(Brief(prompt="x", seconds=4), rates, footprint)
-    long = estimate(Brief(prompt="x", seconds=8, upscale=4), rates, footprint)
+    footprint = Footprint(enhancer=10**8, upscaler=10**6)
+    briefs = Brief(prompt="x", seconds=4), Brief(prompt="x", seconds=8, upscale=4)
+    backend = NamedBackend(briefs[0].backend)
+    rates = default_rates(backend.definition, "cpu")
+    short, long = (estimate(brief, backend, rates, footprint) for brief in briefs)
     assert long.seconds > short.seconds
     assert long.disk_bytes > short.disk_bytes
     assert long.peak_memory_bytes >= short.peak_memory_bytes
@@ -136,11 +129,12 @@ def test_a_key_refuses_what_is_outside_the_layout(text: str) -> None:
 def test_shots_by_hand_share_the_length_and_may_have_seeds() -> None:
     hand = [{"prompt": "a fox", "seed": 7}, {"prompt": "a bear"}]
     brief = Brief.model_validate({"prompt": "x", "seconds": 8, "storyboard": hand})
-    written = write_storyboard(brief, [s.join for s in timeline(brief)], 1, None, no_shot, keep)
+    transitions = [slot.transition for slot in timeline(brief)]
+    written = write_storyboard(brief, transitions, 1, None, no_shot, keep)
     assert [shot.prompt for shot in written.shots] == ["a fox", "a fox", "a bear", "a bear"]
     assert {shot.source for shot in written.shots} == {"editor"}
-    plan = make_plan(brief, written, WEIGHTS)
-    assert plan.chunks[0].spec.seed == 7
+    plan = plan_brief(brief, written)
+    assert plan.chunks[0].request.seed == 7
     assert len(set(digests(plan))) == 4  # no take is shown twice
 
 
@@ -164,3 +158,34 @@ def no_shot(_: Digest) -> Shot | None:
 
 def keep(_: Digest, __: Shot) -> None:
     raise AssertionError("nothing was written")
+
+
+@given(
+    st.sampled_from(["video_fast", "video_high", "video_turbo", "video_picture"]),
+    st.floats(0.5, 30),
+)
+def test_a_last_chunk_that_dissolves_has_a_keyframe_where_it_is_cut(
+    preset: str, seconds: float
+) -> None:
+    upload = f"uploads/{'a' * 64}.png"
+    values = {"prompt": "x", "preset": preset, "joins": "crossfade", "seconds": seconds}
+    brief = Brief.model_validate(values | {"image": upload, "last_image": upload})
+    can = brief.backend.capabilities
+    for slot in timeline(brief):
+        assert can.is_length(slot.frames)
+        assert slot.blend in (0, fade_of(slot.frames, can.fps))
+
+
+def test_a_backend_that_needs_a_picture_never_cuts_back_to_it() -> None:
+    upload = f"uploads/{'a' * 64}.png"
+    values = {"preset": "video_picture", "image": upload, "joins": "continue", "seconds": 60}
+    plan = plan_of(**values)
+    assert [chunk.transition for chunk in plan.chunks[1:]] == ["continue"] * (len(plan.chunks) - 1)
+
+
+def test_options_that_have_their_default_are_in_no_digest() -> None:
+    request = plan_of(preset="video_fast").chunks[0].request
+    assert set(request.options) == {"steps", "guidance", "flow_shift"}
+    assert (
+        "lora_strength" in plan_of(preset="video_fast", lora_strength=0.5).chunks[0].request.options
+    )

@@ -1,4 +1,4 @@
-"""The writer helps if it can, and can never hurt: real GGUFs in a real child process."""
+"""The enhancer helps if it can, and can never hurt: real GGUFs in a real child process."""
 
 import subprocess
 import sys
@@ -9,15 +9,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError
 from pipelines.planning.plan import seed_of
 from pipelines.prompting import llama
 from pipelines.prompting.gates import fault_of
-from pipelines.prompting.llama import LlamaOptions, LlamaWriter, ShotRequest
+from pipelines.prompting.llama import (
+    LlamaEnhancer,
+    LlamaOptions,
+    PromptEnhancer,
+    ShotRequest,
+)
 from pipelines.prompting.storyboard import write_storyboard
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot, Storyboard
+from tests.installed import folder_of
 from tests.tiny_gguf import write_tiny_mistral
 
 REQUEST = ShotRequest("a red fox in the snow", "Wide shot", "A red fox in the snow", 7)
@@ -31,19 +37,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def gibberish(tiny: Path) -> Iterator[LlamaWriter]:
-    with LlamaWriter(tiny, "tiny", "instruct", LlamaOptions()) as writer:
-        yield writer
+def gibberish(tiny: Path) -> Iterator[LlamaEnhancer]:
+    with LlamaEnhancer(tiny, "tiny", "instruct", LlamaOptions()) as enhancer:
+        yield enhancer
 
 
 @pytest.fixture(scope="module")
-def gemma(demo_models: Path) -> Iterator[LlamaWriter]:
-    path = demo_models / "demo" / "writer" / "model.gguf"
-    with LlamaWriter(path, "gemma", "completion", LlamaOptions()) as writer:
-        yield writer
+def gemma(demo_models: Path) -> Iterator[LlamaEnhancer]:
+    path = folder_of(demo_models, "gemma-3-270m") / "model.gguf"
+    with LlamaEnhancer(path, "gemma", "completion", LlamaOptions()) as enhancer:
+        yield enhancer
 
 
-class ScriptedWriter:
+class ScriptedEnhancer:
     """A stand-in that answers from a list: what the gates do must not depend on a model."""
 
     name = "scripted"
@@ -56,17 +62,20 @@ class ScriptedWriter:
         self.requests.append(request)
         answer = self.answers.pop(0)
         if answer == "CRASH":
-            raise EnhancerError("the writer's process died")
+            raise EnhancerError("the enhancer's process died")
         return answer
 
 
 def write(
-    writer: object, count: int = 1, kept: dict[Digest, Shot] | None = None, **values: object
+    enhancer: PromptEnhancer | None,
+    count: int = 1,
+    kept: dict[Digest, Shot] | None = None,
+    **values: object,
 ) -> Storyboard:
     brief = Brief.model_validate({"prompt": "a red fox in the snow"} | values)
     kept = {} if kept is None else kept
     return write_storyboard(
-        brief, ["cut"] * count, seed_of(brief), writer, kept.get, kept.__setitem__
+        brief, ["cut"] * count, seed_of(brief), enhancer, kept.get, kept.__setitem__
     )
 
 
@@ -75,49 +84,49 @@ OTHER = "paws sinking deep while branches shed soft powder behind it."
 
 
 def test_a_good_sentence_stands_behind_the_briefs_own_words() -> None:
-    (shot,) = write(ScriptedWriter(GOOD)).shots
+    (shot,) = write(ScriptedEnhancer(GOOD)).shots
     assert shot.prompt == f"Wide shot: A red fox in the snow, {GOOD}"
     assert shot.source == "llm"
 
 
 def test_a_bad_sentence_is_asked_for_again_with_another_seed() -> None:
-    writer = ScriptedWriter("Sure, here is your shot prompt: a fox.", GOOD)
-    (shot,) = write(writer).shots
+    enhancer = ScriptedEnhancer("Sure, here is your shot prompt: a fox.", GOOD)
+    (shot,) = write(enhancer).shots
     assert (shot.source, shot.prompt.endswith(GOOD)) == ("llm-retry", True)
-    assert writer.requests[0].seed != writer.requests[1].seed
+    assert enhancer.requests[0].seed != enhancer.requests[1].seed
 
 
 def test_after_three_bad_sentences_the_template_stands_and_says_why() -> None:
-    (shot,) = write(ScriptedWriter("no", "no", "no")).shots
+    (shot,) = write(ScriptedEnhancer("no", "no", "no")).shots
     assert (shot.source, shot.prompt) == ("template", "Wide shot: A red fox in the snow.")
     assert "1 words" in shot.note
 
 
-def test_a_dead_writer_costs_words_never_the_run() -> None:
-    board = write(ScriptedWriter("CRASH", "CRASH"), count=2)
+def test_a_dead_enhancer_costs_words_never_the_run() -> None:
+    board = write(ScriptedEnhancer("CRASH", "CRASH"), count=2)
     assert [shot.source for shot in board.shots] == ["template", "template"]
     assert "died" in board.shots[0].note
 
 
 def test_shots_do_not_repeat_each_other() -> None:
-    board = write(ScriptedWriter(GOOD, GOOD, OTHER), count=2)
+    board = write(ScriptedEnhancer(GOOD, GOOD, OTHER), count=2)
     assert [shot.source for shot in board.shots] == ["llm", "llm-retry"]
     assert board.shots[0].camera != board.shots[1].camera
 
 
 def test_kept_shots_are_found_again_also_by_a_longer_brief() -> None:
     kept: dict[Digest, Shot] = {}
-    first = write(ScriptedWriter(GOOD), kept=kept, seconds=2)
-    again = write(ScriptedWriter(OTHER), count=2, kept=kept, seconds=4)
+    first = write(ScriptedEnhancer(GOOD), kept=kept, seconds=2)
+    again = write(ScriptedEnhancer(OTHER), count=2, kept=kept, seconds=4)
     assert again.shots[0] == first.shots[0]
     assert (first.written, again.written) == (1, 1)
 
 
 def test_the_editors_words_replace_one_shot_and_leave_the_others() -> None:
     kept: dict[Digest, Shot] = {}
-    plain = write(ScriptedWriter(GOOD, OTHER), count=2, kept=kept)
+    plain = write(ScriptedEnhancer(GOOD, OTHER), count=2, kept=kept)
     edited = write(
-        ScriptedWriter(), count=2, kept=kept, shots=[{"shot": 1, "prompt": "a blue bird </s>"}]
+        ScriptedEnhancer(), count=2, kept=kept, shots=[{"shot": 1, "prompt": "a blue bird </s>"}]
     )
     assert (edited.shots[0].prompt, edited.shots[0].source) == ("a blue bird", "editor")
     assert edited.shots[1] == plain.shots[1]
@@ -134,16 +143,16 @@ def test_the_editors_words_replace_one_shot_and_leave_the_others() -> None:
     ids=["thai", "emoji", "long", "off"],
 )
 def test_some_briefs_keep_their_own_words(values: dict[str, object], note: str) -> None:
-    board = write(ScriptedWriter(), **values)
+    board = write(ScriptedEnhancer(), **values)
     (shot,) = board.shots
     assert shot.source == "brief"
     assert note in shot.note
     assert str(values.get("prompt", "a red fox")).strip() in shot.prompt
-    assert board.writer == "none"
+    assert board.enhancer == "none"
 
 
 def test_style_follows_every_shot() -> None:
-    board = write(ScriptedWriter(GOOD, OTHER), count=2, style="35 mm film")
+    board = write(ScriptedEnhancer(GOOD, OTHER), count=2, style="35 mm film")
     assert all(shot.prompt.endswith(". 35 mm film") for shot in board.shots)
 
 
@@ -171,20 +180,20 @@ def test_a_word_of_the_examples_may_stand_if_the_brief_has_it() -> None:
     assert fault_of("waves break at the lighthouse door", "a lighthouse", []) == ""
 
 
-def test_the_small_real_model_writes_usable_shots(gemma: LlamaWriter) -> None:
+def test_the_small_real_model_writes_usable_shots(gemma: LlamaEnhancer) -> None:
     board = write(gemma, count=6)
     assert sum(shot.source.startswith("llm") for shot in board.shots) >= 4
     assert all("red fox in the snow" in shot.prompt for shot in board.shots)
 
 
-def test_the_same_seed_gives_the_same_words_in_whatever_order(gemma: LlamaWriter) -> None:
+def test_the_same_seed_gives_the_same_words_in_whatever_order(gemma: LlamaEnhancer) -> None:
     other = ShotRequest("a harbour at dawn", "Close-up", "A harbour at dawn", 3)
     first = gemma.words(REQUEST)
     gemma.words(other)
     assert gemma.words(REQUEST) == first
 
 
-def test_nothing_of_a_brief_becomes_a_control_token(gibberish: LlamaWriter) -> None:
+def test_nothing_of_a_brief_becomes_a_control_token(gibberish: LlamaEnhancer) -> None:
     """Counted with the model's own tokeniser: four control tokens, all from our template."""
     from llama_cpp import Llama
 
@@ -198,7 +207,7 @@ def test_nothing_of_a_brief_becomes_a_control_token(gibberish: LlamaWriter) -> N
     assert "</s>" in model.detokenize(tokens).decode(errors="replace")
 
 
-def test_gibberish_ends_in_the_template(gibberish: LlamaWriter) -> None:
+def test_gibberish_ends_in_the_template(gibberish: LlamaEnhancer) -> None:
     board = write(gibberish, count=2)
     assert [shot.source for shot in board.shots] == ["template", "template"]
 
@@ -210,7 +219,7 @@ def children() -> list[psutil.Process]:
     return [child for child in living if "tiny.gguf" in str(child.cmdline())]
 
 
-def test_a_killed_child_is_started_once_more(gibberish: LlamaWriter) -> None:
+def test_a_killed_child_is_started_once_more(gibberish: LlamaEnhancer) -> None:
     before = gibberish.words(REQUEST)
     (child,) = children()
     child.kill()
@@ -239,19 +248,19 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     ready = "import sys; print('{\"ready\": true}', flush=True); sys.stdin.readline(); "
-    start = llama.processes.start_guarded
+    start = llama.processes.start_child
     started: list[subprocess.Popen[bytes]] = []
 
     def impostor(argv: list[str], **pipes: object) -> subprocess.Popen[bytes]:
         started.append(start([sys.executable, "-c", ready + fault], **pipes))
         return started[-1]
 
-    monkeypatch.setattr(llama.processes, "start_guarded", impostor)
+    monkeypatch.setattr(llama.processes, "start_child", impostor)
     options = LlamaOptions(answer_timeout=0.5)
-    with LlamaWriter(tiny, "tiny", "instruct", options) as writer, pytest.raises(EnhancerError):
-        writer.words(REQUEST)
-    with LlamaWriter(tiny, "tiny", "instruct", options) as writer:
-        assert write(writer).shots[0].source == "template"
+    with LlamaEnhancer(tiny, "tiny", "instruct", options) as enhancer, pytest.raises(EnhancerError):
+        enhancer.words(REQUEST)
+    with LlamaEnhancer(tiny, "tiny", "instruct", options) as enhancer:
+        assert write(enhancer).shots[0].source == "template"
     assert all(process.poll() is not None for process in started)
 
 
@@ -259,18 +268,18 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
 def test_a_file_that_is_no_model_ends_in_the_template(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)
-    with LlamaWriter(path, "bad", "instruct", LlamaOptions()) as writer:
-        (shot,) = write(writer).shots
+    with LlamaEnhancer(path, "bad", "instruct", LlamaOptions()) as enhancer:
+        (shot,) = write(enhancer).shots
     assert shot.source == "template"
     assert "does not load" in shot.note
 
 
 def test_a_prompt_beyond_the_context_is_an_error_not_a_crash(tiny: Path) -> None:
     with (
-        LlamaWriter(tiny, "tiny", "instruct", LlamaOptions(context=256)) as writer,
+        LlamaEnhancer(tiny, "tiny", "instruct", LlamaOptions(context=256)) as enhancer,
         pytest.raises(EnhancerError, match="no room"),
     ):
-        writer.words(ShotRequest("fox " * 400, "Wide shot", "Fox", 0))
+        enhancer.words(ShotRequest("fox " * 400, "Wide shot", "Fox", 0))
 
 
 def test_the_child_dies_with_its_parent(tiny: Path) -> None:
@@ -278,7 +287,7 @@ def test_the_child_dies_with_its_parent(tiny: Path) -> None:
 import sys, time
 from pathlib import Path
 from pipelines.prompting.llama import *
-w = LlamaWriter(Path({str(tiny)!r}), "tiny", "instruct", LlamaOptions())
+w = LlamaEnhancer(Path({str(tiny)!r}), "tiny", "instruct", LlamaOptions())
 w.words(ShotRequest("fox", "Wide shot", "Fox", 0))
 print(w._child._process.pid, flush=True)
 time.sleep(60)

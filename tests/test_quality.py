@@ -3,33 +3,22 @@
 import numpy as np
 import pytest
 
+from pipelines.backends.base import Frame, GeneratedClip
 from pipelines.errors import BadFramesError
-from pipelines.generation.continuing import dissolve, go_on
-from pipelines.generation.takes import Earlier, choose_take, seed_of_take
-from pipelines.generation.wan import RenderedChunk
-from pipelines.media.codec import Frame
+from pipelines.quality.continuing import dissolve, go_on
 from pipelines.quality.gate import judge
 from pipelines.quality.seams import MAX_SEAM, seam_between, seams_in
-from pipelines.schema.plan import ChunkSpec, Conditioning, digest_of
-from pipelines.schema.presets import Size
+from pipelines.quality.takes import FromChunk, choose_take, seed_of_take
+from pipelines.schema.plan import ChunkSpec
+from pipelines.schema.request import ClipRequest, Continuation
+from pipelines.schema.sizes import Size
 from tests.pictures import moving_frames
 
 SIZE = Size(128, 64)
-SPEC = ChunkSpec(
-    revision=digest_of("wan"),
-    dtype="float32",
-    prompt="a",
-    negative="b",
-    size=SIZE,
-    frames=17,
-    steps=1,
-    guidance=4.0,
-    flow_shift=3.0,
-    seed=7,
-)
-CONTINUED = SPEC.model_copy(
-    update={"conditioning": Conditioning(method="first-frame", chunk=SPEC.digest, frames=1)}
-)
+REQUEST = ClipRequest(prompt="a", negative="b", size=SIZE, fps=16, frames=17, seed=7)
+SPEC = ChunkSpec(backend="any", identity={}, request=REQUEST)
+_GOING_ON = (Continuation(chunk=SPEC.digest, frames=1),)
+CONTINUED = SPEC.model_copy(update={"request": REQUEST.model_copy(update={"inputs": _GOING_ON})})
 
 
 def good(count: int = 17, seed: int = 0) -> list[Frame]:
@@ -71,12 +60,12 @@ def renders(*takes: list[Frame] | BadFramesError) -> tuple[list[int], object]:
     """A renderer that hands out `takes` in turn, and the seeds that it was asked for."""
     seeds: list[int] = []
 
-    def render(spec: ChunkSpec) -> RenderedChunk:
+    def render(spec: ChunkSpec) -> GeneratedClip:
         take = takes[len(seeds)]
-        seeds.append(spec.seed)
+        seeds.append(spec.request.seed)
         if isinstance(take, BadFramesError):
             raise take
-        return RenderedChunk(iter(take), "resident")
+        return GeneratedClip(iter(take), "resident")
 
     return seeds, render
 
@@ -110,24 +99,24 @@ def test_a_chunk_that_shows_nothing_is_an_error_that_names_every_take() -> None:
         choose_take(SPEC, "cut", None, render)
 
 
-def split(count: int) -> tuple[Earlier, list[Frame]]:
+def split(count: int) -> tuple[FromChunk, list[Frame]]:
     """A film's first frames as the earlier chunk; the rest with the overlapping frame."""
     film = good(17 + count)
-    return Earlier(film[:17], film[16:17]), film[16:]
+    return FromChunk(film[:17], film[16:17]), film[16:]
 
 
 def test_a_continued_chunk_loses_the_frame_that_it_repeats() -> None:
     earlier, rest = split(16)
     _, render = renders(rest)
     chosen = choose_take(CONTINUED, "continue", earlier, render)
-    assert len(chosen.frames) == 16 == CONTINUED.new_frames
+    assert len(chosen.frames) == 16 == CONTINUED.request.new_frames
     assert chosen.made == "continue"
     assert chosen.takes[0].seam < 2
 
 
 def test_a_join_that_jumps_is_made_again_and_at_last_dissolved() -> None:
     earlier, rest = split(16)
-    other = [earlier.tail[0], *good(16, seed=5)]
+    other = [earlier.overlap[0], *good(16, seed=5)]
     seeds, render = renders(other, rest)
     chosen = choose_take(CONTINUED, "continue", earlier, render)
     assert [take.faults for take in chosen.takes] == [("seam",), ()]
@@ -143,7 +132,7 @@ def test_a_join_that_jumps_is_made_again_and_at_last_dissolved() -> None:
 def test_colours_that_drifted_are_those_of_the_chunk_before() -> None:
     earlier, rest = split(16)
     drifted = [np.clip(frame * 0.9 + 18, 0, 255).astype(np.uint8) for frame in rest]
-    matched = go_on(drifted, earlier.tail)
+    matched = go_on(drifted, earlier.overlap)
     error = np.abs(np.stack(matched).astype(int) - np.stack(rest[1:])).mean()
     assert error < 1.5
     assert np.abs(np.stack(drifted[1:]).astype(int) - np.stack(rest[1:])).mean() > 5
@@ -151,7 +140,7 @@ def test_colours_that_drifted_are_those_of_the_chunk_before() -> None:
 
 def test_a_dissolve_neither_adds_nor_loses_frames() -> None:
     frames = good(16)
-    mixed = dissolve(good(1, seed=3)[0], frames)
+    mixed = dissolve(good(1, seed=3)[0], frames, 16)
     assert len(mixed) == 16
     assert (np.stack(mixed[8:]) == np.stack(frames[8:])).all()
     assert not (mixed[0] == frames[0]).all()

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from infra.adapters.manifests import read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft, DraftShot
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import BriefError
 from pipelines.retention import KINDS, Ages, Item, Marks, after_delete, decide, is_expired
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft, DraftShot
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest
 from pipelines.schema.plan import digest_of
 from tasks.sweeping import (
     Sweeper,
@@ -28,7 +28,7 @@ from tasks.sweeping import (
     rows_of,
 )
 from tests.damage import replace
-from tests.published import film_of, manifest_of, publish, shots_of
+from tests.published import OLD, film_of, manifest_of, publish, publish_old, shots_of
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 RUN = UUID("0abed842-3f39-4a19-a37f-e554015531b3")
@@ -112,6 +112,29 @@ def test_nothing_in_use_goes_and_a_second_sweep_does_nothing(
 
     again = marks_for(living, ages, kept)
     assert [item for item in left if goes(item, again, ages)] == []
+
+
+def test_what_videos_of_version_0_2_were_made_of_is_in_use(store: ObjectStore) -> None:
+    manifests = [publish_old(store, old) for old in OLD]
+    named = {item["key"] for old in OLD for item in old["objects"]}
+    named |= {old["brief"]["image"] for old in OLD if old["brief"]["image"]}
+    orphan = ObjectKey.chunk(digest_of("nobody's"))
+    store.put_bytes(orphan, b"1234", "video/mp4")
+    before = set(store.list_keys())
+    assert named < before
+    assert any(key.startswith("shots/") for key in before)
+    report = sweeper(store, SOON.model_copy(update={"videos": 0})).sweep(dry_run=False)
+    assert before - set(store.list_keys()) == {orphan}
+    assert report.notes == []
+    for manifest, old in zip(manifests, OLD, strict=True):
+        kept = {
+            item.kind: item.objects for item in kept_after_delete(store, manifest, SOON, Marks())
+        }
+        parts = [item["key"].partition("/")[0] for item in old["objects"]]
+        for kind in ("chunks", "segments"):
+            assert kept.get(kind, 0) == parts.count(kind)
+    sweeper(store).sweep(dry_run=False)
+    assert store.list_keys() == []
 
 
 def test_a_manifest_that_cannot_be_read_puts_off_what_it_may_name() -> None:

@@ -17,16 +17,16 @@ from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
-from infra.apps.gateway.app import Guard
+from infra.apps.gateway.app import BodyLimitMiddleware
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.problems import ProblemError, add_handlers
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.videos import Videos
+from pipelines.documents.manifest import StoredObject
 from pipelines.errors import StoreError
 from pipelines.retention import Ages
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import StoredObject
 from tests.films import numbered, published, replace_behind_its_back, write
 from tests.studio import wait_for
 
@@ -193,12 +193,12 @@ def test_a_byte_that_flipped_on_the_disk_is_found(
 
 
 class Serving(uvicorn.Server):
-    """A server in a thread, with the gateway's guard and handlers before one address."""
+    """A server in a thread, with the gateway's middleware and error handlers before one address."""
 
     def __init__(self, blocks: Callable[[], Iterator[bytes]], length: int) -> None:
         app = FastAPI()
         add_handlers(app)
-        app.add_middleware(Guard)
+        app.add_middleware(BodyLimitMiddleware)
         work = StoreWork(60)
 
         @app.get("/video")
@@ -228,6 +228,7 @@ def broken_after(blocks: list[bytes]) -> Iterator[bytes]:
     raise StoreError("the store cannot be reached")
 
 
+@pytest.mark.expects_errors("a download was broken off", "returned without completing response")
 def test_a_download_that_breaks_off_is_short_and_one_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.states import Pending
 
 from flows.purge_scratch import purge_scratch
-from infra.adapters.embedded import answers, free_ports
+from infra.adapters.embedded import free_ports, is_healthy
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.apps.studio.deploy import crash_after_silence
@@ -56,13 +56,13 @@ class Server:
     def start(self) -> None:
         argv = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self.port)]
         with (self._folder / "server.log").open("ab") as log:
-            self.process = processes.start_guarded(
+            self.process = processes.start_child(
                 [*argv, *self._options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._settings | {"PREFECT_HOME": str(self._folder)},
             )
-        wait_for("the server", lambda: answers(f"{self.url}/health"))
+        wait_for("the server", lambda: is_healthy(f"{self.url}/health"))
 
     def kill(self) -> None:
         processes.stop(self.process, 0)
@@ -82,7 +82,7 @@ def pair(operator: Cli) -> Iterator[Pair]:
     folder = operator.data
     database, store = PostgresServer(folder / "postgres"), SeaweedServer(folder / "store")
     redis_port = str(free_ports(1)[0])
-    running = [processes.start_guarded([str(REDIS), "--port", redis_port, "--save", ""])]
+    running = [processes.start_child([str(REDIS), "--port", redis_port, "--save", ""])]
     database.wait()
     store.wait()
     hosts = {
@@ -111,7 +111,7 @@ def pair(operator: Cli) -> Iterator[Pair]:
         with (logs / f"{pool}.log").open("ab") as log:
             argv = operator.argv("worker", pool)
             env = operator.env | variables
-            running.append(processes.start_guarded(argv, stdout=log, stderr=log, env=env))
+            running.append(processes.start_child(argv, stdout=log, stderr=log, env=env))
     studio = Studio(operator, running[0], variables)  # type: ignore[arg-type]
     yield Pair(first, second, studio)
     for process in [*reversed(running), second.process, first.process]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from infra.adapters.object_store import ObjectStore
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest
 from tests.conftest import REPOSITORY, Cli
 
 ROOMS = ("flows", "tasks", "pipelines", "infra")
-KEPT = {"_guard.py"}
+KEPT = {"pdeathsig.py"}
 """Starts a program and ends it with its parent, whatever the program is; knows nothing of runs."""
 SCRIPT = """
 import sys
@@ -26,7 +26,7 @@ for path in map(Path, sys.stdin.read().split()):
     path.write_text("raise SystemExit('new code')")
 
 from flows.produce_content import produce_content
-from pipelines.schema.brief import Brief
+from pipelines.documents.brief import Brief
 
 brief = Brief(prompt="a red fox in the snow", seconds=1, frames=17, steps=2, upscale=2)
 print(produce_content(brief).content_id)

@@ -12,13 +12,14 @@ import psutil
 import pytest
 import torch
 
+from pipelines.backends.base import Frame
 from pipelines.errors import MediaError, UpscaleError, WeightsError
-from pipelines.media.codec import Frame
 from pipelines.media.ffmpeg import Ffmpeg
-from pipelines.schema.presets import Size
+from pipelines.schema.sizes import Size
 from pipelines.upscaling.ncnn import convert
-from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
+from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
 from pipelines.upscaling.video import SegmentSource, upscale_segment
+from tests.installed import folder_of
 from tests.pictures import decode, moving_frames, numbered_frames, read_number, write_clip
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def shipped(name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def compact(demo_models: Path) -> Path:
-    return demo_models / "demo" / "upscaler" / "realesr-animevideov3.safetensors"
+    return folder_of(demo_models, "realesr-animevideov3") / "realesr-animevideov3.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -207,17 +208,17 @@ def test_out_of_memory_in_the_smallest_tile_says_what_to_do(
 def test_a_segment_of_a_film_is_enlarged_frame_for_frame(
     ffmpeg: Ffmpeg, net: RealEsrgan, tmp_path: Path
 ) -> None:
-    from pipelines.stitching import stitch
+    from pipelines.stitching.concat import stitch
 
     clips = [
         write_clip(ffmpeg, tmp_path / f"{n}.mp4", numbered_frames(SIZE, 5, 5 * n), SIZE, 5)
         for n in range(3)
     ]
     film = tmp_path / "film.mp4"
-    stitch(ffmpeg, clips, film, frames=15)
+    stitch(ffmpeg, clips, film, fps=16, frames=15)
     seen: list[int] = []
     out = tmp_path / "segment.mp4"
-    upscale_segment(ffmpeg, net, SegmentSource(film, SIZE, 5, 5), 2, out, seen.append)
+    upscale_segment(ffmpeg, net, SegmentSource(film, SIZE, 16, 5, 5), 2, out, seen.append)
     frames = decode(out)
     assert [read_number(frame) for frame in frames] == [5, 6, 7, 8, 9]
     assert frames[0].shape == (128, 192, 3)
@@ -254,9 +255,25 @@ def test_a_failure_leaves_no_ffmpeg_even_if_somebody_keeps_the_error(
     def fail(done: int) -> None:
         raise MediaError(f"after frame {done}")
 
-    source = SegmentSource(film, size, 0, 33)
+    source = SegmentSource(film, size, 16, 0, 33)
     with pytest.raises(MediaError) as kept:
         upscale_segment(ffmpeg, network, source, 2, tmp_path / "out.mp4", fail)
     left = [child.name() for child in psutil.Process().children(recursive=True)]
     assert kept.value
     assert not any("ffmpeg" in name for name in left)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "live"),
+    [
+        (Size(832, 480), 4, 6.55),
+        (Size(832, 480), 1, 1.65),
+        (Size(1280, 720), 4, 15.1),
+        (Size(1280, 720), 1, 3.8),
+    ],
+    ids=str,
+)
+def test_the_workspace_is_what_was_simulated(size: Size, batch: int, live: float) -> None:
+    """In GB of live tensors of x4plus in float16."""
+    assert workspace_bytes(size, batch, 4) == pytest.approx(live * 1e9, rel=0.02)
+    assert workspace_bytes(size, batch, 4, 4) == 2 * workspace_bytes(size, batch, 4)

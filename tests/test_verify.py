@@ -8,15 +8,15 @@ from uuid import UUID
 import pytest
 
 from infra.adapters.object_store import ObjectStore
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import WeightsError
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest
 from pipelines.verification import VerifyReport
 from tasks.verify import audit, mend, table_of
 from tests.conftest import Cli
 from tests.damage import replace
-from tests.published import film_of, publish
+from tests.published import OLD, film_of, publish, publish_old
 
 BRIEF = {
     "prompt": "a red ball moves",
@@ -78,7 +78,7 @@ def test_every_damaged_object_is_named_and_what_needs_no_run_is_mended(store: Ob
         ObjectKey.video(cid): "part",
         ObjectKey.poster(cid): "part",
         ObjectKey.chunk(chunk): "intermediate",
-        ObjectKey.tail(chunk): "intermediate",
+        ObjectKey.overlap(chunk): "intermediate",
         ObjectKey.segment(manifest.segments[0].digest): "intermediate",
         ObjectKey.manifest_copy(cid): "copy",
         ObjectKey.manifest(other.content_id): "manifest",
@@ -94,7 +94,7 @@ def test_every_damaged_object_is_named_and_what_needs_no_run_is_mended(store: Ob
     assert named(report) == {**damaged, ObjectKey.contact(cid): "part"}
     assert report.counts["missing part"] == 1
     texts = {fault.key: str(fault) for fault in report.faults}
-    assert "'a red fox'" in texts[ObjectKey.tail(chunk)]
+    assert "'a red fox'" in texts[ObjectKey.overlap(chunk)]
     assert "'an owl'" in texts[ObjectKey.manifest(other.content_id)]
     assert "send the same picture to /uploads again" in texts[upload]
     assert "run: reelwright verify --repair" in texts[ObjectKey.video(cid)]
@@ -156,7 +156,7 @@ def test_a_bucket_of_before_gets_copies_and_another_version_is_counted(store: Ob
     key = ObjectKey.manifest(later.content_id)
     data = store.get_bytes(key)
     assert data is not None
-    data = data.replace(b'"manifest_version": 3', b'"manifest_version": 4')
+    data = data.replace(b'"manifest_version": 4', b'"manifest_version": 99')
     store.put_bytes(key, data, "application/json")
 
     report = look(store)
@@ -168,6 +168,39 @@ def test_a_bucket_of_before_gets_copies_and_another_version_is_counted(store: Ob
         ObjectKey.manifest(old.content_id)
     )
     assert report.repaired == ["1 manifests have a copy now"]
+
+
+def test_a_bucket_of_version_0_2_is_clean_and_mended(store: ObjectStore) -> None:
+    first, *others = [publish_old(store, old) for old in OLD]
+    report = look(store)
+    assert report.clean
+    assert report.counts["manifest"] == len(OLD)
+    assert report.counts["manifest of another version"] == 0
+    data = store.get_bytes(ObjectKey.manifest(first.content_id))
+    damaged = {
+        ObjectKey.manifest(first.content_id): "manifest",
+        ObjectKey.chunk(others[0].chunks[0].digest): "intermediate",
+    }
+    for key in damaged:
+        replace(store, key)
+    report = look(store)
+    assert named(report) == damaged
+    mend(store, report)
+    assert look(store).clean
+    again = store.get_bytes(ObjectKey.manifest(first.content_id))
+    assert again is not None
+    assert again != data  # as this version writes it
+    assert Manifest.model_validate_json(again) == first
+
+
+def test_a_manifest_of_version_3_that_lacks_a_part_is_damaged(store: ObjectStore) -> None:
+    manifest = publish_old(store, OLD[0])
+    key = ObjectKey.manifest(manifest.content_id)
+    broken = {name: value for name, value in OLD[0].items() if name != "plan"}
+    store.put_bytes(key, json.dumps(broken).encode(), "application/json")
+    report = look(store)
+    assert named(report) == {key: "manifest"}
+    assert report.counts["manifest of another version"] == 0
 
 
 def test_a_video_that_is_published_anew_meanwhile_is_no_fault(
@@ -191,8 +224,8 @@ def test_a_video_that_is_published_anew_meanwhile_is_no_fault(
 def test_a_damaged_video_is_made_again(
     in_process: Callable[..., Manifest], cli: Cli, store: ObjectStore
 ) -> None:
+    from infra.adapters.device.cache import release_all
     from infra.apps.verify import _make_again
-    from tasks.models import free_models
 
     manifest = in_process(**BRIEF, approval="both")
     lost = publish(store, prompt="its models are gone", campaign="spring")
@@ -214,7 +247,7 @@ def test_a_damaged_video_is_made_again(
         return "0abed842-3f39-4a19-a37f-e554015531b3"
 
     _make_again(store, report, make, lambda _: None)
-    free_models()
+    release_all()
     assert set(named(report)) == {damaged[1]} == set(named(look(store)))
     assert f"video {manifest.content_id} was made again" in report.repaired
     assert any("the models are not installed" in words for words in report.repaired)

@@ -16,7 +16,7 @@ def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
     from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
     from transformers import UMT5Config, UMT5EncoderModel
 
-    from pipelines.generation.quiet import quiet_libraries
+    from pipelines.backends.quiet import quiet_libraries
 
     quiet_libraries()
 

@@ -1,4 +1,4 @@
-"""Databases into files and back, with the tools of the PostgreSQL wheel and SQLite's own."""
+"""Dumps and restores databases with pg_dump, pg_restore and SQLite's backup API."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ class Postgres:
 
     @classmethod
     def embedded(cls, server: PostgresServer) -> "Postgres":
-        """The database of a server that runs."""
+        """The database of a running embedded server."""
         options = ("-h", str(server.socket), "-U", server.user, "-d", server.database)
         return cls(server.url, options, {"PATH": os.environ.get("PATH", "")})
 
@@ -70,29 +70,29 @@ class Postgres:
         self._run("pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={target}")
 
     def restore(self, dump: Path) -> None:
-        """Everything in `dump`, or nothing; what an earlier try left is replaced."""
+        """Restore all of `dump` or nothing; tables that an earlier attempt left are replaced."""
         flags = ("--clean", "--if-exists", "--no-owner", "--no-acl", "--single-transaction")
         self._run("pg_restore", *flags, "--exit-on-error", str(dump))
 
     def ask(self, sql: str) -> str:
-        """What `sql`, in one transaction, answers: a line a row, without headings."""
+        """Execute `sql` in one transaction and return its rows, one a line, without headings."""
         flags = ("-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "--single-transaction")
         return self._run("psql", *flags, "-c", sql).strip()
 
     def is_empty(self) -> bool:
-        """Whether it has no tables of anybody's."""
+        """Whether the database has no tables, whoever owns them."""
         count = "select count(*) from pg_tables where schemaname not in ('pg_catalog', "
         return self.ask(count + "'information_schema')") == "0"
 
     def prefect_schema(self) -> str:
-        """The revision of Prefect's tables; empty if there are none."""
+        """The schema revision of Prefect's tables; empty if there are none."""
         exists = "select to_regclass('alembic_version') is not null"
         if self.ask(exists) != "t":
             return ""
         return self.ask("select version_num from alembic_version")
 
     def _run(self, program: str, *arguments: str) -> str:
-        process = processes.start_guarded(
+        process = processes.start_child(
             [str(binaries() / program), *self.options, "--no-password", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,5 @@
-"""The local disk: room before we start, and one owner of a data directory at a time."""
+"""The local disk: free space is checked before work starts, and locks give a directory one
+owner."""
 
 import errno
 import fcntl
@@ -89,7 +90,7 @@ def read_text(path: Path, name: str) -> str:
 
 
 def check_room(path: Path, needed: int) -> None:
-    """Raises DiskFullError if fewer than `needed` bytes are free where `path` lies."""
+    """Raises DiskFullError if the disk of `path` has fewer than `needed` bytes free."""
     free = shutil.disk_usage(path).free
     if free < needed:
         raise DiskFullError(
@@ -99,7 +100,8 @@ def check_room(path: Path, needed: int) -> None:
 
 
 def is_full(path: Path) -> bool:
-    """Whether hardly anything can be written where `path` lies: what fails then, fails of it."""
+    """Whether the disk of `path` has less than _FULL bytes free. An operation that failed then is
+    taken to have failed because the disk is full."""
     return path.exists() and shutil.disk_usage(path).free < _FULL
 
 

@@ -1,4 +1,4 @@
-"""Servers that belong to one command: found a port, started, proven ready, stopped."""
+"""Server processes that belong to one command: choose a port, start, wait until ready, stop."""
 
 import signal
 import socket
@@ -29,11 +29,11 @@ def free_ports(count: int) -> list[int]:
             item.close()
 
 
-def answers(url: str) -> bool:
-    """Whether an HTTP server says 200 to `url` right now."""
+def is_healthy(url: str) -> bool:
+    """Whether an HTTP server responds to `url` with status 200 within a second."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
@@ -57,7 +57,7 @@ class EmbeddedServer:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".old"))
         with log.open("ab") as output:
-            self._process = processes.start_guarded(
+            self._process = processes.start_child(
                 argv,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -72,7 +72,7 @@ class EmbeddedServer:
         return self._process.pid
 
     def ended(self) -> int | None:
-        """Its exit code, if it has ended."""
+        """The exit code of the process; None while it runs."""
         return self._process.poll()
 
     def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,31 +24,34 @@ Signature = tuple[int, int, int]
 """Inode, size in bytes, time of the last change in ns."""
 
 
-class Flusher:
-    """Puts a directory's changes on disk. One pass serves all callers that wait for it."""
+class SharedPasses:
+    """Calls `work` for any number of threads that need it done: one call serves all who wait.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._clean: dict[str, Signature] = {}
+    A caller never relies on a call that began before it came: that one may already have passed
+    over what the caller changed.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
         self._turn = threading.Condition()
         self._begun = self._done = 0
         """Numbers of the last pass that began and of the last that ended well."""
         self._busy = False
         self._failures: list[OSError] = []
-        self._told = False
+        self.waiting = 0
+        """How many callers wait for a pass of another thread."""
 
-    def flush(self) -> None:
-        """All that was written before this call is on disk when it returns.
+    def run(self) -> None:
+        """Return when a pass that began after this call has ended well.
 
-        A folder that cannot be read (it is another machine's) is logged once and left alone.
-        Raises OSError if the disk refuses; the caller must not take its write for stored.
+        Raises the OSError of that pass, for every caller that waits for it.
         """
         if self._wait_for_others():
             return
         failure: OSError | None = None
         whole = False
         try:
-            self._pass()
+            self._work()
             whole = True
         except OSError as error:
             failure = error
@@ -70,10 +73,14 @@ class Flusher:
         A kernel reports a failed write once, so a failure is the failure of all who wait.
         """
         with self._turn:
-            needed = self._begun + 1  # the pass at work may have passed our files already
+            needed = self._begun + 1
             failures = len(self._failures)
             while self._busy:
-                self._turn.wait()
+                self.waiting += 1
+                try:
+                    self._turn.wait()
+                finally:
+                    self.waiting -= 1
                 if len(self._failures) > failures:
                     raise OSError(self._failures[-1].errno, self._failures[-1].strerror)
                 if self._done >= needed:
@@ -82,7 +89,25 @@ class Flusher:
             self._begun += 1
             return False
 
-    def _pass(self) -> None:
+
+class Flusher:
+    """Puts a directory's changes on disk. One pass serves all callers that wait for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._passes = SharedPasses(self._sync_changes)
+        self._clean: dict[str, Signature] = {}
+        self._told = False
+
+    def flush(self) -> None:
+        """All that was written before this call is on disk when it returns.
+
+        A folder that cannot be read (it is another machine's) is logged once and left alone.
+        Raises OSError if the disk refuses; the caller must not take its write for stored.
+        """
+        self._passes.run()
+
+    def _sync_changes(self) -> None:
         try:
             changed = list(self._changed())
         except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
@@ -101,7 +126,8 @@ class Flusher:
                 self._clean[path] = signature
 
     def _changed(self) -> Iterator[tuple[str, Signature, bool]]:
-        """Files first, then directories: a name must not last longer than its bytes."""
+        """Changed files first, then directories: a name must not reach the disk before its
+        bytes."""
         found = list(_walk(str(self.folder)))
         limit = time.time_ns() - _SETTLED
         known = {path for path, _ in found}
@@ -125,12 +151,13 @@ class Flusher:
 
 @cache
 def flusher_of(folder: Path) -> Flusher:
-    """The one of this process."""
+    """The Flusher of `folder`; one for each process."""
     return Flusher(folder)
 
 
 def _walk(folder: str) -> Iterator[tuple[str, Signature]]:
-    """Everything below `folder`, then `folder`. What vanishes meanwhile is left out."""
+    """The path and signature of everything below `folder`, then of `folder` itself. Files that
+    vanish meanwhile are left out."""
     own = Path(folder).stat()
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
+from pipelines.documents.manifest import READ_VERSIONS, Manifest
 from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest
 
 State = Literal["whole", "restored", "absent", "damaged", "other-version"]
 """`restored`: the first is damaged and was, or can be, made again from the copy. `damaged`: neither
@@ -22,7 +22,7 @@ can be read. `other-version`: it is whole, and of a version that this one does n
 
 @dataclass(frozen=True)
 class ManifestRead:
-    """What lies under the key of a manifest."""
+    """The result of reading a manifest."""
 
     state: State
     manifest: Manifest | None
@@ -47,12 +47,12 @@ def read_manifest(store: ObjectStore, cid: Digest, *, restore: bool = True) -> M
 
 
 def read_copy(store: ObjectStore, cid: Digest) -> ManifestRead:
-    """The copy alone. Raises StoreError."""
+    """Read the copy only. Raises StoreError."""
     return _read(store, ObjectKey.manifest_copy(cid), cid)
 
 
 def write_manifest(store: ObjectStore, manifest: Manifest) -> None:
-    """Store it, the copy first."""
+    """Store the manifest, the copy first."""
     data = manifest.model_dump_json(indent=1).encode()
     cid = manifest.content_id
     for key in (ObjectKey.manifest_copy(cid), ObjectKey.manifest(cid)):
@@ -89,8 +89,7 @@ def _read(store: ObjectStore, key: ObjectKey, cid: Digest) -> ManifestRead:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         version = _version_of(data)
-        known = Manifest.model_fields["manifest_version"].default
-        if version is not None and version != known:
+        if version is not None and version not in READ_VERSIONS:
             return ManifestRead("other-version", None, f"its manifest_version is {version}")
         return ManifestRead("damaged", None, f"{key}: {error.errors()[0]['msg']}")
     if manifest.content_id != cid:

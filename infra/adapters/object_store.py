@@ -26,9 +26,9 @@ from infra.adapters.flushing import flusher_of
 from infra.adapters.s3 import TRANSIENT, connect
 from infra.adapters.settings import StoreSettings
 from infra.adapters.store_errors import reason, root_of
+from pipelines.documents.manifest import StoredObject
 from pipelines.errors import CorruptObjectError, MissingObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
-from pipelines.schema.manifest import StoredObject
 
 PART = 64 * 2**20
 _BLOCK = 2**20
@@ -42,7 +42,7 @@ _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the bucket's listing."""
+    """One object in a listing of the bucket."""
 
     key: str
     size: int
@@ -86,7 +86,7 @@ class ObjectStore:
             ) from error
 
     def put_file(self, key: ObjectKey, path: Path, content_type: str) -> StoredObject:
-        """Store the file and have its bytes confirmed. Replaces an older object."""
+        """Store the file; the server confirms its sha256. Replaces an older object."""
         digest, size = _hash_file(path)
         metadata: dict[str, str | list[str] | tuple[str]] = {"sha256": digest}
         if size <= PART:
@@ -219,7 +219,7 @@ class ObjectStore:
         return True
 
     def list_keys(self, prefix: str = "") -> list[ObjectKey]:
-        """All keys of our layout under `prefix`, in order. Foreign objects are left out."""
+        """The keys under `prefix` that follow our layout, in order; other objects are left out."""
         return [ObjectKey(item.key) for item in self.entries(prefix) if is_key(item.key)]
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:

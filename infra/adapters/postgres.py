@@ -46,11 +46,12 @@ class PostgresServer:
         self._start()
 
     def _initialise(self) -> None:
-        """In a directory of another name first: a killed start leaves no half database."""
+        """Create the database under a temporary name and rename it, so that a start that was
+        killed leaves no incomplete database."""
         part = self._folder / "data.part"
         shutil.rmtree(part, ignore_errors=True)
         flags = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", f"--username={_USER}"]
-        process = processes.start_guarded(
+        process = processes.start_child(
             [str(self._bin / "initdb"), "-D", str(part), *flags],
             ordinary_user=True,
             stderr=subprocess.PIPE,
@@ -97,11 +98,12 @@ class PostgresServer:
             left.unlink(missing_ok=True)
 
     def wait(self) -> None:
-        """Until it takes connections; after a crash it first repeats its log."""
+        """Wait until it accepts connections; after a crash it replays its log first."""
         self.server.wait_ready(self._ready, _START_TIMEOUT)
 
     def stop(self) -> None:
-        """End it in order, by force if it takes too long; it loses nothing either way."""
+        """Stop the server in order, or kill it if it takes too long; neither loses committed
+        data."""
         self.server.stop(_STOP_GRACE, signal.SIGINT)  # SIGTERM would wait for every client
 
     def _ready(self) -> bool:

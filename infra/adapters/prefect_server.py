@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from infra.adapters.disk import make_directory
-from infra.adapters.embedded import EmbeddedServer, answers, free_ports
+from infra.adapters.embedded import EmbeddedServer, free_ports, is_healthy
 from infra.adapters.quiet import NO_TELEMETRY
 
 _START_TIMEOUT = 120.0
@@ -47,11 +47,12 @@ class PrefectServer:
         )
 
     def wait(self) -> None:
-        """Until the API answers; the first start makes the database (about 10 s)."""
+        """Wait until the API responds; the first start creates the database, which takes about
+        10 s."""
         self.server.wait_ready(self._healthy, _START_TIMEOUT)
 
     def stop(self) -> None:
         self.server.stop(_STOP_GRACE)
 
     def _healthy(self) -> bool:
-        return answers(f"{self.api_url}/health")
+        return is_healthy(f"{self.api_url}/health")

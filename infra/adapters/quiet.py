@@ -21,5 +21,5 @@ NO_SERVER = {
 
 
 def set_quiet() -> None:
-    """Put both into this process's environment, whatever was there."""
+    """Set NO_TELEMETRY and NO_SERVER in this process's environment, replacing other values."""
     os.environ.update(NO_TELEMETRY | NO_SERVER)

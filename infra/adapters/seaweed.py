@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.adapters.disk import make_directory, socket_folder, sync
-from infra.adapters.embedded import EmbeddedServer, answers, free_ports
+from infra.adapters.embedded import EmbeddedServer, free_ports, is_healthy
 from infra.adapters.seaweed_tls import mutual_tls
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import ServerError
@@ -137,7 +137,7 @@ class SeaweedServer:
         )
 
     def wait(self) -> None:
-        """Until it answers. A port that somebody took meanwhile costs another attempt."""
+        """Wait until it responds; it is started again on other ports if one was taken meanwhile."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.server.wait_ready(self._healthy, _START_TIMEOUT)
@@ -149,17 +149,17 @@ class SeaweedServer:
                 self._start()
 
     def stop(self) -> None:
-        """End it; killed by force it loses nothing that it acknowledged."""
+        """Stop the server; even a kill loses nothing that it acknowledged."""
         self.server.stop(_STOP_GRACE)
         self._sweep()
 
     def settings(self, chosen: StoreSettings) -> StoreSettings:
-        """`chosen`, with this server as the store."""
+        """A copy of `chosen` with this server's address and keys."""
         return StoreSettings.model_validate(chosen.model_dump() | self._values)
 
     @property
     def variables(self) -> dict[str, str]:
-        """How other processes are told of this server."""
+        """Environment variables that point other processes at this server."""
         prefix = StoreSettings.model_config["env_prefix"]
         return {f"{prefix}{name}".upper(): value for name, value in self._values.items()}
 
@@ -174,10 +174,10 @@ class SeaweedServer:
         }
 
     def _healthy(self) -> bool:
-        return answers(f"http://{self.endpoint}/healthz")
+        return is_healthy(f"http://{self.endpoint}/healthz")
 
     def _sweep(self) -> None:
-        """What a kill leaves: sockets, and log files of its own that every start makes."""
+        """Delete what a kill leaves: sockets, and the log files that every start makes."""
         shutil.rmtree(self._folder / "tmp", ignore_errors=True)
         # Its own note of our flags: an older version of ours, or a copy of the data elsewhere,
         # would take from it what it does not set itself.

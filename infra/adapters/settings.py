@@ -45,7 +45,7 @@ class StoreSettings(_Section):
     bucket: str = Field("reelwright", description="Bucket; made if it does not exist.")
     secure: bool = Field(False, description="Speak HTTPS to the endpoint.")
     patience: float = Field(
-        6.0, ge=0, le=3600, description="Seconds to wait for a store that does not answer."
+        6.0, ge=0, le=3600, description="Seconds to wait for a store that does not respond."
     )
     region: str = Field("us-east-1", description="Region to sign requests for.")
     data_dir: Path | None = Field(
@@ -145,7 +145,7 @@ class GatewaySettings(_Section):
         20, ge=1, description="How long a connection may stay open between two requests."
     )
     write_seconds: float = Field(
-        300.0, gt=0, description="How long a client may leave an answer unread."
+        300.0, gt=0, description="How long a client may leave a response unread."
     )
     connections_per_client: int = Field(
         1_000, ge=1, description="Connections of one address at once; behind a proxy, of all."

@@ -1,1 +1,1 @@
-"""Programs that people and machines start: the command line for now."""
+"""Programs that people and machines start: commands, gateway, workers, supervisor."""

@@ -1,4 +1,5 @@
-"""`reelwright calendar`: what would happen and why, before and after it does."""
+"""`reelwright calendar`: checks entries, shows past and coming occurrences with reasons, starts
+one."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from prefect.client.orchestration import get_client
 from infra.adapters.disk import read_text
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.studio import environment
+from infra.apps import environment
 from pipelines.calendar.due import decide, upcoming
 from pipelines.calendar.entry import Calendar, Entry, parse_calendar
 from pipelines.errors import BriefError
@@ -34,7 +35,7 @@ def check(settings: Settings, file: Path | None) -> tuple[list[str], bool]:
 
 
 def following(settings: Settings, name: str, count: int) -> Iterator[str]:
-    """What becomes of the past that nobody looked at, and the next `count` occurrences."""
+    """The decision on each occurrence since the last look, and the next `count` occurrences."""
     entry = _entry(_calendar(settings), name)
     now = datetime.now(UTC)
     mark = BucketMarks(ObjectStore(settings.store)).read(name)

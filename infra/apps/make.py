@@ -1,21 +1,24 @@
 """`reelwright make`: one brief from start to published video on this machine."""
 
 import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.adapters.disk import is_full, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.console import ProgressBars
+from infra.apps.given_files import GivenFiles
 from infra.apps.session import session
-from infra.apps.studio import environment
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Manifest, TransitionRecord
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 from pipelines.planning.plan import timeline
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.manifest import JoinRecord, Manifest
-from pipelines.schema.presets import FPS
-from tasks.room import check_surroundings
+from tasks.context import check_surroundings
 
 
 def check_target(out: Path | None) -> None:
@@ -32,8 +35,25 @@ def check_target(out: Path | None) -> None:
         raise BriefError(f"--out {out}: the directory {out.parent} cannot be written to")
 
 
-def make(brief: Brief, out: Path | None) -> Manifest:
+@contextmanager
+def given_files(
+    pictures: Mapping[str, Sequence[Path]], motion: Path | None
+) -> Iterator[GivenFiles]:
+    """The files for fields of a brief, checked. Raises BriefError, which names the file."""
+    with tempfile.TemporaryDirectory(prefix="reelwright-make-") as name:
+        given = GivenFiles(Path(name))
+        for field, paths in pictures.items():
+            if paths:
+                given.add_pictures(field, paths)
+        if motion:
+            given.add_motion(motion)
+        yield given
+
+
+def make(brief: Brief, out: Path | None, given: GivenFiles | None = None) -> Manifest:
     """Make and publish the video of `brief`, and copy it to `out` if that is given.
+
+    `given` are the files that the brief names.
 
     Raises ReelwrightError with a sentence for the person; finished chunks are kept then.
     """
@@ -42,7 +62,7 @@ def make(brief: Brief, out: Path | None) -> Manifest:
     settings = environment.adopted()
     check_surroundings(brief, settings)
     try:
-        return _make(brief, settings, out)
+        return _make(brief, settings, out, given)
     except Exception as error:
         if isinstance(error, DiskFullError) or not is_full(settings.paths.data_dir):
             raise
@@ -52,11 +72,13 @@ def make(brief: Brief, out: Path | None) -> Manifest:
         ) from error
 
 
-def _make(brief: Brief, settings: Settings, out: Path | None) -> Manifest:
+def _make(brief: Brief, settings: Settings, out: Path | None, given: GivenFiles | None) -> Manifest:
     with ProgressBars() as bars, session(settings, bars.note):
         from flows.produce_content import produce_content
         from tasks.progress import ProgressLog, listening
 
+        if given:
+            given.store(ObjectStore(Settings.load().store))
         with listening(bars), listening(ProgressLog()):
             manifest = produce_content(brief)
             assert isinstance(manifest, Manifest)  # nobody is asked for approval here
@@ -80,10 +102,10 @@ def _copy_out(manifest: Manifest, out: Path) -> None:
         ) from error
 
 
-def _in_words(join: JoinRecord) -> str:
+def _in_words(join: TransitionRecord, fps: int) -> str:
     seam = join.seam
     return (
-        f"{join.number} at {join.frame / FPS:.2f} s, {join.made}: {seam.score:g} times the usual "
+        f"{join.number} at {join.frame / fps:.2f} s, {join.made}: {seam.score:g} times the usual "
         f"step (colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g})"
     )
 
@@ -106,7 +128,8 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         f"run       {made}, {run.seconds:.1f} s",
     ]
     lines += [
-        f"{'joins' if join.number == 1 else '':<9} {_in_words(join)}" for join in manifest.joins
+        f"{'joins' if join.number == 1 else '':<9} {_in_words(join, clip.fps)}"
+        for join in manifest.transitions
     ]
     lines += [f"note      {warning}" for warning in manifest.warnings]
     if out is not None:

@@ -1,4 +1,4 @@
-"""The object store for a command that needs nothing else: the studio's, a named one, or our own."""
+"""Opens the object store for a command: the studio's, one that is named, or a temporary server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +7,8 @@ from infra.adapters.disk import exclusive, make_data_directory
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import Settings
-from infra.apps.studio import environment, upgrade
+from infra.apps import environment
+from infra.apps.studio import upgrade
 
 
 @contextmanager

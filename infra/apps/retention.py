@@ -1,4 +1,4 @@
-"""`reelwright retention`: what the next purge would remove, and what is kept for ever."""
+"""`reelwright retention`: shows what the next purge would remove, and protects campaigns."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def keep(campaign: str, say: Say, *, keeping: bool = True) -> str:
 
 
 def lines(report: SweepReport) -> Iterator[str]:
-    """A table, and the notes."""
+    """The report as lines: a table and its notes."""
     rows = rows_of(report)
     widths = {name: max(len(str(row[name])) for row in rows) for name in rows[0]}
     for row in [{name: name for name in rows[0]}, *rows]:
@@ -49,7 +49,7 @@ def lines(report: SweepReport) -> Iterator[str]:
 
 
 def as_values(report: SweepReport) -> dict[str, object]:
-    """For programs: bytes and objects of each kind."""
+    """The report as plain values: bytes and objects of each kind."""
     return {
         "dry_run": report.dry_run,
         "kinds": {

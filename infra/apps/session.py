@@ -16,7 +16,8 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import Settings
-from infra.apps.studio import environment, upgrade
+from infra.apps import environment
+from infra.apps.studio import upgrade
 
 _STALE_UPLOAD = timedelta(days=1)
 """On a store that others share; on our own nobody else can be uploading."""
@@ -30,7 +31,7 @@ def session(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
     Raises SettingsError, ServerError, StoreError or DiskFullError.
     """
     if os.environ.get("PREFECT_API_URL"):
-        environment.require_answer()
+        environment.require_healthy_server()
     folder = make_data_directory(settings.paths.data_dir, say)
     with ExitStack() as stack:
         if not (settings.store.endpoint and os.environ.get("PREFECT_API_URL")):

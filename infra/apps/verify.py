@@ -1,4 +1,4 @@
-"""`reelwright verify`: every byte of the bucket against its manifests, and repair."""
+"""`reelwright verify`: compares every byte of the bucket with the manifests, and repairs."""
 
 import os
 import time
@@ -8,16 +8,17 @@ from uuid import UUID
 from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.reach import reached_store
 from infra.apps.session import session
-from infra.apps.studio import environment
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import ReelwrightError
-from pipelines.schema.brief import Brief
 from pipelines.schema.keys import Digest
-from pipelines.schema.manifest import Manifest
+from pipelines.schema.names import brief_deployment
 from pipelines.verification import VerifyReport
 
-_DEPLOYMENT = "produce-content/batch"
+_DEPLOYMENT = brief_deployment("batch")
 _POLL = 2.0
 Say = Callable[[str], None]
 Make = Callable[[Brief], str]
@@ -25,7 +26,7 @@ Make = Callable[[Brief], str]
 
 
 def verify(say: Say) -> VerifyReport:
-    """Read the whole bucket; mends nothing. Raises ReelwrightError if it cannot be read."""
+    """Read the whole bucket and change nothing. Raises ReelwrightError if it cannot be read."""
     with reached_store(say) as store:
         from tasks.verify import audit
 
@@ -47,7 +48,7 @@ def repair(say: Say) -> VerifyReport:
 
 
 def _make_again(store: ObjectStore, report: VerifyReport, make: Make, say: Say) -> None:
-    """Give the brief of each damaged video once more, and look at it again."""
+    """Make each damaged video again from its brief, and verify it."""
     from tasks.verify import check_video
 
     damaged = dict.fromkeys(fault.content_id for fault in report.faults if fault.what == "part")
@@ -74,7 +75,7 @@ _OTHER = (
 
 
 def _once_more(manifest: Manifest, report: VerifyReport, make: Make) -> str:
-    """Returns why it could not be made."""
+    """Make one video again. Returns why it could not be made; empty if it was."""
     # It was approved when it was published: nobody is asked again.
     brief = manifest.brief.model_copy(update={"approval": "none"})
     try:
@@ -87,7 +88,8 @@ def _once_more(manifest: Manifest, report: VerifyReport, make: Make) -> str:
 
 
 def _maker() -> Make:
-    """Through the studio's workers if the Prefect server has our deployments, else right here."""
+    """A function that makes a video: through the studio's workers if the Prefect server has our
+    deployments, else in this process."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -103,7 +105,7 @@ def _maker() -> Make:
 
 def _make_here(brief: Brief) -> str:
     from flows.produce_content import produce_content
-    from tasks.room import check_surroundings
+    from tasks.context import check_surroundings
 
     check_surroundings(brief, Settings.load())
     produce_content(brief)
@@ -111,7 +113,7 @@ def _make_here(brief: Brief) -> str:
 
 
 def _make_there(deployment: UUID, brief: Brief) -> str:
-    """Wait for the run; Ctrl-C leaves it to the studio."""
+    """Start a run on the studio's workers and wait for it; after Ctrl-C it goes on there."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

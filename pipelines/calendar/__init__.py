@@ -1,1 +1,1 @@
-"""The content calendar: which briefs are due, without Prefect and without a clock of its own."""
+"""The content calendar: which briefs are due. It knows neither Prefect nor the present time."""

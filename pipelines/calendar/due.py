@@ -1,4 +1,4 @@
-"""Which occurrences of an entry are due, late or still to come."""
+"""Computes which occurrences of an entry are due, missed or still to come."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from cronsim import CronSim
 from pipelines.calendar.entry import Entry
 
 GRACE = timedelta(minutes=15)
-"""An occurrence that is older when it is seen was missed."""
+"""An occurrence that is found later than this after its time counts as missed."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one occurrence, and why."""
+    """The decision about one occurrence, and its reason."""
 
     moment: datetime
-    """UTC; with the entry's name it is the occurrence's identity."""
+    """UTC. Together with the entry's name it identifies the occurrence."""
     verdict: Literal["start", "skip"]
     reason: str
 
 
 def decide(entry: Entry, seen: datetime, now: datetime) -> list[Decision]:
-    """For every occurrence after `seen`, up to and with `now`: start it or not."""
+    """For every occurrence after `seen`, up to and including `now`: start it or skip it."""
     moments = list(occurrences(entry, seen, now))
     late = [moment for moment in moments if now - moment > GRACE]
     decisions = []
@@ -48,7 +48,7 @@ def upcoming(entry: Entry, now: datetime, count: int) -> list[datetime]:
 
 
 def occurrences(entry: Entry, after: datetime, until: datetime) -> Iterator[datetime]:
-    """Those after `after`, up to and with `until`, in UTC and in order."""
+    """The occurrences after `after`, up to and including `until`, in UTC and in order."""
     for moment in _moments(entry, after):
         if moment > until:
             return
@@ -59,7 +59,7 @@ def _moments(entry: Entry, after: datetime) -> Iterator[datetime]:
     zone = entry.zone
     if entry.active_from:
         first = datetime.combine(entry.active_from, datetime.min.time(), zone)
-        # Its first minute belongs to it.
+        # The first minute of the first day is included.
         after = max(after, first.astimezone(UTC) - timedelta(seconds=1))
     moments = _of_cron(entry.cron, after, zone) if entry.cron else _of_dates(entry, after, zone)
     for moment in moments:
@@ -69,8 +69,9 @@ def _moments(entry: Entry, after: datetime) -> Iterator[datetime]:
 
 
 def _of_cron(cron: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """A time that the clock skips in spring happens right after the gap; one that it shows twice
-    in autumn happens once, unless the hour is a wildcard: cronsim follows Debian's cron."""
+    """The times of a cron expression. A time that the clock skips in spring comes right after the
+    gap. A time that occurs twice in autumn counts once, unless the hour is a wildcard: cronsim
+    follows Debian's cron."""
     for moment in CronSim(cron, after.astimezone(zone)):
         found = moment.astimezone(UTC)
         if found > after:

@@ -1,9 +1,7 @@
-"""Entries of the calendar, read from YAML; a broken one is named with its line."""
+"""Entries of the calendar, read from YAML. A broken entry is reported with its line."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from string import Formatter
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -11,14 +9,13 @@ import yaml
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pipelines import plain_yaml
+from pipelines import plain_yaml, templates
+from pipelines.documents.brief import Brief, Priority
+from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
-from pipelines.schema.brief import Brief, Priority
-from pipelines.schema.parsing import parse_brief
 
 _VARIABLES = ("name", "item", "date", "time")
-_WIDE = re.compile(r"\d{3}")
-"""In a format: the width of a text of megabytes, also in those of strftime."""
+"""The only names that a template may use: a misspelt name must not become an empty text."""
 _PROBE = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 
 
@@ -29,21 +26,20 @@ class Entry(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")
     brief: dict[str, Any]
-    """A template: in its texts {name}, {item}, {date} and {time} are filled in, and {date:%A} as
-    strftime has it; a brace of its own is written twice."""
+    """A template (`pipelines.templates`) of name, item, date and time."""
     items: tuple[str, ...] = ()
-    """{item} takes the next one every day."""
+    """Values for {item}: one for each day, in turn."""
     cron: str = ""
     dates: tuple[datetime, ...] = ()
-    """Local times, instead of cron."""
+    """Local times, in place of cron."""
     time_zone: str = "UTC"
     priority: Priority = "normal"
     active_from: date | None = None
     active_to: date | None = None
     """The last day, included."""
     missed: Literal["skip", "once", "all"] = "skip"
-    """What becomes of times at which nobody was there to start it: nothing, the last of them, or
-    every one."""
+    """What happens with times at which no worker ran: nothing, the last one is started, or every
+    one."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -92,11 +88,12 @@ class Entry(BaseModel):
         return self
 
     def brief_at(self, moment: datetime) -> Brief:
-        """The brief of the occurrence at `moment`. Raises BriefError."""
+        """The brief of the occurrence at `moment`. Raises BriefError if the template gives no valid
+        brief."""
         local = moment.astimezone(self.zone)
         item = self.items[local.date().toordinal() % len(self.items)] if self.items else ""
         values = {"name": self.name, "item": item, "date": local.date(), "time": local.time()}
-        filled = _fill(self.brief, values)
+        filled = templates.fill(self.brief, values, _VARIABLES)
         return parse_brief(filled | {"priority": self.priority})
 
 
@@ -114,16 +111,19 @@ class Broken:
 
 @dataclass(frozen=True)
 class Calendar:
-    """What a file holds."""
+    """The entries of a calendar file."""
 
     entries: tuple[Entry, ...] = ()
     broken: tuple[Broken, ...] = ()
     lines: dict[str, int] = field(default_factory=dict)
-    """Where each entry begins, counted from 1."""
+    """The line in which each entry begins, counted from 1."""
 
 
 def parse_calendar(text: str) -> Calendar:
-    """The entries of a YAML text. Only a text that is no YAML at all breaks every entry."""
+    """The entries of a YAML text. It raises nothing: a broken entry is in the result.
+
+    One broken entry does not affect the others; only a text that is no YAML breaks all of them.
+    """
     try:
         root = plain_yaml.compose(text)
     except yaml.YAMLError as error:
@@ -161,36 +161,6 @@ def _entries_of(root: yaml.Node) -> list[yaml.Node] | None:
         if key.value == "entries" and isinstance(value, yaml.SequenceNode):
             return list(value.value)
     return None
-
-
-def _fill(value: Any, values: dict[str, Any]) -> Any:
-    if isinstance(value, str):
-        return _format(value, values)
-    if isinstance(value, dict):
-        return {key: _fill(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fill(item, values) for item in value]
-    return value
-
-
-def _format(text: str, values: dict[str, Any]) -> str:
-    """str.format, but for plain names only: a template must not reach into objects."""
-    try:
-        parts = list(Formatter().parse(text))
-    except ValueError as error:
-        raise BriefError(f"{text!r:.60}: {error}; write a brace of its own twice") from error
-    result = ""
-    for literal, name, form, conversion in parts:
-        result += literal
-        if name is None:
-            continue
-        if _WIDE.search(form or ""):
-            raise BriefError(f"{{{name}:{form}}} is too wide; write a width below 100")
-        if name not in values or conversion or "{" in (form or ""):
-            known = ", ".join(f"{{{variable}}}" for variable in _VARIABLES)
-            raise BriefError(f"{{{name}}} is unknown; use {known}")
-        result += format(values[name], form or "")
-    return result
 
 
 def _sentence(item: Any) -> str:

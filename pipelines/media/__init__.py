@@ -1,1 +1,1 @@
-"""Frames in and out of video files, through one guarded ffmpeg; PyAV only looks."""
+"""Videos, sound and pictures. ffmpeg codes frames; PyAV inspects files and codes FLAC."""

@@ -1,7 +1,8 @@
-"""The one place that runs ffmpeg. ffmpeg-python builds the command line.
+"""The only module that runs ffmpeg. ffmpeg-python builds the command lines.
 
-ffmpeg exits 0 on many a loss (a missing, empty or truncated clip), so every call runs with
-`-xerror`, and callers count what came out. Its stderr goes to a file: a full pipe deadlocks.
+ffmpeg exits with 0 after many kinds of loss (a missing, empty or truncated clip). So every call
+uses `-xerror`, and callers count what was written. stderr goes to a file, because a full pipe would
+block ffmpeg.
 """
 
 import os
@@ -22,13 +23,13 @@ from pipelines.errors import DiskFullError, MediaError, SettingsError
 _GLOBAL = ("-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y")
 _PIPE_GLOBAL = _GLOBAL[1:]
 _STOP_GRACE = 0.0
-"""Whatever an interrupted ffmpeg has written is thrown away."""
+"""Seconds. The output of an interrupted ffmpeg is discarded, so it is killed at once."""
 
 
 def find_ffmpeg(override: str = "") -> "Ffmpeg":
-    """The ffmpeg of `override`, else the one that imageio-ffmpeg packages.
+    """The program `override`, or else the ffmpeg that imageio-ffmpeg contains.
 
-    Raises SettingsError if there is none.
+    Raises SettingsError if there is no such program.
     """
     if override:
         found = shutil.which(override)
@@ -52,12 +53,16 @@ def find_ffmpeg(override: str = "") -> "Ffmpeg":
 
 @dataclass(frozen=True)
 class Ffmpeg:
-    """An ffmpeg program, by its path."""
+    """An ffmpeg program."""
 
     executable: str
 
     def run(self, node: Any) -> None:
-        """Run the command that `node` describes. Raises MediaError with ffmpeg's own words."""
+        """Run the command that `node` describes, until it ends.
+
+        Raises MediaError with ffmpeg's message if it fails, DiskFullError if the disk is full, and
+        SettingsError if the program does not start.
+        """
         with _stderr() as errors:
             process = self._start(node, _GLOBAL, errors)
             try:
@@ -68,7 +73,8 @@ class Ffmpeg:
 
     @contextmanager
     def feeding(self, node: Any) -> Iterator[IO[bytes]]:
-        """Standard input of the running command; its exit code is checked on leaving."""
+        """Start the command and yield its standard input. The exit waits for its end, and raises as
+        `run`."""
         with _stderr() as errors:
             process = self._start(node, _PIPE_GLOBAL, errors, stdin=subprocess.PIPE)
             assert process.stdin is not None
@@ -85,7 +91,8 @@ class Ffmpeg:
 
     @contextmanager
     def reading(self, node: Any) -> Iterator[IO[bytes]]:
-        """Standard output of the running command; its exit code is checked on leaving."""
+        """Start the command and yield its standard output. The exit waits for its end, and raises
+        as `run`."""
         with _stderr() as errors:
             process = self._start(node, _GLOBAL, errors, stdout=subprocess.PIPE)
             assert process.stdout is not None
@@ -107,7 +114,7 @@ class Ffmpeg:
         stdout: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         argv = ffmpeg.compile(node.global_args(*options), cmd=self.executable)
-        return processes.start_guarded(argv, stdin=stdin, stdout=stdout, stderr=errors)
+        return processes.start_child(argv, stdin=stdin, stdout=stdout, stderr=errors)
 
 
 @contextmanager
@@ -132,5 +139,21 @@ def _check(code: int, errors: IO[bytes], cause: Exception | None = None) -> None
 
 
 def forced_input(path: Path, **options: Any) -> Any:
-    """An input node that reads `path` as MP4 and nothing else, from local files only."""
+    """An input node that reads `path` as MP4 only, and local files only."""
     return ffmpeg.input(str(path.resolve()), f="mov", protocol_whitelist="file,pipe", **options)
+
+
+FOREIGN_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif"
+"""Containers that hold their own pictures and sound. Other formats, such as HLS, DASH, SDP and
+ffconcat, are lists of files and addresses: a file from outside could make ffmpeg open these."""
+
+
+def foreign_input(path: Path, **options: Any) -> Any:
+    """An input node for a video from outside. It reads FOREIGN_FORMATS only, and local files
+    only."""
+    return ffmpeg.input(
+        str(path.resolve()),
+        format_whitelist=FOREIGN_FORMATS,
+        protocol_whitelist="file,pipe",
+        **options,
+    )

@@ -1,4 +1,4 @@
-"""Raw frames as one lossless picture, one below the other."""
+"""Pictures: raw frames in one lossless PNG, one below the other, and uploads."""
 
 import io
 from collections.abc import Sequence
@@ -6,24 +6,27 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pipelines.backends.base import Frame
 from pipelines.errors import BriefError, MediaError
-from pipelines.media.codec import Frame
-from pipelines.schema.presets import Size
+from pipelines.schema.sizes import Size
 
 MAX_SIDE = 4096
-"""Pixels; a picture that unpacks to more is refused before it is unpacked."""
+"""Pixels. A larger picture is refused before it is decoded."""
 _FORMATS = ("png", "jpeg", "webp")
 
 
 def stack_png(frames: Sequence[Frame]) -> bytes:
-    """A PNG of `frames`, all of one size."""
+    """A PNG of `frames`, one below the other. All frames have one size."""
     target = io.BytesIO()
     Image.fromarray(np.concatenate(frames)).save(target, format="png")
     return target.getvalue()
 
 
 def unstack_png(data: bytes, count: int) -> list[Frame]:
-    """The `count` frames of a stack. Raises MediaError if it is none of that height."""
+    """The `count` frames of such a PNG.
+
+    Raises MediaError if it cannot be read, or if its height is no multiple of `count`.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=["png"]) as picture:
             stack = np.asarray(picture.convert("RGB"))
@@ -35,9 +38,9 @@ def unstack_png(data: bytes, count: int) -> list[Frame]:
 
 
 def as_png(data: bytes) -> bytes:
-    """A picture from outside as a plain RGB PNG: nothing of its file is kept but its pixels.
+    """A picture from outside as a plain RGB PNG. Of the file, only the pixels are kept.
 
-    Raises BriefError if it is none, or too large.
+    Raises BriefError if it is no PNG, JPEG or WebP picture, or if a side exceeds MAX_SIDE.
     """
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
@@ -58,7 +61,16 @@ def as_png(data: bytes) -> bytes:
     return target.getvalue()
 
 
-def fit_picture(data: bytes, size: Size) -> Frame:
-    """A PNG as a frame of `size`, cut at the sides that are too long."""
+def fit_picture(data: bytes, size: Size, *, whole: bool = False) -> Frame:
+    """A PNG as a frame of `size`: cropped at the sides that are too long, or `whole` with white
+    borders.
+
+    Raises OSError if it is no PNG.
+    """
     with Image.open(io.BytesIO(data), formats=["png"]) as picture:
+        if whole:
+            padded = ImageOps.pad(
+                picture.convert("RGB"), size, Image.Resampling.LANCZOS, color="white"
+            )
+            return np.asarray(padded)
         return np.asarray(ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS))

@@ -1,1 +1,1 @@
-"""Seconds to shots to chunks, and what the run will cost, before any model loads."""
+"""Plans the shots and chunks of a video, and estimates its cost, before a model loads."""

@@ -1,90 +1,83 @@
-"""How long, how much memory, how much disk: said before the run, corrected by every run."""
+"""Estimates time, memory and disk space before a run. Every run improves the next estimate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.planning.plan import frames_of, timeline
-from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Film
+from pipelines.backends.base import BackendDefinition, VideoBackend
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Film
+from pipelines.planning.plan import timeline
 from pipelines.schema.plan import Estimate
+from pipelines.schema.request import ClipRequest
 
 _SMOOTHING = 0.5
 """Weight of the newest run in the remembered rates."""
 _PROCESS_BYTES = 1_000_000_000
-"""Resident size with torch and diffusers imported and nothing loaded (measured, CPU)."""
+"""Resident size with torch and diffusers imported and no model loaded (measured, CPU)."""
 _CHUNK_BYTES, _FINAL_BYTES = 0.5, 0.25
-"""Bytes a pixel of H.264 at our rate factors; noise, the worst case, was measured."""
+"""Bytes of H.264 for each pixel at our rate factors, measured with noise, which is the worst
+case."""
 _COPIES = 3
-"""A file is in scratch, in the store and, while it is being uploaded, in between."""
+"""A file is in the scratch folder, in the store and, during its upload, on the way between them."""
 
 
 class Rates(BaseModel):
-    """Seconds of work, each in the unit that it grows with."""
+    """Seconds for each unit of work."""
 
     model_config = ConfigDict(frozen=True)
 
     shot: float
-    """For each shot written by the language model."""
+    """For each shot that the language model writes."""
     chunk: float
-    """For each megapixel x frame x step, both guidance passes and decoding included."""
+    """For each unit of the backend's work, including both guidance passes and decoding."""
     upscale: float
     """For each source megapixel x frame."""
     fixed: float
-    """For loading models and moving files."""
+    """For loading models and moving files, once in a run."""
     basis: str
 
 
-DEFAULT_RATES = {
-    "cpu": Rates(
-        shot=1.0,
-        chunk=0.35,
-        upscale=10.0,
-        fixed=10.0,
-        basis="demo models on a 2-core machine; not yet measured here",
-    ),
-    "cuda": Rates(
-        shot=1.5,
-        chunk=0.1,
-        upscale=0.6,
-        fixed=60.0,
-        basis="published: 832*480, 81 frames, 50 steps in 162 s on an RTX 5090; "
-        "not yet measured here",
-    ),
+_COMMON = {
+    "cpu": {"shot": 1.0, "upscale": 10.0, "fixed": 10.0},
+    "cuda": {"shot": 1.5, "upscale": 0.6, "fixed": 60.0},
+    "remote": {"shot": 1.0, "upscale": 10.0, "fixed": 10.0},
 }
+
+
+def default_rates(backend: BackendDefinition, device: str) -> Rates:
+    """Rates before anything was measured. `device` is `cpu`, `cuda` or `remote`."""
+    return Rates(chunk=backend.rates.get(device, 1.0), basis=backend.basis, **_COMMON[device])
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes on disk of each model's weights, and the VAE's decode workspace a pixel."""
+    """Bytes on disk of the models besides the backend's."""
 
-    writer: int
-    encoder: int
-    denoiser: int
+    enhancer: int
     upscaler: int
-    decode_bytes_a_pixel: int
 
 
-def estimate(brief: Brief, rates: Rates, footprint: Footprint) -> Estimate:
-    """What the whole brief costs if nothing of it exists yet."""
-    preset = brief.resolved_preset()
-    slots, frames = timeline(brief), frames_of(brief)
+def estimate(brief: Brief, backend: VideoBackend, rates: Rates, footprint: Footprint) -> Estimate:
+    """The cost of the whole brief if nothing of it exists yet. Raises BriefError as `timeline`."""
+    preset, slots = brief.resolved_preset(), timeline(brief)
+    frames = sum(slot.frame_count for slot in slots)
     pixels = preset.size.width * preset.size.height
-    work = preset.size.megapixels * preset.frames * len(slots)
-    seconds = rates.fixed + rates.chunk * work * preset.steps
+    effort = backend.effort(_requests(brief))
+    seconds = rates.fixed + rates.chunk * effort.work
     if brief.enhance:
-        seconds += rates.shot * sum(slot.join != "continue" for slot in slots)
+        seconds += rates.shot * sum(slot.transition != "continue" for slot in slots)
     if brief.upscale > 1:
         seconds += rates.upscale * preset.size.megapixels * frames
     stages = (
-        footprint.writer if brief.enhance else 0,
-        footprint.encoder,
-        footprint.denoiser + footprint.decode_bytes_a_pixel * pixels,
+        footprint.enhancer if brief.enhance else 0,
+        effort.memory_bytes,
         footprint.upscaler if brief.upscale > 1 else 0,
     )
     final = pixels * brief.upscale**2 * frames * _FINAL_BYTES if brief.upscale > 1 else 0
-    tails = 3 * pixels * preset.overlap * len(slots)
-    disk = _COPIES * (pixels * frames * _CHUNK_BYTES + tails + final)
+    overlaps = 3 * pixels * brief.backend.capabilities.overlap * len(slots)
+    disk = _COPIES * (pixels * frames * _CHUNK_BYTES + overlaps + final)
     return Estimate(
         seconds=round(seconds, 1),
         peak_memory_bytes=_PROCESS_BYTES + max(stages),
@@ -93,20 +86,34 @@ def estimate(brief: Brief, rates: Rates, footprint: Footprint) -> Estimate:
     )
 
 
-def learn(rates: Rates, film: Film) -> Rates:
-    """The rates after one more run; only what that run really made changes them."""
+def _requests(brief: Brief) -> Sequence[ClipRequest]:
+    """The requests of a brief without words, seeds and inputs, which do not change the cost."""
+    preset = brief.resolved_preset()
+    return [
+        ClipRequest(
+            prompt="",
+            negative="",
+            size=preset.size,
+            fps=brief.backend.capabilities.fps,
+            frames=slot.frames,
+            seed=0,
+            options=preset.options.identity(),
+        )
+        for slot in timeline(brief)
+    ]
+
+
+def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
+    """The rates after one more run. Only work that the run really did changes them."""
     size = film.plan.size
-    chunks = {chunk.spec.digest: chunk.spec for chunk in film.plan.chunks}
-    work = sum(
-        size.megapixels * chunks[record.digest].frames * chunks[record.digest].steps
-        for record in film.chunks
-        if record.made
-    )
+    requests = {chunk.digest: chunk.request for chunk in film.plan.chunks}
+    made = [record for record in film.chunks if record.made]
+    work = backend.effort([requests[record.digest] for record in made]).work if made else 0.0
     enlarged = sum(size.megapixels * item.frames for item in film.segments if item.made)
     written = film.storyboard.written
     learned = {
         "shot": _blend(rates.shot, _enhance_seconds(film), written),
-        "chunk": _blend(rates.chunk, sum(r.seconds for r in film.chunks if r.made), work),
+        "chunk": _blend(rates.chunk, sum(record.seconds for record in made), work),
         "upscale": _blend(rates.upscale, sum(r.seconds for r in film.segments if r.made), enlarged),
     }
     if not (work or enlarged or written):

@@ -1,96 +1,134 @@
-"""From a brief and its storyboard to chunks: how many, with which seed, in which place."""
+"""Makes the chunks from a brief and its storyboard: their number, seeds and places."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.backends.base import VideoBackend
+from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
-from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
-from pipelines.schema.brief import Brief
+from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import (
     ChunkSpec,
-    Conditioning,
-    Join,
     Plan,
     PlannedChunk,
+    Transition,
     UpscaleSpec,
     digest_of,
 )
-from pipelines.schema.presets import FPS, MAX_EXTENSIONS, fade_of
+from pipelines.schema.presets import MAX_EXTENSIONS, fade_of
+from pipelines.schema.request import (
+    ClipInput,
+    ClipRequest,
+    Continuation,
+    FirstFrame,
+    LastFrame,
+    ReferenceImage,
+    ReferenceVideo,
+)
 from pipelines.schema.shots import PICK, HandShot
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Which weights decide the pixels, and the numbers they are computed in."""
-
-    video_revision: Digest
-    video_dtype: str
-    upscaler_name: str
-    upscaler_revision: Digest
-    upscaler_dtype: str
-
-
 def frames_of(brief: Brief) -> int:
-    """Frames of the finished video: round(16 x seconds), or 1 for a still."""
-    return 1 if brief.resolved_preset().is_still else round(FPS * brief.seconds)
+    """Frames of the finished video: round(fps x seconds), or 1 for a still.
+
+    A video that ends with a picture may be a few frames longer: its last chunk is used up to the
+    end of its clip, and a clip cannot have any length. Raises BriefError as `timeline`.
+    """
+    return sum(slot.frame_count for slot in timeline(brief))
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A chunk's place in the video before anybody knows what it shows."""
+    """A chunk's place in the video, before its words are known."""
 
-    join: Join
+    transition: Transition
     overlap: int
-    """Frames that repeat the chunk before and are dropped."""
+    """Frames that repeat the previous chunk and are removed."""
     blend: int
-    keep: int
+    frame_count: int
+    """Frames by which it makes the video longer."""
+    frames: int
+    """Frames of the backend's call."""
 
 
 def timeline(brief: Brief) -> list[Slot]:
-    """The chunks of the video; their `keep` add up to `frames_of(brief)` in every mode.
+    """The chunks of the video. The sum of their `frame_count` is `frames_of(brief)` in every mode.
 
-    Raises BriefError if the brief changes a shot that it does not have, or has too many.
+    Raises BriefError if the brief changes a shot that it does not have, or has more shots than
+    chunks.
     """
-    preset, left = brief.resolved_preset(), frames_of(brief)
+    preset, can = brief.resolved_preset(), brief.backend.capabilities
+    left = 1 if preset.is_still else round(can.fps * brief.seconds)
     slots: list[Slot] = []
     extensions = 0
-    while left:
-        join: Join = brief.joins if slots else "cut"
-        if join == "continue" and extensions == MAX_EXTENSIONS:
-            join = "cut"
-        extensions = extensions + 1 if join == "continue" else 0
-        overlap = preset.overlap if join == "continue" else 0
-        blend = fade_of(preset.frames) if join == "crossfade" else 0
-        keep = min(preset.frames - overlap - blend, left)
-        slots.append(Slot(join, overlap, blend, keep))
-        left -= keep
-    beyond = [override.shot for override in brief.shots if override.shot > len(slots)]
-    if beyond:
-        raise BriefError(
-            f"shot {beyond[0]} is changed, but the brief has {len(slots)} "
-            f"{'shot' if len(slots) == 1 else 'shots'}: name an earlier one or ask for more seconds"
-        )
-    if len(brief.storyboard) > len(slots):
-        raise BriefError(
-            f"{len(brief.storyboard)} shots are given by hand, but the video has room for "
-            f"{len(slots)}: ask for more seconds, or join shots"
-        )
+    while left > 0:
+        transition: Transition = brief.joins if slots else "cut"
+        if transition == "continue" and extensions == _longest_run(can):
+            transition = "cut"
+        extensions = extensions + 1 if transition == "continue" else 0
+        overlap = can.overlap if transition == "continue" else 0
+        blend = fade_of(preset.frames, can.fps) if transition == "crossfade" else 0
+        if transition == "crossfade" and not blend:  # a chunk of one or two frames has none to give
+            transition = "cut"
+        frames, count = preset.frames, min(preset.frames - overlap - blend, left)
+        if brief.last_image and count == left:  # the picture is the last frame that is seen
+            frames = _ending_length(can, overlap + blend + count, blend, preset.frames)
+            count = frames - overlap - blend
+        slots.append(Slot(transition, overlap, blend, count, frames))
+        left -= count
+    _check_shots(brief, len(slots))
     return slots
 
 
+def _longest_run(can: Capabilities) -> int | None:
+    """Chunks that go on from one another before a cut; None for any number.
+
+    A backend that makes nothing without a picture would cut back to the first one.
+    """
+    return None if "first_frame" in can.required else MAX_EXTENSIONS
+
+
+def _ending_length(can: Capabilities, needed: int, blend: int, usual: int) -> int:
+    """Frames of a last chunk that is used to its end: the fewest from `needed` on.
+
+    Where it dissolves, its clip is cut after `blend` frames, so it must be of a length whose
+    keyframe lies there. One of the `usual` length always is.
+    """
+    frames = can.lengths_around(max(needed, can.shortest_continued))[1]
+    while blend and fade_of(frames, can.fps) != blend and frames < usual:
+        frames += can.frame_step
+    return frames
+
+
+def _check_shots(brief: Brief, count: int) -> None:
+    beyond = [override.shot for override in brief.shots if override.shot > count]
+    if beyond:
+        raise BriefError(
+            f"shot {beyond[0]} is changed, but the brief has {count} "
+            f"{'shot' if count == 1 else 'shots'}: name an earlier one or ask for more seconds"
+        )
+    if len(brief.storyboard) > count:
+        raise BriefError(
+            f"{len(brief.storyboard)} shots are given by hand, but the video has room for "
+            f"{count}: ask for more seconds, or join shots"
+        )
+
+
 def hand_shot_of(brief: Brief, number: int, count: int) -> HandShot | None:
-    """The shot by hand that chunk `number` of `count` shows: they share the length evenly."""
+    """The editor's shot that chunk `number` of `count` shows, if there is one. The shots share the
+    chunks evenly."""
     if not brief.storyboard:
         return None
     return brief.storyboard[(number - 1) * len(brief.storyboard) // count]
 
 
 def seed_of(brief: Brief) -> int:
-    """The brief's seed; -1 becomes a number of the brief's words, so that the same brief gives
-    the same video and an interrupted one is found again."""
+    """The brief's seed. If it is -1, a number derived from the brief's words: the same brief gives
+    the same video, and an interrupted one is found again."""
     if brief.seed != PICK:
         return brief.seed
     return _number([brief.prompt, brief.style, brief.negative])
@@ -102,71 +140,79 @@ def _seed_of_chunk(brief: Brief, number: int, count: int) -> int:
         return override.seed
     if hand is None or hand.seed == PICK:
         return _number([seed_of(brief), number])
-    # Further chunks of a shot are not to show the same take once more.
+    # Further chunks of a shot get other seeds, or they would show the same take again.
     again = number > 1 and hand is hand_shot_of(brief, number - 1, count)
     return _number([hand.seed, number]) if again else hand.seed
 
 
-def make_plan(brief: Brief, storyboard: Storyboard, weights: Weights) -> Plan:
-    """One chunk for each shot of `storyboard`, in order; the last one keeps what is left."""
+def make_plan(
+    brief: Brief, storyboard: Storyboard, backend: VideoBackend, upscale: UpscaleSpec | None
+) -> Plan:
+    """One chunk for each shot of `storyboard`, in order. The last chunk may be used in part.
+
+    Raises BriefError as `timeline`, and ValueError if the storyboard has another number of shots.
+    """
     preset = brief.resolved_preset()
+    identity, slots = backend.identity(preset.options), timeline(brief)
     negative = negative_of(brief)
     chunks: list[PlannedChunk] = []
-    slots = timeline(brief)
+    shown = 0
     for number, (shot, slot) in enumerate(zip(storyboard.shots, slots, strict=True), start=1):
-        conditioning = None
-        if number == 1 and brief.picture:
-            digest = Digest(Path(brief.picture).stem)
-            conditioning = Conditioning(method=preset.conditioning, chunk=digest, frames=0)
-        if slot.overlap:
-            before = chunks[-1].spec.digest
-            conditioning = Conditioning(
-                method=preset.conditioning, chunk=before, frames=slot.overlap
-            )
-        spec = ChunkSpec(
-            revision=weights.video_revision,
-            dtype=weights.video_dtype,
+        before = chunks[-1].digest if chunks else None
+        is_last = number == len(slots)
+        start = shown - slot.overlap - slot.blend
+        request = ClipRequest(
             prompt=shot.prompt,
             negative=negative,
             size=preset.size,
-            frames=preset.frames,
-            steps=preset.steps,
-            guidance=preset.continued_guidance if conditioning else preset.guidance,
-            flow_shift=preset.flow_shift,
+            fps=backend.definition.capabilities.fps,
+            frames=slot.frames,
             seed=_seed_of_chunk(brief, number, len(slots)),
-            conditioning=conditioning,
+            inputs=tuple(_inputs(brief, slot, before, start, is_last=is_last)),
+            options=preset.options.identity(),
         )
+        spec = ChunkSpec(backend=preset.backend, identity=identity, request=request)
         planned = PlannedChunk(
             number=number,
             shot=shot.number,
-            join=slot.join,
+            transition=slot.transition,
             blend=slot.blend,
-            keep=slot.keep,
+            frame_count=slot.frame_count,
+            digest=spec.digest,
             spec=spec,
         )
         chunks.append(planned)
-    return Plan(
-        chunks=tuple(chunks),
-        upscale=_upscale(brief, weights),
-        stands_in_for=brief.stands_in_for,
-    )
+        shown += slot.frame_count
+    return Plan(chunks=tuple(chunks), upscale=upscale, requested_model=brief.stands_in_for)
+
+
+def _inputs(
+    brief: Brief, slot: Slot, before: Digest | None, start: int, *, is_last: bool
+) -> Iterator[ClipInput]:
+    """The inputs of one chunk besides its text. `start` is its first frame in the film."""
+    required = brief.backend.capabilities.required
+    if slot.overlap and before:
+        yield Continuation(chunk=before, frames=slot.overlap)
+    elif brief.image and (before is None or "first_frame" in required):
+        # A backend that makes nothing without a picture begins every new shot with it.
+        yield FirstFrame(picture=_digest_in(brief.image))
+    if brief.last_image and is_last:
+        yield LastFrame(picture=_digest_in(brief.last_image))
+    for picture in brief.references:
+        yield ReferenceImage(picture=_digest_in(picture))
+    if brief.motion:
+        for role in brief.resolved_preset().options.video_roles:
+            yield ReferenceVideo(archive=_digest_in(brief.motion), role=role, start=start)
+
+
+def _digest_in(key: str) -> Digest:
+    return Digest(Path(key).stem)
 
 
 def negative_of(brief: Brief) -> str:
-    """The brief's words to avoid, before Wan's customary ones (diffusers' Wan guide)."""
-    words = [without_control_tokens(brief.negative), CUSTOMARY_NEGATIVE]
+    """Words to avoid: those of the brief, then those of its backend."""
+    words = [without_control_tokens(brief.negative), brief.backend.negative]
     return ", ".join(word for word in words if word)
-
-
-def _upscale(brief: Brief, weights: Weights) -> UpscaleSpec | None:
-    if brief.upscale == 1:
-        return None
-    return UpscaleSpec(
-        factor=brief.upscale,
-        model=weights.upscaler_name,
-        revision=weights.upscaler_revision,
-        dtype=weights.upscaler_dtype,
-    )
 
 
 def _number(value: object) -> int:

@@ -1,1 +1,1 @@
-"""From a brief to shots: code fixes their number and camera, a small LLM writes the words."""
+"""Makes shots from a brief: code fixes their number and camera, a small LLM writes the words."""

@@ -1,7 +1,7 @@
-"""The cameras of successive shots: the first is the widest, then they take turns.
+"""The cameras of successive shots: the first is the widest, and the list repeats.
 
-A shot's camera depends on its number alone, so a longer version of a brief starts with the
-same shots as the shorter one.
+A shot's camera depends on its number only, so a longer version of a brief starts with the same
+shots as the shorter one.
 """
 
 CAMERAS = (

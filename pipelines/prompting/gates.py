@@ -1,6 +1,6 @@
-"""What a written sentence must pass before Wan may read it.
+"""Checks a written sentence before the video model reads it.
 
-The limits are those that told good from bad shots of a 270M model on ten briefs; a sentence
+The limits are those that separated good from bad shots of a 270M model on ten briefs. A sentence
 that fails is asked for again with another seed.
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 MIN_WORDS, MAX_WORDS = 4, 60
 MIN_ASCII_SHARE = 0.95
 MIN_PLAIN_SHARE = 0.9
-"""Of letters and common marks in the text, and of words with a vowel among the words."""
+"""Share of letters and common marks in the text, and share of words with a vowel."""
 MAX_LETTERS = 24
+"""Letters of the longest word."""
 MAX_REPEATED_TRIGRAMS = 0.15
 MAX_OVERLAP = 0.6
 """Jaccard overlap of the words with those of an earlier shot."""
@@ -29,14 +30,14 @@ _FIXED = (
     ),
     re.compile(r"\b(?:left|right|up|down|(?:up|down|left|right|back)wards|top|bottom)\b"),
 )
-"""What a brief has fixed with one such word, the writer may not answer with another one: the
-video model would show that instead."""
+"""Colours and directions. If the brief names one, the enhancer must not add another one: the video
+model would show that instead."""
 _EXAMPLE_WORDS = frozenset({"lighthouse", "violin", "musician", "neon", "strings"})
-"""Words of our own few-shot examples: seen in an answer, they leaked."""
+"""Words of our own few-shot examples. In an answer they show that the model copied."""
 
 
 def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
-    """Why `words` (the model's continuation) may not stand; empty if they may."""
+    """Why `words`, the model's continuation, are refused; empty if they pass."""
     tokens = re.findall(r"[^\W_]+", words.lower())
     if not MIN_WORDS <= len(tokens) <= MAX_WORDS:
         return f"{len(tokens)} words instead of {MIN_WORDS} to {MAX_WORDS}"

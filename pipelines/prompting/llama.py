@@ -1,4 +1,5 @@
-"""The writer: asks the language model in the child process, and survives whatever it does."""
+"""The prompt enhancer: asks the language model in a child process, and restarts the child if it
+fails."""
 
 import inspect
 import json
@@ -19,13 +20,15 @@ from pipelines.prompting.texts import TEMPLATES
 
 MAX_TOKENS = 96
 _CHILD = inspect.getsource(llama_child)
-"""Given to the child as text: read by it, the file could be another version's."""
+"""Source of the child, given to it as text. If the child read the file, it could read that of
+another version."""
 _STARTS = 2
+"""Most starts of the child in one run."""
 
 
 @dataclass(frozen=True)
 class ShotRequest:
-    """What the writer is asked for: words that continue `opening`."""
+    """A request to the enhancer for words that continue `opening`."""
 
     idea: str
     camera: str
@@ -33,8 +36,8 @@ class ShotRequest:
     seed: int
 
 
-class Writer(Protocol):
-    """Whoever can continue a shot's opening with a few words."""
+class PromptEnhancer(Protocol):
+    """A model that continues a shot's opening with a few words."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +48,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class LlamaOptions:
-    """How the model is loaded and how long its answers may take (seconds)."""
+    """How the model is loaded, and how long loading and answers may take (seconds)."""
 
     context: int = 2048
     threads: int = 1
@@ -54,10 +57,10 @@ class LlamaOptions:
     answer_timeout: float = 120.0
 
 
-class LlamaWriter:
-    """A GGUF model in a child process, started at the first request and restarted once.
+class LlamaEnhancer:
+    """A GGUF model in a child process, which starts at the first request and is restarted once.
 
-    Use it as a context manager: leaving it ends the child and with it every byte it held.
+    Use it as a context manager: the exit ends the child, which frees all its memory.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class LlamaWriter:
         self.close()
 
     def renew(self) -> Self:
-        """For another run: its process may be started twice again, whatever happened before."""
+        """Prepare for another run: the child may again be started twice."""
         self._starts_left = _STARTS
         return self
 
@@ -94,6 +97,10 @@ class LlamaWriter:
         self._drop()
 
     def words(self, request: ShotRequest) -> str:
+        """The continuation, unchecked, up to the end of a sentence.
+
+        Raises EnhancerError if the child could not answer, or failed after its last start.
+        """
         message = {
             "pieces": self._pieces(request),
             "seed": request.seed % 2**31,
@@ -111,11 +118,12 @@ class LlamaWriter:
                     raise
                 continue
             if "text" not in answer:
-                raise EnhancerError(f"the writer could not answer: {answer.get('error', answer)}")
+                raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
             return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
 
     def _pieces(self, request: ShotRequest) -> list[tuple[str, bool]]:
-        """The prompt as (text, may hold control tokens): only our own template may."""
+        """The prompt as pairs (text, may hold control tokens). Only our own template may hold
+        them."""
         pieces: list[tuple[str, bool]] = []
         rest = self._template.removeprefix("<s>")  # the child adds it as a token
         while "{" in rest:
@@ -126,7 +134,7 @@ class LlamaWriter:
 
     def _start(self) -> None:
         if self._starts_left == 0:
-            raise EnhancerError("the writer's process was given up after two starts")
+            raise EnhancerError("the enhancer's process was given up after two starts")
         self._starts_left -= 1
         self._child = _Child(self._model, self._options)
 
@@ -137,7 +145,8 @@ class LlamaWriter:
 
 
 def _whole_sentence(text: str, *, cut: bool) -> str:
-    """Up to the last full stop; a text cut by the token limit keeps only whole sentences."""
+    """The text up to its last full stop. A text that the token limit cut keeps only whole
+    sentences."""
     text = " ".join(text.split())
     end = max(text.rfind(mark) for mark in ".!?")
     if end >= 0:
@@ -150,7 +159,7 @@ class _Child:
         numbers = (options.context, options.threads, options.gpu_layers)
         argv = [sys.executable, "-c", _CHILD, str(model)]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = processes.start_guarded(
+        self._process = processes.start_child(
             [*argv, *map(str, numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,7 +169,7 @@ class _Child:
         try:
             answer = self._read(options.load_timeout)
             if not answer.get("ready"):
-                raise EnhancerError(f"the writer's model does not load: {answer.get('error')}")
+                raise EnhancerError(f"the enhancer's model does not load: {answer.get('error')}")
         except BaseException:
             self.close()
             raise
@@ -171,7 +180,7 @@ class _Child:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise EnhancerError(self._epitaph()) from error
+            raise EnhancerError(self._reason_of_exit()) from error
         return self._read(timeout)
 
     def _read(self, timeout: float) -> dict[str, Any]:
@@ -182,25 +191,25 @@ class _Child:
             while b"\n" not in self._buffer:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    raise EnhancerError(f"the writer gave no answer within {timeout:g} s")
+                    raise EnhancerError(f"the enhancer gave no answer within {timeout:g} s")
                 data = os.read(self._process.stdout.fileno(), 65536)
                 if not data:
-                    raise EnhancerError(self._epitaph())
+                    raise EnhancerError(self._reason_of_exit())
                 self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
             answer = json.loads(line)
         except ValueError as error:
-            raise EnhancerError(f"the writer answered nonsense: {line[:80]!r}") from error
+            raise EnhancerError(f"the enhancer answered nonsense: {line[:80]!r}") from error
         if not isinstance(answer, dict):
-            raise EnhancerError(f"the writer answered nonsense: {line[:80]!r}")
+            raise EnhancerError(f"the enhancer answered nonsense: {line[:80]!r}")
         return answer
 
-    def _epitaph(self) -> str:
+    def _reason_of_exit(self) -> str:
         code = processes.stop(self._process, 1.0)
         self._errors.seek(0)
         last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return f"the writer's process died (code {code}) {' '.join(last)}".strip()
+        return f"the enhancer's process died (code {code}) {' '.join(last)}".strip()
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -208,6 +217,6 @@ class _Child:
                 try:
                     pipe.close()
                 except BrokenPipeError:
-                    continue  # it died with our question unread
+                    continue  # the child died before it read the request
         processes.stop(self._process, 2.0)
         self._errors.close()

@@ -1,12 +1,11 @@
-"""llama_child, run as a program: the language model in a process of its own, JSON lines on stdin
-and stdout.
+"""llama_child: a program that runs the language model, with JSON lines on stdin and stdout.
 
-llama.cpp can take its process down (bad grammar, use after close, out of memory), and only
-the end of the process surely gives its VRAM back. Pieces of text that come from people are
-tokenised without control tokens.
+llama.cpp can crash its process (bad grammar, use after close, out of memory), and only the end of
+the process reliably frees its VRAM. Pieces of text that come from people are tokenised without
+control tokens.
 
 Request:  {"pieces": [[text, control], …], "seed": n, "max_tokens": n}
-Answer:   {"text": …, "finish": "stop" | "length"} or {"error": …}; first of all {"ready": true}
+Response: {"text": …, "finish": "stop" | "length"} or {"error": …}; the first is {"ready": true}
 """
 
 import gc
@@ -20,15 +19,16 @@ TEMPERATURE, TOP_P, MIN_P, REPEAT_PENALTY = 0.7, 0.95, 0.05, 1.08
 
 
 class Opening:
-    """What every prompt begins with, read by the model once. Going on from there is half the work
-    of beginning anew, and as repeatable: the state is the same each time."""
+    """The common beginning of all prompts, which the model evaluates once. Going on from its saved
+    state takes half the time of a new start and is as repeatable, because the state is the same
+    each time."""
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
         self._state: Any = None
 
     def prepare(self, model: Any, tokens: list[int]) -> None:
-        """The model has read `tokens` and nothing else."""
+        """Bring the model into the state after `tokens`, and nothing else."""
         if self._state is None or tokens != self._tokens:
             model.reset()  # without it the same seed gives other words after another prompt
             model.eval(tokens)
@@ -62,7 +62,7 @@ def _answer(model: Any, opening: Opening, request: dict[str, Any]) -> dict[str, 
 
 def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
     """Load the model at `path`, then answer requests until standard input ends."""
-    # Whatever llama.cpp prints must not get between the lines of the protocol.
+    # What llama.cpp prints on stdout goes to stderr, so that it does not mix with the protocol.
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -79,8 +79,8 @@ def main(path: str, context: int, threads: int, gpu_layers: int) -> None:
     except ValueError as error:
         say({"error": str(error)})
         return
-    # A row of logits for each token, a megabyte with the small model's vocabulary: nobody reads
-    # them, but every saving and loading of the state copies them.
+    # Nobody reads the logits, but every saving and loading of the state would copy them: a
+    # megabyte for each token with the small model's vocabulary.
     model.scores = model.scores[:, :0]
     say({"ready": True})
     gc.freeze()

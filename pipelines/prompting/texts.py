@@ -1,5 +1,5 @@
-"""The texts of our prompts, read with the code: a process that began before an upgrade keeps its
-own to the end."""
+"""Prompt templates of the enhancer. They are read with the code, so that a process that started
+before an upgrade keeps its own ones."""
 
 from importlib import resources
 
@@ -11,6 +11,4 @@ def _read(name: str) -> str:
 
 
 TEMPLATES = {kind: _read(kind) for kind in ("completion", "instruct")}
-"""What the writer is asked, by the kind of its model."""
-CUSTOMARY_NEGATIVE = _read("negative").strip()
-"""Words that every negative prompt ends with (diffusers' Wan guide)."""
+"""The prompt template for each kind of model."""

@@ -1,1 +1,1 @@
-"""Judging frames on the CPU: faults of a chunk, and how well chunks meet."""
+"""Quality checks of frames on the CPU: faults of a chunk, and scores of transitions."""

@@ -1,7 +1,7 @@
-"""What the judgements look at: shrunk frames, and how much each step between them changes.
+"""Measures what the checks compare: reduced frames, and the change from each frame to the next.
 
-Frames are drawn one by one and only the last two are held, so that a film of any length can
-be measured.
+Frames are read one by one and only the last two are held, so that a film of any length can be
+measured.
 """
 
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.media.codec import Frame
+from pipelines.backends.base import Frame
 
 Floats = npt.NDArray[np.float32]
 
 _SIDE = 64
-"""Pixels of the shorter side at most: flicker, freezes and jumps are seen at this size, and
-grain and compression noise are averaged away."""
+"""Most pixels of the shorter side. Flicker, freezes and jumps are visible at this size, while grain
+and compression noise average out."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""BT.709."""
+"""Weights of red, green and blue in the brightness, from BT.709."""
 
 
 class Steps(NamedTuple):
@@ -29,19 +29,19 @@ class Steps(NamedTuple):
     structure: Floats
     """Mean change of a pixel's brightness."""
     motion: Floats
-    """How far a frame is from where the two before it were heading (their straight
-    continuation), as mean change of a pixel's brightness; the first is 0."""
+    """Mean difference of a pixel's brightness from the linear extrapolation of the two frames
+    before; the first value is 0."""
 
 
 class Brightness(NamedTuple):
-    """Of each frame's shrunk picture, 0…255."""
+    """Brightness of each reduced frame, 0 to 255."""
 
     mean: Floats
     brightest: Floats
 
 
 def measure(frames: Iterable[Frame]) -> tuple[Brightness, Steps]:
-    """Look at every frame once, in order."""
+    """Measure all frames in one pass, in order."""
     levels: list[tuple[float, float]] = []
     steps: list[tuple[float, float, float]] = []
     colour = bright = heading = None
@@ -61,7 +61,7 @@ def measure(frames: Iterable[Frame]) -> tuple[Brightness, Steps]:
 
 
 def shrink(frame: Frame) -> Floats:
-    """Block averages in 0…255, h x w x 3, with the shorter side at most _SIDE pixels."""
+    """Averages of square blocks, 0 to 255, h x w x 3. The shorter side has at most _SIDE pixels."""
     block = -(-min(frame.shape[:2]) // _SIDE)
     height, width = (side // block * block for side in frame.shape[:2])
     blocks = frame[:height, :width].reshape(height // block, block, width // block, block, 3)

@@ -1,33 +1,33 @@
-"""The quality gate: black, frozen, flickering and non-finite chunks are found on the CPU.
+"""The quality gate: finds black, frozen, flickering and non-finite chunks on the CPU.
 
-A chunk that fails is made again with another seed; of all takes the best is kept. The gate
-finds broken film, it is no judge of taste.
+A chunk that fails is made again with another seed, and the best take is kept. The gate finds
+technical faults; it does not judge taste.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.media.codec import Frame
+from pipelines.backends.base import Frame
+from pipelines.documents.manifest import Fault, Take
 from pipelines.quality.features import Floats, measure
-from pipelines.schema.manifest import Fault, Take
 
 MAX_RETRIES = 2
 BLACK = 8.0
-"""Of 255. A frame whose brightest pixel stays below it is black; a night scene keeps
-highlights far above."""
+"""Of 255. A frame is black if its brightest pixel is darker. Highlights of a night scene are far
+brighter."""
 MAX_BLACK_SHARE = 0.25
-"""Of a chunk's frames; a short fade to black may be meant."""
+"""Share of a chunk's frames. A short fade to black may be intended."""
 FROZEN = 0.02
-"""Levels of 255 that a pixel changes on average from frame to frame. Wan's grain alone moves
-more than 0.1; only repeated frames stay below."""
+"""Mean change of a pixel from frame to frame, in levels of 255. Wan's grain alone changes more than
+0.1; only repeated frames are below."""
 MAX_FROZEN_SHARE = 0.5
 MAX_FLICKER = 5.0
-"""Levels of 255 by which the brightness of the whole frame goes to and fro, frame by frame."""
+"""Levels of 255 by which the brightness of the whole frame alternates from frame to frame."""
 
 
 def judge(frames: Sequence[Frame], seed: int) -> Take:
-    """Measure a finished take; its `faults` are empty if it may stand."""
+    """Measure a finished take. If it passes, its `faults` are empty."""
     brightness, steps = measure(frames)
     black = float((brightness.brightest < BLACK).mean())
     frozen = float((steps.structure < FROZEN).mean()) if len(frames) > 1 else 0.0
@@ -49,12 +49,13 @@ def judge(frames: Sequence[Frame], seed: int) -> Take:
 
 
 def non_finite(seed: int) -> Take:
-    """The take that ended in NaN or infinity: there are no frames to measure."""
+    """The record of a take that ended in NaN or infinity, which has no frames to measure."""
     return Take(seed=seed, faults=("non-finite",), black=1.0, frozen=1.0, flicker=0.0)
 
 
 def rank(take: Take) -> tuple[int, float, float, float]:
-    """Smaller is better: unusable takes last, then by faults, then by how bad they are."""
+    """Sort key of a take; smaller is better. Unusable takes come last; then the number of faults
+    counts, then their size."""
     unusable = 2 if "non-finite" in take.faults else int(take.black == 1.0)
     seam = take.seam or 0.0
     return (
@@ -66,7 +67,7 @@ def rank(take: Take) -> tuple[int, float, float, float]:
 
 
 def _flicker(brightness: Floats) -> float:
-    """Median distance of a frame from the mean of its two neighbours."""
+    """Median difference between the brightness of a frame and the mean of its two neighbours."""
     if len(brightness) < 3:
         return 0.0
     middle = (brightness[:-2] + brightness[2:]) / 2

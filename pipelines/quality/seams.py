@@ -1,8 +1,8 @@
-"""The seam score: how much more a join jumps than the film moves anyway.
+"""The seam score: how much a transition jumps, compared with the usual motion of the film.
 
-Colour, structure and motion each give a ratio: the step at the join over the median step
-inside the chunks on both sides. 1 is a join that nobody sees; a hard cut to another picture
-has 10 or more. The score is the largest of the three.
+Colour, structure and motion each give a ratio: the step at the transition, divided by the median
+step inside the chunks. A ratio of 1 is invisible; a hard cut to another picture has 10 or more. The
+score is the largest of the three.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,33 +10,33 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.media.codec import Frame
+from pipelines.backends.base import Frame
+from pipelines.documents.manifest import Seam
 from pipelines.quality.features import Floats, Steps, measure
-from pipelines.schema.manifest import Seam
 
 RETRY_SEAM = 3.0
-"""From here a continued join is made again: of the demo model's first takes 29 in 100 lie above,
-of unrelated chunks 98 (`make scorecard`)."""
+"""Above this score a continued chunk is made again. Of the demo model's first takes 29 in 100 lie
+above, of unrelated chunks 98 (`make scorecard`)."""
 MAX_SEAM = 4.0
-"""From here even the best take is hidden by a dissolve."""
+"""Above this score even the best take is hidden by a crossfade."""
 
 _FLOOR = {"colour": 1.5, "structure": 0.5, "motion": 0.5}
-"""Least step, in levels of 255, that a join is measured against: nobody sees one of that size,
-and in a still scene the median is nothing."""
+"""Smallest step, in levels of 255, by which a ratio is divided. A step of that size is invisible,
+and in a still scene the median is 0."""
 
 
 def seam_between(before: Sequence[Frame], after: Sequence[Frame]) -> Seam:
-    """The join of two runs of frames that follow each other."""
+    """The score of the transition between two sequences of frames."""
     last = len(before) - 1
     return seams_in([*before, *after], [(last, last)])[0]
 
 
 def seams_in(frames: Iterable[Frame], joins: Sequence[tuple[int, int]]) -> list[Seam]:
-    """A figure for each join of a film.
+    """The scores of all transitions of a film.
 
-    A join is (first, last) step between frames, counted from 0; a crossfade has several. The
-    medians are those of all steps of the film that belong to no join; the step after a join
-    still shows it in the motion and is left out there as well.
+    A transition is given by its first and last step between frames, counted from 0; a crossfade has
+    several steps. The medians are those of all steps outside of transitions. The step after a
+    transition is left out too, because the transition still affects its motion.
     """
     _, steps = measure(frames)
     usual = np.ones(len(steps.colour), bool)

@@ -1,1 +1,1 @@
-"""Which preset and model a request gets, and why."""
+"""Chooses the preset and the model for a request, with the reasons."""

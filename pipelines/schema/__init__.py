@@ -1,1 +1,1 @@
-"""The words of the house as types; nothing here touches a model, a file or a network."""
+"""The data types that all packages share. Nothing here uses a model, a file or the network."""

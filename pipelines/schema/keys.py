@@ -1,16 +1,19 @@
-"""Names of objects in the bucket, as a type that refuses nonsense.
+"""Names of objects in the bucket. The types refuse every key outside of the layout.
 
-The layout is public: `chunks/<digest>.mp4`, `videos/<content-id>/video.mp4`,
-`poster.jpg`, `contact.jpg`, `manifest.json`. Beside it lie what lets a rerun skip finished work:
-`shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside
-each chunk `chunks/<digest>.json` (its takes) and `chunks/<digest>.png` (its last raw frames,
-one below the other, from which the next chunk may go on). `stills/<digest>.png` is a draft's
-still, `uploads/<digest>.png` a picture that a client sent; `runs/<flow-run-id>/film.json` and
-`draft.json` are what the GPU host hands over to the flow that waits for it, `published.json` says
-which video that flow published. `calendar/` holds the calendar and how far each entry was looked
-at. `manifests/<content-id>.json` is a second copy of each manifest, from which a damaged one is
-restored; alone it means nothing. `retention/keep.json` names the campaigns that are kept for ever.
-`runs/<uuid>/probe.json` is written and removed to find out whether the store works.
+The layout is public: `chunks/<digest>.mp4`, and `video.mp4`, `poster.jpg`, `contact.jpg` and
+`manifest.json` in `videos/<content-id>/`. Other objects let a rerun skip finished work:
+`shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside each
+chunk `chunks/<digest>.json` (its takes), `chunks/<digest>.png` (its last raw frames, one below the
+other, which the next chunk may continue) and, if it has one, its sound as `chunks/<digest>.flac`.
+`stills/<digest>.png` is a still of a draft, `uploads/<digest>.png` a picture that a client sent,
+`uploads/<digest>.zip` the videos that guide an animation.
+
+`runs/<flow-run-id>/film.json` and `draft.json` are results of the GPU host for the flow that waits
+for them; `published.json` says which video that flow published. `calendar/` holds the calendar, and
+up to which time each entry was checked. `manifests/<content-id>.json` is a second copy of each
+manifest, from which a damaged one is restored; without the first one it has no effect.
+`retention/keep.json` names the campaigns that are kept for ever. `runs/<uuid>/probe.json` is
+written and removed to find out whether the store works.
 """
 
 import re
@@ -22,12 +25,12 @@ from pydantic_core import CoreSchema, core_schema
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEY = re.compile(
-    r"(?:chunks/[0-9a-f]{64}\.(?:mp4|json|png)"
+    r"(?:chunks/[0-9a-f]{64}\.(?:mp4|json|png|flac)"
     r"|segments/[0-9a-f]{64}\.mp4"
     r"|shots/[0-9a-f]{64}\.json"
     r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
     r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
-    r"|uploads/[0-9a-f]{64}\.png"
+    r"|uploads/[0-9a-f]{64}\.(?:png|zip)"
     r"|stills/[0-9a-f]{64}\.png"
     r"|runs/[0-9a-f-]{36}/(?:film|draft|published|probe)\.json"
     r"|manifests/[0-9a-f]{64}\.json"
@@ -74,8 +77,12 @@ class ObjectKey(str):
         return cls(f"chunks/{digest}.json")
 
     @classmethod
-    def tail(cls, digest: Digest) -> Self:
+    def overlap(cls, digest: Digest) -> Self:
         return cls(f"chunks/{digest}.png")
+
+    @classmethod
+    def sound(cls, digest: Digest) -> Self:
+        return cls(f"chunks/{digest}.flac")
 
     @classmethod
     def segment(cls, digest: Digest) -> Self:
@@ -108,6 +115,10 @@ class ObjectKey(str):
     @classmethod
     def upload(cls, digest: Digest) -> Self:
         return cls(f"uploads/{digest}.png")
+
+    @classmethod
+    def upload_archive(cls, digest: Digest) -> Self:
+        return cls(f"uploads/{digest}.zip")
 
     @classmethod
     def still(cls, digest: Digest) -> Self:

@@ -1,13 +1,14 @@
-"""The plan: which chunks make the video, each with a digest over what decides its pixels."""
+"""The plan: the chunks of a video, each with a digest of everything that decides its pixels."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.presets import FPS, Size
+from pipelines.schema.request import ClipRequest
+from pipelines.schema.sizes import Size
 
 
 def digest_of(value: Any) -> Digest:
@@ -16,87 +17,69 @@ def digest_of(value: Any) -> Digest:
     return Digest(hashlib.sha256(canonical.encode()).hexdigest())
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Transition = Literal["cut", "continue", "crossfade"]
+"""How a chunk follows the previous one. `cut`: another picture at once. `continue`: the same
+picture goes on. `crossfade`: one picture is blended into the other."""
 
 
-Join = Literal["cut", "continue", "crossfade"]
-"""How a chunk meets the one before: another picture at once, the same picture going on, or one
-picture dissolving into the other."""
+class ChunkSpec(Frozen):
+    """Everything that decides the pixels of one call of a backend.
 
-
-class Conditioning(_Frozen):
-    """What a continued chunk goes on from."""
-
-    method: Literal["first-frame", "vace"]
-    """`first-frame`: the last frame is the first of the new chunk, with a timestep of its own
-    (Wan 2.2 TI2V, our demo model). `vace`: the last frames are given as known video."""
-    chunk: Digest
-    """The chunk before, with all that decides its pixels in turn; or an uploaded picture."""
-    frames: int
-    """Last raw frames of that chunk that are given. They come out again and are dropped; a picture
-    is 0, because it stays as the first frame."""
-
-
-class ChunkSpec(_Frozen):
-    """Everything that decides the pixels of one Wan call.
-
-    Versions of torch and diffusers are left out on purpose: they move pixels by rounding
-    only, and an upgrade must not throw away hours of finished film. The manifest names
-    them. `recipe` is raised by hand when our own code changes the pixels.
+    Versions of torch and diffusers are left out on purpose: they change pixels by rounding only,
+    and an upgrade must not discard hours of finished work. The manifest names them. The recipe in
+    `identity` is raised by hand when our own code changes the pixels.
     """
 
-    recipe: str = "wan/2"
-    backend: str = "wan"
-    revision: Digest
-    dtype: str
-    prompt: str
-    negative: str
-    size: Size
-    frames: int
-    steps: int
-    guidance: float
-    flow_shift: float
-    seed: int
-    conditioning: Conditioning | None = None
-
-    @property
-    def new_frames(self) -> int:
-        """Frames of the stored clip: without those that repeat the chunk before."""
-        return self.frames - (self.conditioning.frames if self.conditioning else 0)
+    backend: str
+    identity: Mapping[str, str]
+    """Revision of every component that decides pixels, dtype and recipe."""
+    request: ClipRequest
 
     @property
     def digest(self) -> Digest:
+        """The identity of the chunk."""
         return digest_of(self.model_dump(mode="json"))
 
-    @property
-    def key(self) -> ObjectKey:
-        return ObjectKey.chunk(self.digest)
+    def with_seed(self, seed: int) -> "ChunkSpec":
+        """A copy with another seed."""
+        return self.model_copy(update={"request": self.request.model_copy(update={"seed": seed})})
 
 
-class PlannedChunk(_Frozen):
+class PlannedChunk(Frozen):
     """A chunk's place in the video. Only the last chunk's clip may be used in part."""
 
     number: int
     shot: int
-    join: Join
-    """How it meets the chunk before; the first chunk of a video has `cut`."""
+    transition: Transition
+    """How it follows the previous chunk; the first chunk of a video has `cut`."""
     blend: int
-    """Frames that lie over the last ones of the chunk before; 0 but for a crossfade."""
-    keep: int
+    """Frames that overlap the last ones of the previous chunk; 0 except for a crossfade."""
+    frame_count: int
     """Frames by which the chunk makes the video longer."""
+    digest: Digest
+    """Digest of `spec`. It is stored, because manifests of version 3 computed it in another way."""
     spec: ChunkSpec
 
+    @property
+    def key(self) -> ObjectKey:
+        """The key of its clip in the bucket."""
+        return ObjectKey.chunk(self.digest)
 
-class Span(_Frozen):
-    """A run of the film's frames, beginning at a keyframe."""
+    @property
+    def request(self) -> ClipRequest:
+        """The request to its backend."""
+        return self.spec.request
+
+
+class Span(Frozen):
+    """Consecutive frames of the film, from a keyframe on."""
 
     start: int
     frames: int
 
 
-class UpscaleSpec(_Frozen):
-    """Everything that decides the pixels of the upscaling, beside its source."""
+class UpscaleSpec(Frozen):
+    """Everything that decides the pixels of the upscaling, besides its source."""
 
     recipe: str = "real-esrgan/1"
     factor: int
@@ -105,68 +88,92 @@ class UpscaleSpec(_Frozen):
     dtype: str
 
 
-class Plan(_Frozen):
-    """The whole video before a frame of it exists."""
+class Plan(Frozen):
+    """The whole video, before a frame of it is made."""
 
-    recipe: str = "joins/1"
+    recipe: str = "transitions/2"
     chunks: tuple[PlannedChunk, ...]
     upscale: UpscaleSpec | None
-    stands_in_for: str = ""
-    """Model that a client asked for, if the demo set took its place: a video of its own, so that
-    its manifest can say so."""
+    requested_model: str = ""
+    """Model that a client asked for, if another one replaced it. Such a video has its own content
+    id, so that its manifest can name that model."""
 
     @property
     def frames(self) -> int:
-        return sum(chunk.keep for chunk in self.chunks)
+        """Frames of the finished video."""
+        return sum(chunk.frame_count for chunk in self.chunks)
 
     @property
     def fps(self) -> int:
-        return FPS
+        """Frames a second; the same for all chunks."""
+        return self.chunks[0].request.fps
+
+    @property
+    def seconds(self) -> float:
+        """Length of the finished video in seconds."""
+        return self.frames / self.fps
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that makes all chunks."""
+        return self.chunks[0].spec.backend
 
     @property
     def size(self) -> Size:
         """Size before upscaling."""
-        return self.chunks[0].spec.size
+        return self.chunks[0].request.size
 
     @property
     def final_size(self) -> Size:
+        """Size of the finished video."""
         return self.size.scaled(self.upscale.factor if self.upscale else 1)
 
     @property
     def content_id(self) -> Digest:
-        """What the finished film is: its chunks, how they are joined, how it is enlarged."""
+        """The identity of the finished film: its chunks, how they are joined, and how it is
+        upscaled."""
         film = {
             "recipe": self.recipe,
-            "chunks": [[c.spec.digest, c.blend, c.keep] for c in self.chunks],
+            "chunks": [[c.digest, c.blend, c.frame_count] for c in self.chunks],
             "upscale": self.upscale.model_dump(mode="json") if self.upscale else None,
         }
-        return digest_of(film | ({"for": self.stands_in_for} if self.stands_in_for else {}))
+        return digest_of(film | ({"for": self.requested_model} if self.requested_model else {}))
 
     def span_of(self, chunk: PlannedChunk) -> Span:
-        """The film's frames from where `chunk` begins to show, to where the next one does."""
+        """The film's frames from the first one that shows `chunk`, up to the first one of the next
+        chunk."""
         following = self.chunks[chunk.number : chunk.number + 1]
         ahead = following[0].blend if following else 0
-        start = sum(earlier.keep for earlier in self.chunks[: chunk.number - 1]) - chunk.blend
-        return Span(start=start, frames=chunk.blend + chunk.keep - ahead)
+        earlier = self.chunks[: chunk.number - 1]
+        start = sum(item.frame_count for item in earlier) - chunk.blend
+        return Span(start=start, frames=chunk.blend + chunk.frame_count - ahead)
+
+    def seconds_of_shot(self, shot: int) -> float:
+        """Seconds for which a shot is seen, rounded to two places."""
+        frames = sum(chunk.frame_count for chunk in self.chunks if chunk.shot == shot)
+        return round(frames / self.fps, 2)
 
     def segment_digest(self, chunk: PlannedChunk) -> Digest:
-        """Identity of the upscaled part of the film that `span_of` gives for `chunk`."""
+        """Identity of the upscaled part of the film that `span_of` gives for `chunk`.
+
+        Raises ValueError if the plan has no upscaling.
+        """
         if self.upscale is None:
             raise ValueError("a plan without upscaling has no segments")
-        source: dict[str, Any] = {"chunk": chunk.spec.digest, "frames": self.span_of(chunk).frames}
+        source: dict[str, Any] = {"chunk": chunk.digest, "frames": self.span_of(chunk).frames}
         if chunk.blend:
             before = self.chunks[chunk.number - 2]
-            source |= {"over": before.spec.digest, "blend": chunk.blend}
+            source |= {"over": before.digest, "blend": chunk.blend}
         return digest_of({"source": source, "upscale": self.upscale.model_dump(mode="json")})
 
 
-class Estimate(_Frozen):
-    """What the run will cost, said before it starts."""
+class Estimate(Frozen):
+    """The expected cost of a run, before it starts."""
 
     seconds: float
     peak_memory_bytes: int
     disk_bytes: int
     cost: float = 0.0
-    """Of the GPU's time, in the operator's currency; 0 if its price is not set."""
+    """Price of the GPU's time in the operator's currency; 0 if no price is set."""
     basis: str
-    """Where the figures come from: measured here before, or which published anchor."""
+    """Source of the figures: measured on this machine, or derived from which published figure."""

@@ -1,14 +1,14 @@
-"""What an editor says of single shots."""
+"""Shots that an editor writes or changes."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipelines.schema.text import clean_text, without_control_tokens
 
 MAX_PROMPT = 2_000
-"""Characters. Wan reads 512 tokens; a longer text would be cut silently."""
+"""Characters. Wan reads 512 tokens and would silently cut a longer text."""
 MAX_SEED = 2**32 - 1
 PICK = -1
-"""Sentinel for "choose for me": Prefect's form renders `int | None` as confusing tabs."""
+"""Stands for "choose for me": Prefect's form renders `int | None` as confusing tabs."""
 
 
 class HandShot(BaseModel):

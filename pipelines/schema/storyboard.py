@@ -1,19 +1,17 @@
-"""The storyboard: the shots of a brief, and where the words of each came from."""
+"""The storyboard: the shots of a brief, and the source of each shot's words."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pipelines.schema.frozen import Frozen
 
 ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
-"""`llm`: first answer passed every gate; `llm-retry`: a later seed did; `template`: none did,
-or the model could not be asked; `brief`: the brief's own words; `editor`: written by hand;
-`continued`: the words of the shot before, which goes on."""
+"""`llm`: the first answer passed all checks. `llm-retry`: an answer with a later seed passed.
+`template`: no answer passed, or the model failed. `brief`: the brief's own words. `editor`: an
+editor wrote them. `continued`: the words of the previous shot, which this one continues."""
 
 
-class Shot(BaseModel):
-    """One idea, one camera. `prompt` is what Wan reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Shot(Frozen):
+    """One idea and one camera. `prompt` is the text that the video model reads."""
 
     number: int
     camera: str
@@ -23,13 +21,11 @@ class Shot(BaseModel):
     """Why the words are not the model's first answer, for the manifest."""
 
 
-class Storyboard(BaseModel):
-    """The shots in order, with the writer that made them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Storyboard(Frozen):
+    """The shots in order, with the prompt enhancer that wrote them."""
 
     shots: tuple[Shot, ...]
-    writer: str
+    enhancer: str
     """Name and revision of the language model, or `none`."""
     written: int
     """Shots written in this run; the others were found in the bucket."""

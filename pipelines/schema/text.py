@@ -1,4 +1,4 @@
-"""Text from people, made safe to hand on: normal form, no control characters, no tokens."""
+"""Cleans text from people: Unicode normal form, no control characters, no control tokens."""
 
 import re
 import unicodedata
@@ -11,7 +11,11 @@ _CONTROL_TOKENS = re.compile(
 
 
 def clean_text(text: str, field: str, limit: int) -> str:
-    """NFC, newlines and tabs as spaces. Raises ValueError on what no text contains."""
+    """`text` in NFC, with newlines and tabs as spaces.
+
+    Raises ValueError if it is longer than `limit`, or has a control character or half a surrogate
+    pair.
+    """
     if len(text) > limit:
         raise ValueError(
             f"the {field} is {len(text):,} characters long; at most {limit:,} are read: shorten it"
@@ -28,9 +32,9 @@ def clean_text(text: str, field: str, limit: int) -> str:
 
 
 def without_control_tokens(text: str) -> str:
-    """`text` without what Mistral, Gemma or UMT5 would read as a token of control.
+    """`text` without what Mistral, Gemma or UMT5 would read as a control token.
 
-    Repeats until nothing is left to remove: `<<s>s>` must not become `<s>`.
+    Removal repeats until nothing is left to remove: `<<s>s>` must not become `<s>`.
     """
     while True:
         stripped = _CONTROL_TOKENS.sub(" ", text)

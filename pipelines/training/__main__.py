@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.generation.quiet import quiet_libraries
+from pipelines.backends.quiet import quiet_libraries
 from pipelines.training.assemble import save_checkpoint
 from pipelines.training.codec import train_vae
 from pipelines.training.dataset import encode_dataset

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-from pipelines.generation.embeddings import MAX_TOKENS
-from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
+from pipelines.backends.wan.negative import NEGATIVE
+from pipelines.backends.wan.text_encoder import MAX_TOKENS
 from pipelines.training.captions import training_caption
 from pipelines.training.codec import CHANNELS
 from pipelines.training.dataset import Latents
@@ -197,7 +197,7 @@ class Sampler:
         if kind < _EMPTY / 2:
             return ""
         if kind < _EMPTY:
-            return CUSTOMARY_NEGATIVE
+            return NEGATIVE
         return training_caption(scene, rng)[0]
 
 

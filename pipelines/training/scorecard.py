@@ -17,16 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.generation.embeddings import EmbeddingCache, TextEncoder
-from pipelines.generation.takes import Earlier, choose_take
-from pipelines.generation.wan import RenderedChunk, WanModel
-from pipelines.media.codec import Frame
-from pipelines.planning.plan import negative_of
+from pipelines.backends.base import Frame, GeneratedClip
+from pipelines.backends.wan.conditioning import Given
+from pipelines.backends.wan.definitions import DEFINITIONS
+from pipelines.backends.wan.denoiser import Job, WanDenoiser
+from pipelines.backends.wan.loading import Source
+from pipelines.backends.wan.memory_plan import MemoryPlan
+from pipelines.backends.wan.negative import NEGATIVE
+from pipelines.backends.wan.options import WanOptions
+from pipelines.backends.wan.text_encoder import EmbeddingCache, TextEncoder
+from pipelines.documents.manifest import Take
 from pipelines.quality.seams import RETRY_SEAM, seam_between
-from pipelines.schema.brief import Brief
-from pipelines.schema.manifest import Take
+from pipelines.quality.takes import FromChunk, choose_take
 from pipelines.schema.plan import ChunkSpec, digest_of
-from pipelines.schema.presets import PRESETS
+from pipelines.schema.request import ClipRequest, Continuation
 from pipelines.training.captions import fresh_caption
 from pipelines.training.loop import generator
 from pipelines.training.sight import see
@@ -50,40 +54,50 @@ class Prompt:
 
 
 class Studio:
-    """The checkpoint through the product's own code."""
+    """The checkpoint through the product's own code, as the preset `demo` asks for it."""
 
     def __init__(self, folder: Path, texts: Sequence[str], scratch: Path) -> None:
-        self._negative = negative_of(Brief(prompt="x"))
-        revision = digest_of(str(folder))
-        self._cache = EmbeddingCache(scratch, revision, torch.float32)
+        demo = next(item for item in DEFINITIONS if item.name == "wan-demo")
+        self._preset = demo.presets[0]
+        self._fps = demo.capabilities.fps
+        self._folder = digest_of(str(folder))
+        self._cache = EmbeddingCache(scratch, self._folder, self._folder, torch.float32)
         encoder = TextEncoder(folder, _CPU, torch.float32)
-        encoder.encode(self._cache.missing([*texts, self._negative]), self._cache)
+        encoder.encode(self._cache.missing([*texts, NEGATIVE]), self._cache)
         encoder.close()
-        self._model = WanModel(folder, _CPU, torch.float32)
-        self._revision = revision
+        self._model = WanDenoiser(Source(folder, "text", dtype="float32"), _CPU)
 
     def spec(self, text: str, frames: int, seed: int, *, continued: bool = False) -> ChunkSpec:
-        """A chunk as the demo preset asks for it."""
-        preset = PRESETS["demo"]
-        return ChunkSpec(
-            revision=self._revision,
-            dtype="float32",
+        """A chunk; a continued one repeats one frame."""
+        request = ClipRequest(
             prompt=text,
-            negative=self._negative,
-            size=preset.size,
+            negative=NEGATIVE,
+            size=self._preset.size,
+            fps=self._fps,
             frames=frames,
-            steps=preset.steps,
-            guidance=preset.continued_guidance if continued else preset.guidance,
-            flow_shift=preset.flow_shift,
             seed=seed,
+            inputs=(Continuation(chunk=self._folder, frames=1),) if continued else (),
+            options=self._preset.options.model_dump(),
         )
+        return ChunkSpec(backend=self._preset.backend, identity={}, request=request)
 
-    def render(self, spec: ChunkSpec, tail: Sequence[Frame] = ()) -> RenderedChunk:
+    def render(self, spec: ChunkSpec, overlap: Sequence[Frame] = ()) -> GeneratedClip:
         """One take."""
-        positive, negative = self._cache.get(spec.prompt), self._cache.get(spec.negative)
+        request = spec.request
+        positive, negative = self._cache.get(request.prompt), self._cache.get(request.negative)
         assert positive is not None
         assert negative is not None
-        return self._model.render(spec, positive, negative, lambda *_: None, tail)
+        job = Job(
+            size=request.size,
+            frames=request.frames,
+            seed=request.seed,
+            options=WanOptions.checked(request.options),
+            positive=positive,
+            negative=negative,
+            given=Given(tuple(overlap)),
+        )
+        rendered = self._model.render(job, MemoryPlan(), lambda *_: None)
+        return GeneratedClip(rendered.frames, rendered.memory_mode)
 
     def frames(self, text: str, frames: int, seed: int) -> list[Frame]:
         """A fresh chunk, whatever it looks like."""
@@ -131,14 +145,14 @@ def score_continuation(studio: Studio, prompts: Sequence[Prompt]) -> dict[str, f
         film = studio.frames(prompt.text, CHUNK, number)
         for chunk in range(1, CHUNKS):
             spec = studio.spec(prompt.text, CHUNK, 1000 * chunk + number, continued=True)
-            earlier = Earlier(film[-CHUNK:], film[-1:])
+            before = FromChunk(film[-CHUNK:], film[-1:])
             chosen = choose_take(
-                spec, "continue", earlier, partial(studio.render, tail=earlier.tail)
+                spec, "continue", before, partial(studio.render, overlap=before.overlap)
             )
             takes.append(chosen.takes)
             dissolved += chosen.made != "continue"
-            fresh = studio.frames(prompt.text, CHUNK, spec.seed)
-            unrelated.append(seam_between(earlier.film, fresh).score)
+            fresh = studio.frames(prompt.text, CHUNK, spec.request.seed)
+            unrelated.append(seam_between(before.film, fresh).score)
             film += chosen.frames
         steps = see(np.stack(film)).steps
         joins = [CHUNK - 1 + (CHUNK - 1) * chunk for chunk in range(CHUNKS - 1)]

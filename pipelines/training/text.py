@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from pipelines.prompting.texts import CUSTOMARY_NEGATIVE
+from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
 from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
 from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene, random_scene
@@ -110,7 +110,7 @@ def train_text(folder: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
     remember_rates([optimizer])
-    empty = ["", CUSTOMARY_NEGATIVE]
+    empty = ["", NEGATIVE]
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate([optimizer], schedule(step, STEPS))

@@ -1,1 +1,1 @@
-"""Real-ESRGAN, streamed: decode, network, encode, one frame in memory at a time."""
+"""Upscaling with Real-ESRGAN: frames are decoded, upscaled and encoded one after the other."""

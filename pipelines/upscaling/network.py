@@ -1,8 +1,8 @@
-"""A Real-ESRGAN network on frames: whole, or in tiles that give the same picture.
+"""A Real-ESRGAN network for frames: whole frames, or tiles that give the same picture.
 
-On a CPU, one frame at a time with channels-last memory is fastest and batches are slower; on
-a GPU it is the other way round. bfloat16 about doubles the speed of a CPU that knows it and
-moves pixels by up to 4/255.
+On a CPU, single frames with channels-last memory are fastest, and batches are slower; on a GPU it
+is the reverse. bfloat16 about doubles the speed of a CPU that supports it, and changes values by up
+to 4/255.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,18 +15,23 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipelines.backends.base import Frame
+from pipelines.backends.memory import free_memory, is_out_of_memory
 from pipelines.errors import UpscaleError, WeightsError
-from pipelines.generation.embeddings import free_memory
-from pipelines.generation.memory import is_out_of_memory
-from pipelines.media.codec import Frame
+from pipelines.schema.sizes import Size
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
 APPROXIMATE_PAD = 48
-"""Pixels around a tile of RRDBNet, whose reach (about 348) no tile can hold: within 2/255."""
+"""Pixels around a tile of RRDBNet. Its receptive field (about 348 pixels) is too large for a tile;
+with this pad the result is within 2/255."""
 _TILES = (512, 256, 128)
-"""Tile sides tried in turn when a whole frame does not fit."""
+"""Sides of tiles that are tried in this order when a whole frame does not fit into memory."""
+
+
+_LARGE_PIXEL = 2 * 64
+"""Values of an enlarged pixel at the peak: two tensors of RRDBNet's 64 channels."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,18 @@ class UpscaleOptions:
     tile: int = 0
 
 
+def workspace_bytes(size: Size, batch: int, scale: int, value_bytes: int = 2) -> int:
+    """Bytes beside the weights while a network by `scale` enlarges `batch` frames of `size`.
+
+    `value_bytes` is the width of its numbers: 2 for float16, 4 for float32. Peaks of x4plus in
+    float16, simulated in GB of live tensors: 832*480 6.5 for 4 frames and 1.6 for one, 1280*720
+    15.1 and 3.8. A compact network takes less.
+    """
+    return size.width * size.height * scale**2 * batch * _LARGE_PIXEL * value_bytes
+
+
 class RealEsrgan:
-    """The network of `weights` (.pth or .safetensors), by whichever architecture it has."""
+    """The network in `weights` (.pth or .safetensors), of any architecture that spandrel knows."""
 
     def __init__(self, weights: Path, device: torch.device, options: UpscaleOptions) -> None:
         """Loads the weights. Raises WeightsError if they are not a known x2 or x4 network."""
@@ -48,7 +63,7 @@ class RealEsrgan:
 
         try:
             model = ModelLoader().load_from_file(weights)
-        except Exception as error:  # spandrel raises whatever its many readers raise
+        except Exception as error:  # spandrel passes on any error of its readers
             raise WeightsError(f"the upscaler in {weights} does not load: {error}") from error
         if not isinstance(model, ImageModelDescriptor) or model.scale not in (2, 4):
             raise WeightsError(f"{weights} is not an upscaler by 2 or 4")
@@ -74,6 +89,7 @@ class RealEsrgan:
 
     @property
     def memory(self) -> Literal["whole", "tiled"]:
+        """Whether frames are processed `whole` or `tiled`."""
         return "tiled" if self._tile else "whole"
 
     def upscale(self, frames: Iterable[Frame], factor: int) -> Iterator[Frame]:
@@ -115,8 +131,8 @@ class RealEsrgan:
         return eight_bit.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _tiled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Tiles with `tile_pad` pixels of surroundings, cut at the picture's edge: there, and
-        only there, the network pads with zeros, as it does for the whole picture."""
+        """Process tiles with `tile_pad` pixels around them, but none beyond the picture's edge.
+        There, and only there, the network pads with zeros, as it does for the whole picture."""
         height, width = pixels.shape[2:]
         scale, side, pad = self.scale, self._tile, self.tile_pad
         result = pixels.new_empty(pixels.shape[0], 3, height * scale, width * scale)
@@ -135,7 +151,7 @@ class RealEsrgan:
 
 
 def _reach(model: "ImageModelDescriptor[torch.nn.Module]") -> int:
-    """Pixels that a compact network looks around itself: one for each 3x3 convolution.
+    """Pixels around a pixel that a compact network reads: one for each 3x3 convolution.
 
     0 for RRDBNet, whose tiles cannot be exact.
     """

@@ -20,7 +20,7 @@ SHARDS = 3
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Weights made in here depend on `seed` alone; the caller's random state stays as it is."""
-    from pipelines.generation.quiet import quiet_libraries
+    from pipelines.backends.quiet import quiet_libraries
 
     quiet_libraries()
     with torch.random.fork_rng(devices=[]):

@@ -113,10 +113,10 @@ def test_wan_changes_frames_silently_and_refuses_odd_sides(checkpoint: Checkpoin
 
 
 def test_the_studio_s_own_text_encoder_reads_it(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    from pipelines.generation.embeddings import MAX_TOKENS, EmbeddingCache, TextEncoder
+    from pipelines.backends.wan.text_encoder import MAX_TOKENS, EmbeddingCache, TextEncoder
     from pipelines.schema.keys import Digest
 
-    cache = EmbeddingCache(tmp_path, Digest("0" * 64), torch.bfloat16)
+    cache = EmbeddingCache(tmp_path, Digest("0" * 64), Digest("1" * 64), torch.bfloat16)
     encoder = TextEncoder(checkpoint("wan_t2v"), torch.device("cpu"), torch.bfloat16)
     encoder.encode(["A red circle"], cache)
     encoder.close()

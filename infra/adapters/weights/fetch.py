@@ -1,124 +1,166 @@
-"""Fetching model files from the hub or an address, resumed where they broke off."""
+"""Bringing a model's files into its folder: what is right stays, the rest is fetched.
 
-import fnmatch
-import hashlib
+The index is written last and in one step: without it, nothing is installed.
+"""
+
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import urllib3
-
-from infra.adapters.weights.catalog import HubSource, UrlSource
-from infra.adapters.weights.index import read_index, write_index
+from infra.adapters.weights.hub import Listing, listing, refusal
+from infra.adapters.weights.index import (
+    FileRecord,
+    Index,
+    Journal,
+    faults,
+    read_index,
+    record_of,
+    save_index,
+    size_fault,
+)
+from infra.adapters.weights.model import HubSource, Model, UrlSource
+from infra.adapters.weights.space import check_space
+from infra.adapters.weights.transfer import (
+    Progress,
+    RefusedError,
+    RemoteFile,
+    UnreachableError,
+    announced_size,
+    fetch_file,
+    part_of,
+)
 from pipelines.errors import WeightsError
 
-_BLOCK = 2**20
 Say = Callable[[str], None]
+UNKNOWN = "unknown"
+"""Revision of files that were indexed as they lay."""
 
 
-@dataclass(frozen=True)
-class _HubFile:
-    name: str
-    sha256: str | None
-    """The hub knows it for large files only; small ones are pinned by the commit."""
+def hub_listing(source: HubSource, known: Index | None) -> Listing:
+    """The wanted files of the commit that an index names, or else of the catalog's revision.
+
+    Raises UnreachableError, or WeightsError if the hub refuses.
+    """
+    pinned = known is not None and known.revision != UNKNOWN
+    return listing(source, known.revision if known and pinned else source.revision)
 
 
-def fetch_hub(source: HubSource, folder: Path, say: Say) -> None:
+def fetch_hub(model: Model, source: HubSource, folder: Path, say: Say, progress: Progress) -> None:
     """Bring the files of `source` into `folder` and write its index.
 
-    A folder with an index is brought back to the commit that the index names. Raises
-    WeightsError if the hub cannot be reached or a file does not match the hub's sha256.
+    A folder with an index is brought back to the commit that the index names. Raises WeightsError
+    if the hub cannot be reached, refuses, or sends other bytes than it announced, DiskFullError if
+    they have no room; what arrived is kept.
     """
-    from huggingface_hub import HfApi, hf_hub_download
-
     known = read_index(folder)
-    revision = known.revision if known else source.revision
+    wanted = hub_listing(source, known)
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder)
+    records = _found(folder, known, wanted, journal)
+    missing = [file for file in wanted.files if file.name not in records]
+    begun = sum(_begun(folder / file.name) for file in missing)
+    needed = sum(file.size or 0 for file in missing) - begun
+    check_space(folder, needed, model.name)
+    progress.begin(model.name, wanted.size, wanted.size - needed)
     try:
-        info = HfApi().model_info(source.repository, revision=revision, files_metadata=True)
-        commit = str(info.sha)
-        wanted = [
-            _HubFile(item.rfilename, item.lfs.sha256 if item.lfs else None)
-            for item in info.siblings or []
-            if any(fnmatch.fnmatch(item.rfilename, pattern) for pattern in source.patterns)
-        ]
-        if not wanted:
-            raise WeightsError(f"{source.repository} has no file like {source.patterns[0]}")
-        for file in wanted:
-            if file.sha256 and _is_file(folder / file.name, file.sha256):
-                continue
+        for file in missing:
             say(f"{source.repository} {file.name}")
-            hf_hub_download(
-                source.repository,
-                file.name,
-                revision=commit,
-                local_dir=folder,
-                force_download=(folder / file.name).exists(),
-            )
-            if file.sha256 and not _is_file(folder / file.name, file.sha256):
-                (folder / file.name).unlink(missing_ok=True)
-                raise WeightsError(
-                    f"{file.name} of {source.repository} arrived altered (its sha256 is not the "
-                    "hub's) and was deleted; download again"
-                )
-    except WeightsError:
-        raise
-    except Exception as error:  # the hub's client lets the errors of its HTTP library through
-        raise WeightsError(
-            f"{source.repository} cannot be fetched from the hub ({_root(error)}); what arrived "
-            "is kept: check the network (or HF_ENDPOINT) and run the same command again"
+            record = fetch_file(file, folder / file.name, progress, wanted.headers)
+            journal.add(file.name, record)
+            records[file.name] = record
+    except UnreachableError as error:
+        raise UnreachableError(
+            f"{source.repository} cannot be fetched from the hub ({error}); what arrived is kept: "
+            "check the network (or HF_ENDPOINT) and run the same command again"
         ) from error
-    write_index(folder, f"hub:{source.repository}", commit)
+    except RefusedError as error:
+        raise refusal(source.repository, error.status) from error
+    finally:
+        progress.end()
+    save_index(folder, f"hub:{source.repository}", wanted.commit, records)
+    shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)  # 0.2's unfinished files
 
 
-def fetch_url(source: UrlSource, folder: Path, file: str, say: Say) -> None:
+def _found(
+    folder: Path, known: Index | None, wanted: Listing, journal: Journal
+) -> dict[str, FileRecord]:
+    """Records of the wanted files that lie in `folder` whole and right, each read at most once."""
+    proven: dict[str, FileRecord] = {}
+    wrong: set[str] = set()
+    if known:
+        wrong = {name for name, _ in faults(folder, known, everything=False)}
+        proven = {name: item for name, item in known.files.items() if name not in wrong}
+    found = {name: item for name, item in proven.items() if name.endswith(".gguf")}
+    for file in wanted.files:
+        path = folder / file.name
+        record = proven.get(file.name) or journal.get(file.name)
+        if record is None and file.name not in wrong and path.is_file():
+            if file.size is not None and size_fault(path, file.size):
+                continue
+            record = record_of(path)
+            journal.add(file.name, record)
+        if record and file.is_record(record, path):
+            found[file.name] = record
+    return found
+
+
+def _begun(path: Path) -> int:
+    part = part_of(path)
+    return part.stat().st_size if part.exists() else 0
+
+
+def records_as_listed(
+    folder: Path, wanted: Listing, progress: Progress
+) -> dict[str, FileRecord] | str:
+    """Records of all wanted files of a folder that somebody filled, or what is wrong with it."""
+    for file in wanted.files:
+        if file.size is not None and (fault := size_fault(folder / file.name, file.size)):
+            return f"{file.name} {fault}"
+    records: dict[str, FileRecord] = {}
+    for file in wanted.files:
+        record = hashed(folder, file.name, progress)
+        if not file.is_record(record, folder / file.name):
+            return f"{file.name} is altered: it is not the hub's"
+        records[file.name] = record
+    return records
+
+
+def hashed(folder: Path, name: str, progress: Progress) -> FileRecord:
+    """The record of a file, which is not read if an unfinished installation hashed it."""
+    record = Journal(folder).get(name) or record_of(folder / name)
+    progress.advance(record.size)
+    return record
+
+
+def fetch_url(model: Model, source: UrlSource, folder: Path, say: Say, progress: Progress) -> None:
     """Bring the file of `source` into `folder` and write its index.
 
-    Raises WeightsError if it cannot be reached, or is not the file that an index recorded.
+    Raises WeightsError if it cannot be reached, or is not the file that the catalog or an index
+    names, DiskFullError if it has no room; what arrived is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, part = folder / file, folder / f"{file}.part"
-    known = read_index(folder)
-    expected = known.files[file].sha256 if known and file in known.files else None
+    path, known = folder / model.file, read_index(folder)
+    recorded = known.files[model.file].sha256 if known and model.file in known.files else ""
+    file = RemoteFile(
+        model.file, source.url, announced_size(source.url, {}), recorded or source.sha256
+    )
+    size = file.size or model.size
+    check_space(folder, size - min(_begun(path), size), model.name)
     say(source.url)
+    progress.begin(model.name, size, min(_begun(path), size))
     try:
-        _resume(source.url, part)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise WeightsError(
-            f"{source.url} cannot be fetched ({_root(error)}); what arrived is kept: check the "
-            "network and run the same command again"
+        record = fetch_file(file, path, progress, {})
+    except (UnreachableError, RefusedError) as error:
+        raise UnreachableError(
+            f"{source.url} cannot be fetched ({error}); what arrived is kept: check the network "
+            "and run the same command again"
         ) from error
-    if expected and not _is_file(part, expected):
-        part.unlink()
+    except WeightsError as error:
         raise WeightsError(
-            f"{source.url} is not the file whose sha256 was recorded at its first download; it was "
-            "deleted. Delete the index beside it to accept a new file"
-        )
-    part.replace(path)
-    write_index(folder, source.url, source.url)
-
-
-def _resume(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=10, read=60), retries=3)
-    with pool.request("GET", url, headers=headers, preload_content=False) as answer:
-        if answer.status == 416:  # nothing is left to fetch
-            return
-        if answer.status not in (200, 206):
-            raise OSError(f"HTTP {answer.status}")
-        with part.open("ab" if answer.status == 206 else "wb") as handle:
-            for block in answer.stream(_BLOCK):
-                handle.write(block)
-
-
-def _is_file(path: Path, sha256: str) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest() == sha256
-
-
-def _root(error: BaseException) -> str:
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+            f"{source.url} is not the file whose sha256 is known ({file.sha256 or 'none'}); it was "
+            "deleted. Try again later; if its maker changed it, a new version of Reelwright must "
+            "name the new one"
+        ) from error
+    finally:
+        progress.end()
+    save_index(folder, source.url, source.url, {model.file: record})

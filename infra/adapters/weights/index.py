@@ -7,17 +7,21 @@ change makes it be hashed. `reelwright models verify` hashes everything.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from infra.adapters.disk import write_atomic
 from pipelines.errors import WeightsError
 from pipelines.schema.keys import Digest
-from pipelines.schema.plan import digest_of
 
 INDEX = "index.json"
 _STAMPS = ".checked.json"
+_JOURNAL = ".fetched.json"
+_BESIDE = {".md", ".jpg", ".jpeg", ".png", ".gif", ".mp4", ".webp", ".pdf"}
+"""Endings of files that only people look at. Not `.txt`: tokenizers have a `merges.txt`."""
+Stamp = list[int]
 
 
 class FileRecord(BaseModel):
@@ -40,33 +44,87 @@ class Index(BaseModel):
     files: dict[str, FileRecord]
 
     @property
-    def content(self) -> Digest:
-        """Identity of the weights by their bytes, wherever they came from."""
-        return digest_of({name: record.sha256 for name, record in self.files.items()})
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(record.size for record in self.files.values())
 
-    def size_of(self, part: str = "") -> int:
-        """Bytes of all files whose path starts with `part`."""
-        return sum(item.size for name, item in self.files.items() if name.startswith(part))
+    def components(self) -> Mapping[str, Digest]:
+        """Identity of each subfolder by the bytes in it, and as `pipeline` of the files beside.
+
+        It is the SHA-256 of the lines `<sha256>  <name below the subfolder>`, sorted by name, as
+        `sha256sum` prints them: the same weights have it wherever they came from. Files that
+        decide no pixels (README, licence, cards, pictures) are left out.
+        """
+        return {name: digest_of_files(files) for name, files in self._parts().items()}
+
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of each component."""
+        return {
+            name: sum(record.size for record in files.values())
+            for name, files in self._parts().items()
+        }
+
+    def _parts(self) -> dict[str, dict[str, FileRecord]]:
+        parts: dict[str, dict[str, FileRecord]] = {}
+        for name, record in self.files.items():
+            if decides_pixels(name):
+                part, separator, rest = name.partition("/")
+                key, file = (part, rest) if separator else ("pipeline", name)
+                parts.setdefault(key, {})[file] = record
+        return parts
+
+
+def digest_of_files(files: Mapping[str, FileRecord]) -> Digest:
+    """SHA-256 of the lines that `sha256sum` would print for `files`, sorted by name."""
+    lines = "".join(f"{files[name].sha256}  {name}\n" for name in sorted(files))
+    return Digest(hashlib.sha256(lines.encode()).hexdigest())
+
+
+def decides_pixels(name: str) -> bool:
+    """Whether a model's file is one that a loader may read."""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") for part in path.parts) or path.parts[0] in ("card", "assets"):
+        return False
+    if path.name.upper().startswith(("README", "LICENSE", "LICENCE", "NOTICE")):
+        return False
+    return path.suffix.lower() not in _BESIDE
 
 
 def write_index(folder: Path, source: str, revision: str) -> Index:
     """Hash every file in `folder` and write its index, last of all and in one step."""
-    files = {str(path.relative_to(folder)): _record(path) for path in _files(folder)}
-    index = Index(source=source, revision=revision, files=files)
-    part = folder / f"{INDEX}.part"
-    part.write_text(index.model_dump_json(indent=1), encoding="utf-8")
-    part.replace(folder / INDEX)
+    files = {str(path.relative_to(folder)): record_of(path) for path in _files(folder)}
+    return save_index(folder, source, revision, files)
+
+
+def save_index(folder: Path, source: str, revision: str, files: Mapping[str, FileRecord]) -> Index:
+    """Write the index of files that were just hashed; from then on the model is installed."""
+    index = Index(source=source, revision=revision, files=dict(sorted(files.items())))
+    _write_stamps(folder, {name: stamp_of(folder / name) for name in files})
+    write_atomic(folder / INDEX, index.model_dump_json(indent=1).encode())
+    (folder / _JOURNAL).unlink(missing_ok=True)
     return index
 
 
 def read_index(folder: Path) -> Index | None:
-    """The index of `folder`; None if the model was never completely installed."""
+    """The index of `folder`; None if the model was never completely installed.
+
+    Raises WeightsError if it cannot be read.
+    """
     try:
         return Index.model_validate_json((folder / INDEX).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError) as error:
         raise WeightsError(f"{folder / INDEX} is damaged; delete it and install again") from error
+
+
+def unindexed_quantised(folder: Path, index: Index) -> list[str]:
+    """Quantised weights (`*.gguf`) that somebody laid beside a component's own after it was
+    indexed: a backend prefers them, so they must be in the identity."""
+    parts = {name.partition("/")[0] for name in index.files if "/" in name}
+    found = (path for part in parts for path in (folder / part).glob("*.gguf"))
+    names = (str(path.relative_to(folder)) for path in found)
+    return sorted(name for name in names if name not in index.files)
 
 
 def check_files(folder: Path, index: Index, *, everything: bool = False) -> None:
@@ -78,18 +136,14 @@ def check_files(folder: Path, index: Index, *, everything: bool = False) -> None
 def faults(folder: Path, index: Index, *, everything: bool) -> Iterator[tuple[str, str]]:
     """(file, what is wrong with it) for each wrong file; files found right are remembered."""
     stamps = {} if everything else _read_stamps(folder)
-    good: dict[str, list[int]] = {}
+    good: dict[str, Stamp] = {}
     for name, record in index.files.items():
         path = folder / name
-        try:
-            state = path.stat()
-        except OSError:
-            yield name, "is missing"
+        if fault := size_fault(path, record.size):
+            yield name, fault
             continue
-        stamp = [state.st_size, state.st_mtime_ns, state.st_ino]
-        if state.st_size != record.size:
-            yield name, f"has {state.st_size:,} of {record.size:,} bytes"
-        elif stamps.get(name) != stamp and _sha256(path) != record.sha256:
+        stamp = stamp_of(path)
+        if stamps.get(name) != stamp and record_of(path).sha256 != record.sha256:
             yield name, "is altered: its sha256 is not the one recorded when it was installed"
         else:
             good[name] = stamp
@@ -97,7 +151,58 @@ def faults(folder: Path, index: Index, *, everything: bool) -> Iterator[tuple[st
         _write_stamps(folder, good)
 
 
-def _read_stamps(folder: Path) -> dict[str, list[int]]:
+def size_fault(path: Path, size: int) -> str:
+    """What is wrong with a file as far as its size tells; empty if it is right."""
+    try:
+        found = path.stat().st_size
+    except OSError:
+        return "is missing"
+    return "" if found == size else f"has {found:,} of {size:,} bytes"
+
+
+class Journal:
+    """Files of an unfinished installation that were hashed already, so that a killed download
+    goes on without reading them again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _JOURNAL
+        self._entries: dict[str, tuple[FileRecord, Stamp]] = {}
+        try:
+            self._entries = _JOURNAL_FORMAT.validate_json(self._path.read_bytes())
+        except (OSError, ValidationError):
+            self._entries = {}
+
+    def get(self, name: str) -> FileRecord | None:
+        """The record of a file that did not change since it was added."""
+        record, stamp = self._entries.get(name, (None, []))
+        try:
+            return record if stamp_of(self._path.parent / name) == stamp else None
+        except OSError:
+            return None
+
+    def add(self, name: str, record: FileRecord) -> None:
+        """Remember a file that lies at its place."""
+        self._entries[name] = (record, stamp_of(self._path.parent / name))
+        write_atomic(self._path, _JOURNAL_FORMAT.dump_json(self._entries))
+
+
+_JOURNAL_FORMAT = TypeAdapter(dict[str, tuple[FileRecord, Stamp]])
+
+
+def record_of(path: Path) -> FileRecord:
+    """Reads the whole file."""
+    with path.open("rb") as handle:
+        sha256 = Digest(hashlib.file_digest(handle, "sha256").hexdigest())
+    return FileRecord(size=path.stat().st_size, sha256=sha256)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when a file is written to. Raises OSError if it is missing."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ino]
+
+
+def _read_stamps(folder: Path) -> dict[str, Stamp]:
     try:
         stamps = json.loads((folder / _STAMPS).read_bytes())
     except (OSError, ValueError):
@@ -105,7 +210,7 @@ def _read_stamps(folder: Path) -> dict[str, list[int]]:
     return stamps if isinstance(stamps, dict) else {}
 
 
-def _write_stamps(folder: Path, stamps: dict[str, list[int]]) -> None:
+def _write_stamps(folder: Path, stamps: Mapping[str, Stamp]) -> None:
     """Only spares hashing: a folder that we may not write to is hashed again next time."""
     part = folder / f"{_STAMPS}.{os.getpid()}.part"
     try:
@@ -120,16 +225,7 @@ def _files(folder: Path) -> Iterable[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.name not in (INDEX, _STAMPS)
+        and path.name != INDEX
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.suffix != ".part"
     )
-
-
-def _record(path: Path) -> FileRecord:
-    return FileRecord(size=path.stat().st_size, sha256=_sha256(path))
-
-
-def _sha256(path: Path) -> Digest:
-    with path.open("rb") as handle:
-        return Digest(hashlib.file_digest(handle, "sha256").hexdigest())

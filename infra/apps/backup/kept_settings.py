@@ -1,4 +1,4 @@
-"""What the studio was set to: without secrets for everybody, with them under a passphrase."""
+"""The studio's settings in a backup: in plain text without secrets, and encrypted with them."""
 
 import json
 import os
@@ -9,10 +9,10 @@ import yaml
 
 from infra.adapters.disk import make_directory, read_text, write_atomic
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.backup.sealing import seal, unseal
 from infra.apps.backup.snapshot import KeptSettings
 from infra.apps.backup.vault import Vault
-from infra.apps.studio import environment
 from pipelines.errors import BackupError, SettingsError
 
 STUDIO, STORE, HOOKS, CALENDAR = "studio.env", "store-credentials", "hooks.yaml", "calendar.yaml"
@@ -143,7 +143,7 @@ def _secret_of(word: str) -> str | None:
 
 
 def _values(hooks: str) -> str:
-    """The file without its comments."""
+    """The variables of an environment file, without its comments."""
     try:
         return json.dumps(yaml.safe_load(hooks), default=str)
     except yaml.YAMLError:

@@ -112,7 +112,7 @@ def _runs(client: "SyncPrefectClient", *types: "StateType") -> Iterator["FlowRun
 
 
 def _parent_of(client: "SyncPrefectClient", run: "FlowRun") -> UUID | None:
-    """The flow run that started `run` and waits for it."""
+    """The flow run that started `run` and waits for its end."""
     if run.parent_task_run_id is None:
         return None
     return client.read_task_run(run.parent_task_run_id).flow_run_id

@@ -1,4 +1,4 @@
-"""The store and the database of a studio that runs, or started here for one command."""
+"""The store and the database of a running studio, or servers started for one command."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,8 +12,9 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.seaweed import load_credentials
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.reach import opened_store
-from infra.apps.studio import environment, upgrade
+from infra.apps.studio import upgrade
 from pipelines.errors import BackupError, SettingsError
 
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -22,7 +23,7 @@ ENDPOINT = "REELWRIGHT_S3_ENDPOINT"
 
 @dataclass(frozen=True)
 class Parts:
-    """What a studio keeps its state in."""
+    """The store and the databases that hold a studio's state."""
 
     data: Path
     """The data directory: the gateway's database and the settings lie there."""
@@ -62,7 +63,7 @@ def existing(settings: Settings, say: Callable[[str], None]) -> Iterator[Parts]:
 
 @contextmanager
 def alone(data: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """No studio starts in this data directory meanwhile, and no `make` is at work in it."""
+    """Within the block no studio starts in this data directory, and no `make` works in it."""
     folder = make_directory(data / "studio", private=True)
 
     def running() -> None:

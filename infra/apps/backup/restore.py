@@ -1,4 +1,5 @@
-"""Fills an empty data directory from a backup. Killed, it goes on where it was."""
+"""Fills an empty data directory from a backup. A restore that was killed continues where it
+stopped."""
 
 import json
 import os
@@ -12,13 +13,14 @@ from infra.adapters.databases import Postgres, place
 from infra.adapters.disk import make_directory, write_atomic
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.backup import kept_settings
 from infra.apps.backup.mend import mend
 from infra.apps.backup.parts import DATABASE, Parts, alone, fresh
 from infra.apps.backup.snapshot import Blob, KeptObject, Snapshot
 from infra.apps.backup.take import SQLITE, objects_of
 from infra.apps.backup.vault import Vault
-from infra.apps.studio import environment, upgrade
+from infra.apps.studio import upgrade
 from pipelines.errors import BackupError, DiskFullError, SettingsError
 
 _MAY_BE = {"models", "logs", "lock", upgrade.MARKER}
@@ -65,22 +67,22 @@ class Progress:
         return self._path.exists()
 
     def begin(self, snapshot: str) -> None:
-        """From here on only this snapshot can be restored into the directory."""
+        """Mark the directory: from now on only this snapshot can be restored into it."""
         self.snapshot = self._state["snapshot"] = snapshot
         self._write()
 
     def done(self, step: str) -> int | None:
-        """What the step gave, if it was finished."""
+        """The result of a step that was finished before; None if it was not."""
         value = self._state["done"].get(step)
         return None if value is None else int(value)
 
     def note(self, step: str, value: int = 0) -> None:
-        """The step is finished."""
+        """Record that the step is finished."""
         self._state["done"][step] = value
         self._write()
 
     def end(self) -> None:
-        """All of it is."""
+        """Record that the restore is finished."""
         self._path.unlink()
 
     def _write(self) -> None:
@@ -245,7 +247,7 @@ def _put_databases(data: Path, vault: Vault, snapshot: Snapshot) -> None:
 
 
 def _put_history(parts: Parts, vault: Vault, snapshot: Snapshot, progress: Progress) -> int:
-    """Prefect's database, and its unfinished runs. Returns how many go on."""
+    """Restore Prefect's database and queue its unfinished runs again. Returns how many."""
     dump: Blob | None = next((item for item in snapshot.dumps if item.name == "prefect"), None)
     if dump is None or parts.database is None:
         return 0

@@ -40,7 +40,7 @@ def seal(data: bytes, passphrase: str) -> bytes:
 
 
 def unseal(data: bytes, passphrase: str) -> bytes:
-    """What was sealed. Raises BackupError if the passphrase is another one."""
+    """Decrypt what `seal` returned. Raises BackupError if the passphrase is wrong."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

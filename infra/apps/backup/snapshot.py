@@ -1,4 +1,4 @@
-"""What a studio consisted of at one moment, as a file that proves itself."""
+"""The content of a studio at one moment, as a file with its own checksum."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class Dump(Blob):
 
 
 class KeptSettings(_Frozen):
-    """What the studio was set to."""
+    """The studio's settings."""
 
     variables: dict[str, str | None] = {}
     """None in place of a secret."""

@@ -1,4 +1,4 @@
-"""Makes a backup, in the order that the package's words explain."""
+"""Makes a backup, in the order that the package's docstring explains."""
 
 import json
 import tempfile
@@ -16,9 +16,9 @@ from infra.apps.backup import kept_settings
 from infra.apps.backup.parts import Parts, existing, require_studio
 from infra.apps.backup.snapshot import Dump, KeptObject, Snapshot
 from infra.apps.backup.vault import SCRATCH, Vault
+from pipelines.documents.manifest import StoredObject
 from pipelines.errors import BackupError, CorruptObjectError
 from pipelines.schema.keys import ObjectKey, is_key
-from pipelines.schema.manifest import StoredObject
 
 MARKS = "calendar/marks/"
 _TRIES = 3
@@ -144,7 +144,7 @@ def dumped(parts: Parts, vault: Vault) -> tuple[tuple[Dump, ...], str]:
 
 
 class Copy:
-    """The bucket on its way into the backup."""
+    """Copies the bucket's objects into a vault."""
 
     def __init__(self, vault: Vault, store: ObjectStore) -> None:
         self._vault = vault
@@ -208,7 +208,7 @@ class Copy:
         return found is not None and found.sha256 == item.sha256
 
     def _save(self, item: StoredObject, manifest: ObjectKey) -> None:
-        """The store has lost what `manifest` names; an older snapshot may still have it."""
+        """Take an object that the store has lost from an older snapshot, if one has it."""
         words = f"{item.key} is not in the store as {manifest} names it"
         if self._vault.has(item.sha256, item.size):
             values = item.model_dump() | {"etag": "", "modified": datetime.now(UTC)}

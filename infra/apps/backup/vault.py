@@ -39,7 +39,7 @@ class Vault:
 
     @classmethod
     def at(cls, folder: Path) -> "Vault":
-        """The one that is there. Raises BackupError."""
+        """Open an existing vault. Raises BackupError if `folder` is none."""
         vault = cls(folder)
         if not vault.names():
             raise BackupError(f"{folder} holds no finished backup; name the folder of one")
@@ -71,7 +71,7 @@ class Vault:
             yield
 
     def path(self, digest: Digest) -> Path:
-        """Where the bytes with this hash lie, or would."""
+        """The path of the file with this hash, whether it exists or not."""
         return self._objects / digest[:2] / digest
 
     def has(self, digest: Digest, size: int) -> bool:
@@ -112,15 +112,15 @@ class Vault:
         return Blob(sha256=digest, size=size)
 
     def add_bytes(self, data: bytes) -> Blob:
-        """Keep `data`."""
+        """Add `data` as a file."""
         return self.add([data])
 
     def add_file(self, path: Path) -> Blob:
-        """Keep a copy of the file."""
+        """Add a copy of the file."""
         return self.add(_blocks(path))
 
     def read(self, blob: Blob) -> bytes:
-        """Its bytes. Raises BackupError if they are not what they were."""
+        """The bytes of a file. Raises BackupError if their hash is not its name."""
         self.check(blob)
         return self.path(blob.sha256).read_bytes()
 

@@ -1,1 +1,1 @@
-"""The gateway: REST for other people's systems, and a page to watch."""
+"""The gateway: a REST API, webhooks, and pages to watch videos and runs."""

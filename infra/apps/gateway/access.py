@@ -7,8 +7,6 @@ nothing, or a tunnel, cannot be told from a program: so this is off unless it is
 """
 
 import hmac
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -25,18 +23,17 @@ _LOOPBACK = {"127.0.0.1", "::1"}
 _NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SAME = {"same-origin", "none"}
-_CLIENTS = 1_000
 
 
 def gateway_of(request: Request) -> Gateway:
-    """What all requests share."""
+    """The state that all requests share."""
     found = request.app.state.gateway
     assert isinstance(found, Gateway)
     return found
 
 
 def identify(request: Request) -> Client:
-    """Who asks. Raises ProblemError 401 or 403."""
+    """The client that sent the request. Raises ProblemError 401 if it cannot be told."""
     gateway = gateway_of(request)
     key = _key_in(request)
     if key:
@@ -89,32 +86,6 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
     return check
 
 
-class Limits:
-    """So many writes a minute for each name, refilled evenly."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._size = per_minute
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def count(self, name: str, per_minute: int | None = None) -> None:
-        """Raises ProblemError 429 with the seconds to wait."""
-        size = float(per_minute or self._size)
-        now = time.monotonic()
-        left, then = self._buckets.pop(name, (size, now))
-        left = min(size, left + (now - then) * size / 60)
-        self._buckets[name] = (left - 1 if left >= 1 else left, now)
-        if left < 1:
-            wait = max(1, round((1 - left) * 60 / size))
-            raise ProblemError(
-                429,
-                "too_many",
-                f"more than {size:g} requests a minute; try again in {wait} s",
-                headers={"Retry-After": str(wait)},
-            )
-        while len(self._buckets) > _CLIENTS:
-            self._buckets.popitem(last=False)
-
-
 def _key_in(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
@@ -132,7 +103,7 @@ def _is_local(request: Request) -> bool:
 
 
 def is_own_page(request: Request) -> bool:
-    """Whether no other site is behind the request."""
+    """Whether the request comes from our own pages or from a program, not from another site."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         return False

@@ -1,6 +1,5 @@
-"""Briefs, runs and videos."""
+"""REST API of briefs, uploads, runs and videos."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from datetime import date
 from functools import partial
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,15 +17,13 @@ from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import Page, VideoView
 from infra.apps.gateway.owners import sees_all
 from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
-from infra.apps.gateway.starting import require_room, start_brief
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.videos import Part, content_id_of
 from infra.apps.gateway.views import RunView
-from pipelines.media.still import as_png
-from pipelines.schema.brief import Brief
-from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.parsing import parse_brief
+from pipelines.documents.brief import Brief
+from pipelines.documents.parsing import parse_brief
 from pipelines.schema.shots import HandShot
 from tasks.sweeping import ages_of
 
@@ -34,14 +31,8 @@ router = APIRouter()
 Range = Annotated[str, Header(max_length=100, description="`bytes=0-99`")]
 
 
-class Upload(BaseModel):
-    """A picture that was kept."""
-
-    image_path: str
-
-
 class Answer(BaseModel):
-    """A person's yes or no."""
+    """A person's decision on a storyboard or a video that waits for approval."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +57,7 @@ class KeptPart(BaseModel):
 
 
 class Deleted(BaseModel):
-    """What a deletion left."""
+    """The objects that a deletion kept."""
 
     kept: list[KeptPart]
 
@@ -83,30 +74,8 @@ async def start(
     return await start_brief(gateway_of(request), brief, client, idempotency_key)
 
 
-async def _room(request: Request) -> None:
-    """Asked before the store's threads are, which may all be waiting."""
-    require_room(gateway_of(request))
-
-
-@router.post(
-    "/uploads",
-    tags=["Runs"],
-    status_code=201,
-    responses=REFUSALS,
-    dependencies=[Depends(_room)],
-)
-@at_store
-def upload(request: Request, file: UploadFile, _: Maker) -> Upload:
-    """Keep a PNG, JPEG or WebP picture for `image_path` or a brief's `image`."""
-    gateway = gateway_of(request)
-    data = as_png(file.file.read())
-    key = ObjectKey.upload(Digest(hashlib.sha256(data).hexdigest()))
-    gateway.store.put_bytes(key, data, "image/png")
-    return Upload(image_path=key)
-
-
 async def _visible(request: Request, run: UUID, client: Reader) -> RunView:
-    """Before a stream begins: afterwards it is too late for a 404."""
+    """Check access before the stream begins: once it has begun, a 404 cannot be sent any more."""
     return await gateway_of(request).runs.see(run, client)
 
 
@@ -135,7 +104,7 @@ async def run(request: Request, run: UUID, client: Reader) -> Any:
     responses=STREAM_REFUSALS,
 )
 async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[ServerSentEvent]:
-    """Every change of a run as a server-sent event, until it has ended."""
+    """Server-sent events: the run after every change, until it has ended."""
     number = 0
     async for view in gateway_of(request).runs.watch(run):
         number += 1
@@ -144,19 +113,20 @@ async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[Serve
 
 @router.post("/runs/{run}/answer", tags=["Runs"], status_code=202, responses=REFUSALS)
 async def answer(request: Request, run: UUID, body: Answer, client: Approver) -> RunView:
-    """Approve or reject what a run waits for; a storyboard's shots may be changed."""
+    """Approve or reject the storyboard or video that a run waits for. Shots of a storyboard may
+    be changed."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
     values = body.model_dump(mode="json")
     if not body.shots or view.waiting_for != "storyboard":
         del values["shots"]
-    await gateway.runs.answer(run, values)
+    await gateway.runs.decide(run, values)
     return await gateway.runs.see(run, client)
 
 
 @router.delete("/runs/{run}", tags=["Runs"], status_code=202, responses=REFUSALS)
 async def cancel(request: Request, run: UUID, client: Maker) -> RunView:
-    """Stop a run, on the GPU too."""
+    """Cancel a run; its work on the GPU ends too."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
     if view.ended:
@@ -260,7 +230,7 @@ async def _find(gateway: Gateway, client: Client, name: str, range: str) -> Part
 @router.delete("/videos/{name}", tags=["Videos"], responses=REFUSALS)
 @at_store
 def delete(request: Request, name: str, _: Manager) -> Deleted:
-    """Remove a video for good. What it was made of stays for a while: a rerun is quick."""
+    """Delete a video. The chunks that it was made of stay for a while, so that a rerun is quick."""
     gateway = gateway_of(request)
     kept = gateway.videos.delete(name, ages_of(gateway.settings.retention))
     gateway.runs.forget()

@@ -1,4 +1,4 @@
-"""The application: its parts, put together."""
+"""Builds the FastAPI application from its routers, middleware and shared state."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -13,14 +13,15 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, logging_in, pages, receiving, service, wan
-from infra.apps.gateway.access import Limits, identify
+from infra.apps.gateway import api, login, pages, receiving, service, uploads, wan
+from infra.apps.gateway.access import identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.outbox import Outbox
-from infra.apps.gateway.problems import ProblemError, add_handlers, answer
+from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
@@ -29,11 +30,9 @@ from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
 """Bytes of a request; no brief comes near it."""
-MAX_UPLOAD = 20_000_000
-"""Bytes of a picture."""
-_LIMITS = {"/uploads": MAX_UPLOAD, "/login": 10_000}
+_LIMITS = {"/uploads": uploads.MAX_BODY, "/login": 10_000}
 _OPEN = ("/login", "/hooks/")
-"""Addresses that take a body of somebody without a key; they have small limits."""
+"""Routes that accept a body without a key; their limits are small."""
 _HERE = Path(__file__).parent
 HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
@@ -46,7 +45,7 @@ HEADERS = [
         "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
 ]
-"""Of every response; the server adds them, so that no error of any layer goes without."""
+"""Headers of every response. The server adds them, so that errors of all layers have them too."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,8 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
             index = Index(database, store)
             runs, videos = Runs(client, store, work, index), Videos(store, index)
 
-            async def store_answers() -> bool:
-                return await work.run(videos.answers)
+            async def is_store_healthy() -> bool:
+                return await work.run(videos.is_healthy)
 
             app.state.gateway = Gateway(
                 settings=settings,
@@ -81,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
                 work=work,
-                readiness=Readiness(prefect=runs.answers, store=store_answers),
+                readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
@@ -100,17 +99,18 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.include_router(service.router)
     app.include_router(api.router)
+    app.include_router(uploads.router)
     app.include_router(wan.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
-    app.include_router(logging_in.router, include_in_schema=False)
+    app.include_router(login.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(Guard)
+    app.add_middleware(BodyLimitMiddleware)
     return app
 
 
-class Guard:
-    """Refuses large bodies, and those of strangers, before they are read."""
+class BodyLimitMiddleware:
+    """Refuses bodies that are too large, or that come without a valid key, before reading them."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -147,7 +147,8 @@ class Guard:
             await stranger(scope, receive, secured)
             return
         length = headers.get(b"content-length", b"0")
-        refusal = answer(413, "too_large", f"this request may have {limit:,} bytes at most")
+        words = f"this request may have {limit:,} bytes at most"
+        refusal = problem_response(413, "too_large", words)
         if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
@@ -160,15 +161,18 @@ class Guard:
 
 
 def _refused(request: Request) -> JSONResponse | None:
-    """The refusal of a body that nobody known sends: FastAPI reads it before it asks who it is."""
+    """The refusal of a request with a body but without a valid key; None if it may go on.
+
+    FastAPI would read the whole body before its dependencies check the key.
+    """
     if request.method not in ("POST", "PUT", "PATCH") or request.url.path.startswith(_OPEN):
         return None
     try:
         identify(request)
     except ProblemError as problem:
-        return answer(problem.status, problem.code, problem.message, headers=problem.headers)
+        return problem.response()
     return None
 
 
 class _TooLargeError(Exception):
-    """A body without a length, or with a false one."""
+    """A body without a Content-Length, or with a wrong one, is larger than its limit."""

@@ -1,4 +1,4 @@
-"""What the gateway does beside its requests: it looks at runs, and compares its index."""
+"""Background work of the gateway: it polls runs, and compares its index with the bucket."""
 
 import asyncio
 import contextlib
@@ -98,7 +98,7 @@ class Comparisons:
 
 
 async def _in_thread(work: Callable[[], int]) -> None:
-    """The gateway's stop does not wait for a store that is slow to answer."""
+    """Stopping the gateway does not wait for a slow store."""
     await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 

@@ -9,7 +9,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import jmespath
 import yaml
 from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import best_match
@@ -18,10 +17,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from infra.adapters.disk import read_text
 from infra.apps.gateway.problems import ProblemError
-from pipelines import plain_yaml
+from pipelines import plain_yaml, templates
+from pipelines.documents.brief import Brief
+from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError, SettingsError
-from pipelines.schema.brief import Brief
-from pipelines.schema.parsing import parse_brief
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
@@ -57,8 +56,7 @@ class Source(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict, alias="schema")
     """JSON Schema of the body."""
     brief: dict[str, Any]
-    """The brief; {…} in its texts is a JMESPath into the body, and a text that is nothing else
-    keeps the value's type."""
+    """The brief as a template, filled from the body (`pipelines.templates`)."""
     max_bytes: int = Field(100_000, ge=1, le=1_000_000)
     per_minute: int = Field(60, ge=1)
 
@@ -74,7 +72,10 @@ class Source(BaseModel):
             Draft202012Validator.check_schema(self.payload)
         except SchemaError as error:
             raise ValueError(f"schema: {error.message}") from error
-        _walk(self.brief, lambda text: _pieces(text))
+        try:
+            templates.check(self.brief)
+        except BriefError as error:
+            raise ValueError(f"brief: {error}") from error
         if self.scheme == "standard":
             try:
                 Webhook(read_secret(self.secret))
@@ -114,7 +115,7 @@ class Source(BaseModel):
         if problem is not None:
             where = "/".join(str(part) for part in problem.absolute_path) or "the body"
             raise BriefError(f"{where}: {problem.message[:200]}")
-        return parse_brief(_walk(self.brief, lambda text: _fill(text, payload)))
+        return parse_brief(templates.fill(self.brief, payload))
 
 
 class Endpoint(BaseModel):
@@ -201,46 +202,3 @@ def parse_body(body: bytes) -> Any:
 
 def _unsigned(reason: str) -> ProblemError:
     return ProblemError(401, "unsigned", f"{reason}; nothing was started")
-
-
-def _walk(value: Any, change: Any) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _walk(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item, change) for item in value]
-    return value
-
-
-def _pieces(text: str) -> list[tuple[str, Any]]:
-    """(text, None) or ("", compiled expression). Raises ValueError."""
-    pieces: list[tuple[str, Any]] = []
-    rest = text
-    while "{" in rest:
-        before, _, rest = rest.partition("{")
-        pieces.append((before.replace("}}", "}"), None))
-        if rest.startswith("{"):
-            pieces.append(("{", None))
-            rest = rest[1:]
-            continue
-        expression, closed, rest = rest.partition("}")
-        if not closed:
-            raise ValueError(f"{text!r:.60}: a brace is not closed")
-        try:
-            pieces.append(("", jmespath.compile(expression)))
-        except jmespath.exceptions.JMESPathError as error:
-            raise ValueError(f"{text!r:.60}: {expression!r} is no JMESPath: {error}") from error
-    pieces.append((rest.replace("}}", "}"), None))
-    return [piece for piece in pieces if piece != ("", None)]
-
-
-def _fill(text: str, payload: Any) -> Any:
-    pieces = _pieces(text)
-    try:
-        values = [words if found is None else found.search(payload) for words, found in pieces]
-    except jmespath.exceptions.JMESPathError as error:
-        raise BriefError(f"{text!r:.60} does not suit the body: {error}") from error
-    if len(values) == 1 and pieces[0][1] is not None:
-        return values[0]
-    return "".join("" if value is None else str(value) for value in values)

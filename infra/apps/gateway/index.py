@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.listing import COLUMNS, Page, Place, VideoView, as_row, of_row, view_of
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import CorruptObjectError
 from pipelines.retention import Marks
 from pipelines.schema.keys import Digest, ObjectKey, is_key
-from pipelines.schema.manifest import Manifest
 
 _FOLDER = "videos/"
 _BATCH = 100

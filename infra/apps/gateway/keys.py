@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from infra.apps.gateway.database import Database
-from infra.apps.gateway.names import check_name, same_name
+from infra.apps.gateway.key_names import check_name, same_name
 from pipelines.errors import BriefError
 
 Scope = Literal["read", "make", "approve", "manage"]
@@ -21,12 +21,12 @@ _ID_LENGTH = 32
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks, and what they may."""
+    """The sender of a request, with its scopes."""
 
     name: str
     scopes: frozenset[str]
     id: str
-    """What runs, sessions and idempotency keys belong to; never that of another client."""
+    """Owner of runs, sessions and idempotency keys; unique, and never used again."""
 
 
 OPERATOR = Client("operator", frozenset(SCOPES), "operator")
@@ -68,7 +68,7 @@ def listed(database: Database) -> list[tuple[str, str, str]]:
 
 
 def client_of(database: Database, key: str) -> Client | None:
-    """Whose key this is."""
+    """The client that has this key; None if nobody does."""
     rows = database.rows("select name, scopes, sha256 from keys where sha256 = ?", (hash_of(key),))
     return _client(*rows[0]) if rows else None
 
@@ -85,7 +85,7 @@ def client_with(database: Database, identity: str) -> Client | None:
 
 
 def hash_of(secret: str) -> str:
-    """What is kept of a key, a session or a login link."""
+    """The hash under which a key, a session or a login link is stored."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 

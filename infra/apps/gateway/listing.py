@@ -1,4 +1,4 @@
-"""A published video in a list, and the pages of such a list."""
+"""The list of published videos, page by page."""
 
 import base64
 import binascii
@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import Digest
-from pipelines.schema.manifest import Manifest
 
 
 class VideoView(BaseModel):
@@ -33,7 +33,7 @@ class VideoView(BaseModel):
 
     @classmethod
     def of(cls, cid: str, **values: Any) -> Self:
-        """With the addresses that follow from its id."""
+        """The view of a video, with the addresses that follow from its id."""
         return cls(
             id=cid,
             name=f"{cid}.mp4",
@@ -46,7 +46,7 @@ class VideoView(BaseModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Between two videos of a list that begins with the newest."""
+    """A position in the list between two videos; the list begins with the newest."""
 
     created: str
     """UTC, ISO 8601, of the video before it."""
@@ -54,12 +54,12 @@ class Place:
     """Of the same; it decides between videos of one second."""
 
     def as_cursor(self) -> str:
-        """As text for an address, which nobody needs to take apart."""
+        """An opaque text for the query of an address."""
         return base64.urlsafe_b64encode(f"{self.created} {self.id}".encode()).decode().rstrip("=")
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
-        """What `as_cursor` made. Raises ValueError for anything else."""
+        """The place that `as_cursor` encoded. Raises ValueError for any other text."""
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
@@ -75,7 +75,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the list."""
+    """A page of the list."""
 
     videos: tuple[VideoView, ...]
     next: Place | None
@@ -84,7 +84,7 @@ class Page:
 
 def view_of(manifest: Manifest) -> VideoView:
     """What a list shows of it. Raises ValueError if the manifest lacks what a list needs."""
-    model = next((m.name for m in manifest.models if m.role in ("video", "extender")), None)
+    model = next((m.name for m in manifest.models if m.role == "video"), None)
     size = next((o.size for o in manifest.objects if o.key.endswith("video.mp4")), None)
     if model is None or size is None:
         raise ValueError("its manifest names no video, or no model that made it")
@@ -121,14 +121,14 @@ COLUMNS = "id, created, prompt, campaigns, seconds, width, height, size, model, 
 
 
 def as_row(view: VideoView) -> tuple[Any, ...]:
-    """Its values for COLUMNS."""
+    """The values of a video for COLUMNS."""
     campaigns = json.dumps(view.campaigns)
     size = view.seconds, view.width, view.height, view.size
     return view.id, view.created, view.prompt, campaigns, *size, view.model, view.stands_in_for
 
 
 def of_row(row: tuple[Any, ...]) -> VideoView:
-    """The video of such a row."""
+    """The video of a row with COLUMNS."""
     cid, created, prompt, campaigns, seconds, width, height, size, model, requested = row
     return VideoView.of(
         cid,

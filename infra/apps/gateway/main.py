@@ -7,7 +7,7 @@ import uvicorn
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
-from infra.apps.studio import environment
+from infra.apps import environment
 from pipelines.errors import SettingsError
 
 _GRACE = 3

@@ -49,7 +49,7 @@ class Outbox:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether any endpoint is configured."""
         return bool(self._endpoints)
 
     async def work(self) -> None:
@@ -60,13 +60,13 @@ class Outbox:
                 group.create_task(repeat(self.send))
 
     def _begin(self) -> None:
-        """A new endpoint hears of what happens from now on."""
+        """Register new endpoints; they get only events from now on."""
         now = datetime.now(UTC).isoformat()
         for name in self._endpoints:
             self._database.run("insert or ignore into marks values (?, ?)", (f"since {name}", now))
 
     def note(self, view: RunView) -> None:
-        """Keep every event of the run that is not kept already."""
+        """Store the events of the run that are not stored yet."""
         for kind, detail in events_of(view):
             identity = uuid5(NAMESPACE_URL, f"reelwright:{view.id}:{kind}:{detail}").hex
             body = json.dumps(
@@ -109,7 +109,7 @@ class Outbox:
         return _SEND_EVERY
 
     async def purge(self) -> float:
-        """Forget what was sent long ago."""
+        """Delete events that were sent long ago."""
         forget_old(self._database, Settings.load().retention.deliveries_days)
         return _PURGE_EVERY
 
@@ -136,7 +136,7 @@ def pause_after(tries: int) -> float:
 
 
 def events_of(view: RunView) -> Iterator[tuple[str, str]]:
-    """Everything that has happened to the run so far: what, and which of its kind."""
+    """All events of the run so far: the kind, and the number among its kind."""
     yield "accepted", ""
     if view.state != "accepted":
         for step in _STEPS:
@@ -151,7 +151,7 @@ def events_of(view: RunView) -> Iterator[tuple[str, str]]:
 
 
 async def post(endpoint: Endpoint, identity: str, body: str) -> str:
-    """Send one event. Returns what was wrong, or nothing."""
+    """Send one event. Returns what was wrong; empty if the endpoint accepted it."""
     now = datetime.now(UTC)
     try:
         address = await run_in_threadpool(allowed_address, endpoint)

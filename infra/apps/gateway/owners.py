@@ -17,7 +17,7 @@ def tags_of(client: Client) -> list[str]:
 
 
 def owner_tag(client: Client) -> str:
-    """The tag of all its runs."""
+    """The tag of all runs that `client` starts."""
     return f"{_PREFIX}{client.id}"
 
 
@@ -28,7 +28,7 @@ def owner_of(run: FlowRun) -> str:
 
 
 def sees_all(client: Client) -> bool:
-    """Whether everybody's runs are open to it."""
+    """Whether `client` may see the runs of all clients."""
     return "manage" in client.scopes
 
 

@@ -1,4 +1,5 @@
-"""The page to watch: gallery, player, running jobs, approval. Rendered here, no build step."""
+"""HTML pages: gallery, player, running jobs, approval. Rendered on the server, without a build
+step."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,13 +17,12 @@ from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
-from infra.apps.gateway.starting import start_brief
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.views import RunView
+from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.parsing import parse_brief
-from pipelines.schema.presets import FPS
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -40,7 +40,7 @@ async def gallery(
     campaign: Annotated[str, Query(max_length=100)] = "",
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
-    """Videos, and above them what is being made."""
+    """The published videos, and above them the runs at work."""
     if redirect := _to_login(request):
         return redirect
     gateway = gateway_of(request)
@@ -67,7 +67,7 @@ async def gallery(
 @router.get("/watch/{cid}")
 @at_store
 def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
-    """One video with everything that is known of it."""
+    """One video with its manifest's figures."""
     if redirect := _to_login(request):
         return redirect
     try:
@@ -77,25 +77,21 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         return _render(request, "message.html", problem.status, title=title, text=problem.message)
     if manifest is None:
         return _render(request, "message.html", 404, title="No such video", text="It was deleted.")
-    seconds = {
-        shot.number: round(
-            sum(c.keep for c in manifest.plan.chunks if c.shot == shot.number) / FPS, 2
-        )
-        for shot in manifest.storyboard.shots
-    }
+    shots = [shot.number for shot in manifest.storyboard.shots]
+    seconds = {shot: manifest.plan.seconds_of_shot(shot) for shot in shots}
     return _render(
         request,
         "watch.html",
         video=view_of(manifest),
         manifest=manifest,
         seconds=seconds,
-        fps=FPS,
+        fps=manifest.clip.fps,
     )
 
 
 @router.get("/jobs/{run}")
 async def job(request: Request, run: UUID) -> Response:
-    """A run while it is made, and what it asks."""
+    """A run at work, and the decision that it waits for."""
     if redirect := _to_login(request):
         return redirect
     return await _job(request, run, identify(request))
@@ -144,7 +140,7 @@ async def answer(
             if words.strip()
         ]
     try:
-        await gateway.runs.answer(run, values)
+        await gateway.runs.decide(run, values)
     except ProblemError as problem:
         return await _job(request, run, client, problem.message, problem.status)
     return RedirectResponse(f"/jobs/{run}", 303)

@@ -1,15 +1,20 @@
 """Errors of the gateway, each one JSON with a code, a sentence and an HTTP status."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
+import httpx
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from pipelines.errors import BriefError, ReelwrightError
+from pipelines.errors import BriefError, ReelwrightError, ServerError
 
 
 class ProblemBody(BaseModel):
@@ -21,7 +26,7 @@ class ProblemBody(BaseModel):
 
 
 class ProblemAnswer(BaseModel):
-    """Body of every answer of 400 and above."""
+    """Body of every response with a status of 400 or above."""
 
     error: ProblemBody
 
@@ -36,11 +41,11 @@ STREAM_REFUSALS: dict[int | str, dict[str, Any]] = {
     }
     for code in REFUSALS
 }
-"""For one whose answer is no JSON, though its refusals are."""
+"""For a route whose response is not JSON; its refusals are."""
 
 
 class ProblemError(Exception):
-    """Raised anywhere below a request."""
+    """A refusal of a request: HTTP status, code and message of its response."""
 
     def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -48,23 +53,51 @@ class ProblemError(Exception):
         self.headers: dict[str, str] = more.pop("headers", {})
         self.more = more
 
+    def response(self) -> JSONResponse:
+        """The JSON response that describes it."""
+        more = self.more | {"headers": self.headers}
+        return problem_response(self.status, self.code, self.message, **more)
 
-def answer(status: int, code: str, message: str, **more: Any) -> JSONResponse:
-    """The JSON of a problem."""
+
+def problem_response(status: int, code: str, message: str, **more: Any) -> JSONResponse:
+    """The JSON response that describes a problem."""
     headers = more.pop("headers", None)
     body = {"error": {"code": code, "message": message} | more}
     return JSONResponse(body, status, headers=headers)
+
+
+@contextmanager
+def prefect_errors() -> Iterator[None]:
+    """Raises ServerError if the Prefect server cannot be reached, or fails, within the block."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(f"the Prefect server does not answer: {error}") from error
+
+
+@contextmanager
+def known_run(run: UUID) -> Iterator[None]:
+    """Raises ProblemError 404 if the server does not know the run within the block."""
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise unknown_run(run) from error
+
+
+def unknown_run(run: UUID) -> ProblemError:
+    """The 404 for a run that the server does not know."""
+    return ProblemError(404, "not_found", f"there is no run {run}")
 
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 401: "unauthorised"}
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Everything that can be raised becomes such an answer."""
+    """Turn every error of a request into a problem response."""
 
     @app.exception_handler(ProblemError)
     def problem(_: Request, error: ProblemError) -> JSONResponse:
-        return answer(error.status, error.code, error.message, headers=error.headers, **error.more)
+        return error.response()
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -72,21 +105,22 @@ def add_handlers(app: FastAPI) -> None:
             f"{'.'.join(str(part) for part in item['loc'][1:]) or 'the body'}: {item['msg']}"
             for item in error.errors()[:5]
         )
-        return answer(422, "invalid", sentences)
+        return problem_response(422, "invalid", sentences)
 
     @app.exception_handler(BriefError)
     def brief(_: Request, error: BriefError) -> JSONResponse:
-        return answer(422, "invalid_brief", str(error))
+        return problem_response(422, "invalid_brief", str(error))
 
     @app.exception_handler(ReelwrightError)
     def unavailable(_: Request, error: ReelwrightError) -> JSONResponse:
-        return answer(503, "unavailable", str(error), headers={"Retry-After": "5"})
+        return problem_response(503, "unavailable", str(error), headers={"Retry-After": "5"})
 
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
-        return answer(400, "disconnected", "the client hung up")  # for nobody; no line in the log
+        # Nobody receives it; without it, the log would get a traceback.
+        return problem_response(400, "disconnected", "the client hung up")
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "refused")
-        return answer(error.status_code, code, str(error.detail), headers=error.headers)
+        return problem_response(error.status_code, code, str(error.detail), headers=error.headers)

@@ -52,7 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def evict(self) -> None:
-        """Give way to another connection."""
+        """Close this connection to make room for another one."""
         self.transport.abort()
 
     # What arrives ------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.shared.wait(self)
 
     def _is_busy(self) -> bool:
-        """Whether a complete request waits for the end of its answer."""
+        """Whether a complete request waits for the end of its response."""
         if self.pipeline:
             return True
         return self._complete and self.cycle is not None and not self.cycle.response_complete
@@ -143,7 +143,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(408, "too_slow", f"the head of a request may take {seconds:g} s")
 
     def _look_at_body(self) -> None:
-        """The body must have grown since the last look, unless it is us who do not read on."""
+        """Refuse a body that has not grown since the last check, unless we ourselves stopped
+        reading."""
         seconds = self.settings.body_seconds
         grown, self._body_before = self._body - self._body_before, self._body
         if grown < _BODY_RATE * seconds and not self.flow.read_paused:
@@ -177,7 +178,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(431, "headers_too_large", f"the head of a request may have {limit:,} bytes")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Say why, if no answer has begun, and hang up."""
+        """Send the reason, if no response has begun, and close the connection."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True

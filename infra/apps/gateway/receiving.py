@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import gateway_of
 from infra.apps.gateway.hooks import Source, parse_body
 from infra.apps.gateway.problems import ProblemAnswer, ProblemError
-from infra.apps.gateway.starting import start_run
 from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.submission import start_run
+from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
 from pipelines.planning.plan import timeline
-from pipelines.schema.brief import Brief
 
 router = APIRouter(tags=["Webhooks"])
 _REPEATED_FOR = 30

@@ -1,4 +1,4 @@
-"""Runs of `produce-content` as the gateway starts, shows and answers them."""
+"""Runs of `produce-content`: the gateway starts them, shows them and passes decisions to them."""
 
 import asyncio
 import time
@@ -29,20 +29,30 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from infra.adapters.object_store import ObjectStore
-from infra.apps.gateway.asking import asking, there, unknown
 from infra.apps.gateway.details import Details
-from infra.apps.gateway.handovers import handed_over
+from infra.apps.gateway.handoffs import read_handoff
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.owners import may_see, owner_of, owner_tag, sees_all
-from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.problems import (
+    ProblemError,
+    known_run,
+    prefect_errors,
+    unknown_run,
+)
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import Film
 from pipelines.errors import CorruptObjectError, ServerError, StoreError
-from pipelines.schema.brief import Brief
-from pipelines.schema.draft import Draft
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Film
+from pipelines.schema.names import (
+    DRAFT_STORYBOARD,
+    PRODUCE_CONTENT,
+    RENDER_VIDEO,
+    brief_deployment,
+)
 from tasks.approval import VIDEO, asked_about
 
 _FRESH = 0.8
@@ -50,7 +60,7 @@ _FRESH = 0.8
 _KEPT = 2_000
 _PAGE = 200
 _ATTEMPTS = 20
-_FLOW = FlowFilter(name=FlowFilterName(any_=["produce-content"]))
+_FLOW = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
 
 
 @dataclass
@@ -65,7 +75,7 @@ class _Seen:
 
 
 class Runs:
-    """The Prefect server's runs. All methods raise ServerError if it does not answer."""
+    """Runs on the Prefect server. All methods raise ServerError if it cannot be reached."""
 
     def __init__(
         self, client: PrefectClient, store: ObjectStore, work: StoreWork, index: Index
@@ -114,9 +124,9 @@ class Runs:
         self, priority: str, parameters: dict[str, Any], key: str, tags: list[str]
     ) -> FlowRun:
         try:
-            with asking():
+            with prefect_errors():
                 if priority not in self._deployments:
-                    name = f"produce-content/{priority}"
+                    name = brief_deployment(priority)
                     found = await self._client.read_deployment_by_name(name)
                     self._deployments[priority] = found.id
                 return await self._client.create_flow_run_from_deployment(
@@ -130,11 +140,11 @@ class Runs:
             raise ServerError("produce-content is not deployed; run: reelwright deploy") from error
 
     async def see(self, run: UUID, client: Client) -> RunView:
-        """How it is. Raises ProblemError 404 if there is no such run, or none for `client`."""
+        """The state of a run. Raises ProblemError 404 if there is none that `client` may see."""
         return (await self._find(run, client)).view
 
     async def look(self, run: UUID) -> RunView | None:
-        """How it is, at most a second ago; None if there is no such run of `produce-content`."""
+        """The state of a run, at most a second old; None if `produce-content` has no such run."""
         seen = await self._look(run)
         return seen.view if seen else None
 
@@ -154,25 +164,25 @@ class Runs:
                 self._locks.pop(run, None)
 
     async def see_json(self, run: UUID, client: Client) -> bytes:
-        """The same as JSON, made once for everybody who asks within a second."""
+        """The same as JSON, rendered once for all requests within a second."""
         return (await self._find(run, client)).as_json
 
     async def _find(self, run: UUID, client: Client) -> _Seen:
         seen = await self._look(run)
         if seen is None or not may_see(client, seen.owner):
-            raise unknown(run)
+            raise unknown_run(run)
         return seen
 
     async def _read(self, run: UUID) -> _Seen | None:
-        """Asked of the flow, not by the id alone: other flows' runs are not shown here."""
-        with asking():
+        """Read the run if it is one of `produce-content`: runs of other flows are not shown."""
+        with prefect_errors():
             found = await self._client.read_flow_runs(
                 flow_filter=_FLOW, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
             )
             return await self._view(found[0]) if found else None
 
     async def watch(self, run: UUID) -> AsyncIterator[RunView]:
-        """Every change, until it has ended."""
+        """Yield the run after every change, until it has ended."""
         last = None
         while True:
             view = await self.look(run)
@@ -198,9 +208,9 @@ class Runs:
             await asyncio.sleep(1)
 
     async def recent(self, limit: int, client: Client) -> list[RunView]:
-        """Those that `client` may see, the newest first."""
+        """The latest runs that `client` may see, the newest first."""
         tags = None if sees_all(client) else FlowRunFilterTags(all_=[owner_tag(client)])
-        with asking():
+        with prefect_errors():
             runs = await self._client.read_flow_runs(
                 flow_filter=_FLOW,
                 flow_run_filter=FlowRunFilter(tags=tags),
@@ -227,7 +237,7 @@ class Runs:
         for chosen in filters:
             offset, more = 0, True
             while more:
-                with asking():
+                with prefect_errors():
                     runs = await self._client.read_flow_runs(
                         flow_filter=_FLOW,
                         flow_run_filter=chosen,
@@ -248,22 +258,22 @@ class Runs:
     async def draft(self, run: UUID) -> Draft | None:
         """The draft that `run` waits for."""
         key = ObjectKey.draft
-        return await handed_over(self._client, self._get, run, "draft-storyboard", key, Draft)
+        return await read_handoff(self._client, self._get, run, DRAFT_STORYBOARD, key, Draft)
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
         key = ObjectKey.film
-        return await handed_over(self._client, self._get, run, "render-video", key, Film)
+        return await read_handoff(self._client, self._get, run, RENDER_VIDEO, key, Film)
 
     async def asks_about(self, cid: Digest, client: Client) -> bool:
-        """Whether a run that `client` started waits for an answer about that video."""
+        """Whether a run that `client` started waits for a decision on that video."""
         waiting = FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
             tags=FlowRunFilterTags(all_=[owner_tag(client)]),
         )
         offset, more = 0, True
         while more:
-            with asking():
+            with prefect_errors():
                 runs = await self._client.read_flow_runs(
                     flow_filter=_FLOW,
                     flow_run_filter=waiting,
@@ -282,7 +292,8 @@ class Runs:
         ranges by the dozen."""
         if run not in self._films:
             film = None
-            with asking(), suppress(CorruptObjectError):  # the run that waits for it makes it again
+            # A damaged film is made again by the run that waits for it.
+            with prefect_errors(), suppress(CorruptObjectError):
                 film = await self.film(run)
             if film is None:
                 return False
@@ -294,18 +305,21 @@ class Runs:
     async def _get(self, key: ObjectKey) -> bytes | None:
         return await self._work.run(self._store.get_bytes, key)
 
-    async def answers(self) -> bool:
-        """Whether the Prefect server does."""
+    async def is_healthy(self) -> bool:
+        """Whether the Prefect server responds to its health check."""
         return await self._client.api_healthcheck() is None
 
     def forget(self) -> None:
-        """Look at everything anew."""
+        """Drop all cached states."""
         self._seen.clear()
 
-    async def answer(self, run: UUID, values: dict[str, Any]) -> None:
-        """Approve or reject. Raises ProblemError 409 if it does not wait, 422 if it cannot be,
-        404 if there is no such run."""
-        with asking(), there(run):
+    async def decide(self, run: UUID, values: dict[str, Any]) -> None:
+        """Pass the decision in `values` (approve or reject) to a run that waits for one.
+
+        Raises ProblemError 404 if there is no such run, 409 if it does not wait for a decision,
+        422 if Prefect refuses the values.
+        """
+        with prefect_errors(), known_run(run):
             result = await self._client.resume_flow_run(run, run_input=values)
         self._seen.pop(run, None)
         if result.status == SetStateStatus.ABORT:
@@ -316,8 +330,8 @@ class Runs:
             )
 
     async def cancel(self, run: UUID) -> None:
-        """Ask it to stop, on the GPU too. Raises ProblemError 404 if there is no such run."""
-        with asking(), there(run):
+        """Request the cancellation of a run. Raises ProblemError 404 if there is no such run."""
+        with prefect_errors(), known_run(run):
             await self._client.set_flow_run_state(run, Cancelling())
         self._seen.pop(run, None)
 

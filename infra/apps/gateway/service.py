@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.adapters.weights.catalog import MODEL_SETS
-from infra.adapters.weights.index import read_index
-from infra.adapters.weights.library import folder_of
+from infra.adapters.weights.catalog import MODEL_SETS, MODELS
+from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.views import name_to_install
+from infra.apps.gateway.wan_requests import answering
+from pipelines.backends.wan.service_tasks import WAN_TASKS
 from pipelines.routing.route import Modality, Route, choose
-from pipelines.routing.tasks import STANDS_IN, WAN_TASKS
 from pipelines.schema.shots import MAX_PROMPT
 
 router = APIRouter(tags=["Service"])
@@ -32,9 +33,10 @@ class Ready(BaseModel):
 
 
 class ModelView(BaseModel):
-    """A model of a set."""
+    """A model that can be installed."""
 
-    set: str
+    id: str = Field(description="Its name for `reelwright models download`.")
+    set: str = Field(description="The set that holds it; empty for one that is installed alone.")
     role: str
     name: str
     licence: str
@@ -46,7 +48,9 @@ class TaskView(BaseModel):
 
     task: str
     model: str
-    answered_by: str = Field(description="`studio`, `demo` (as a stand-in), or empty: a 409.")
+    answered_by: str = Field(
+        description="Model set or model, `demo` as a stand-in, or empty: a 409."
+    )
 
 
 class Models(BaseModel):
@@ -103,28 +107,24 @@ async def ready(request: Request) -> Any:
 def models(request: Request, _: Reader) -> Models:
     """Models that are installed on this machine, and the tasks they answer."""
     gateway = gateway_of(request)
-    folder, installed = gateway.settings.paths.models, gateway.installed()
-    stands_in = "demo" if gateway.settings.gateway.stand_in and "demo" in installed else ""
+    present = installed_names(gateway.settings.paths.models)
+    sets = {model: item.name for item in MODEL_SETS.values() for model in item.models}
     return Models(
         models=[
             ModelView(
-                set=model_set.name,
+                id=model.name,
+                set=sets.get(model.name, ""),
                 role=model.role,
-                name=model.name,
+                name=model.title,
                 licence=model.licence,
-                installed=read_index(folder_of(folder, model_set.name, model.role)) is not None,
+                installed=model.name in present,
             )
-            for model_set in MODEL_SETS.values()
-            for model in model_set.models
+            for model in MODELS.values()
         ],
         tasks=[
-            TaskView(
-                task=task.name,
-                model=task.model,
-                answered_by="studio"
-                if task.served and "studio" in installed
-                else (stands_in if task.kind in STANDS_IN else ""),
-            )
+            TaskView(task=task.name, model=task.model, answered_by=name_to_install(backend))
+            if (backend := answering(gateway, task))
+            else TaskView(task=task.name, model=task.model, answered_by="")
             for task in WAN_TASKS.values()
         ],
     )

@@ -1,4 +1,4 @@
-"""Browsers: a login link or a key becomes a session, whose secret is kept as a hash alone."""
+"""Sessions of browsers, begun with a login link or a key. Only a hash of their secret is stored."""
 
 import secrets
 import time
@@ -20,7 +20,7 @@ def new_link(database: Database, base_url: str) -> str:
 
 
 def use_link(database: Database, token: str) -> bool:
-    """Whether `token` is that of an unused link; from now on it is not."""
+    """Whether `token` belongs to an unused link; the link is used up by this call."""
     return bool(
         database.run(
             "delete from logins where sha256 = ? and expires >= ?", (hash_of(token), time.time())
@@ -40,7 +40,7 @@ def begin(database: Database, client: Client) -> str:
 
 
 def client_of_session(database: Database, token: str) -> Client | None:
-    """Whose session it is; None if it has ended, or its key was revoked."""
+    """The client of a session; None if it has ended, or its key was revoked."""
     rows = database.rows(
         "select client from sessions where sha256 = ? and expires >= ?",
         (hash_of(token), time.time()),

@@ -27,12 +27,15 @@ _log = logging.getLogger("reelwright.store")
 
 
 class BrokenOffError(Exception):
-    """A response has begun and cannot be ended. `Guard` has the connection closed, so that the
-    client sees that bytes are missing; it is logged already."""
+    """The store failed in the middle of a response; the error has been logged.
+
+    `BodyLimitMiddleware` catches it, and the server closes the connection, so that the client sees
+    that bytes are missing.
+    """
 
 
 class StoreWork:
-    """The threads of one gateway."""
+    """The threads in which one gateway calls the object store."""
 
     def __init__(self, patience: float) -> None:
         """`patience` is how many seconds a call may take."""
@@ -80,7 +83,7 @@ class StoreWork:
                 raise BrokenOffError from error
 
     def close(self) -> None:
-        """Take no more calls; those that wait are given up."""
+        """Accept no more calls and drop those that wait."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _ended(self, future: "asyncio.Future[Any]") -> None:

@@ -1,4 +1,5 @@
-"""Published videos by their names on the gateway: `<content-id>.mp4` and what lies beside it."""
+"""Files of published videos by their names: `<content-id>.mp4`, its poster, contact sheet,
+manifest."""
 
 import asyncio
 import re
@@ -14,10 +15,10 @@ from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
+from pipelines.documents.manifest import Manifest, StoredObject
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.retention import Ages, Kept, Marks
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.manifest import Manifest, StoredObject
 from tasks.discard import is_there, remove_film
 from tasks.sweeping import kept_after_delete
 
@@ -59,8 +60,8 @@ class Videos:
         self._passes: dict[str, asyncio.Task[None]] = {}
         self._readers = asyncio.Semaphore(_READERS)
 
-    def answers(self) -> bool:
-        """Whether the store does."""
+    def is_healthy(self) -> bool:
+        """Whether the store can be reached and has the bucket, which is made if it is missing."""
         try:
             self._store.ensure_bucket()
         except StoreError:
@@ -91,7 +92,7 @@ class Videos:
 
     @contextmanager
     def _told(self, key: ObjectKey) -> Iterator[None]:
-        """What the store found damaged is told to the client as that."""
+        """Raises ProblemError 502 if the store finds an object damaged within the block."""
         try:
             yield
         except CorruptObjectError as error:
@@ -171,7 +172,8 @@ class Videos:
             self._verified.popitem(last=False)
 
     def _compare(self, found: StoredObject) -> None:
-        """With the manifest, if it has one, and with its own sha256. Raises ProblemError 502."""
+        """Compare an object with its manifest, if there is one, and with its own sha256. Raises
+        ProblemError 502 if it differs."""
         cid = _content_id(found.key)
         if found.key != ObjectKey.manifest(cid):
             manifest = None
@@ -184,7 +186,7 @@ class Videos:
             self._store.verify(found)
 
     def stream(self, part: Part) -> Iterator[bytes]:
-        """Its bytes. What breaks off is read whole again before it is sent the next time."""
+        """The bytes of a part. After a failure the object is verified again before it is sent."""
         try:
             yield from self._store.stream(part.found.key, part.start, part.length)
         except StoreError:
@@ -214,12 +216,12 @@ class Videos:
 
 
 def absent(name: str) -> ProblemError:
-    """There is no such file, or none that this client may see."""
+    """The 404 for a file that does not exist, or that the client may not see."""
     return ProblemError(404, "not_found", f"there is no video {name!r:.90}")
 
 
 def damaged(key: ObjectKey) -> ProblemError:
-    """What lies under `key` is not what was published."""
+    """The 502 for an object that differs from what was published."""
     return ProblemError(
         502,
         "damaged",
@@ -229,7 +231,7 @@ def damaged(key: ObjectKey) -> ProblemError:
 
 
 def content_id_of(name: str) -> Digest:
-    """Of which video a file is. Raises ProblemError 404 if it is none's."""
+    """The content id in a file name. Raises ProblemError 404 if there is none."""
     return _content_id(key_of(name))
 
 

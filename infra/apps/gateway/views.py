@@ -7,7 +7,11 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, Field
 
+from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.worker.reconcile import STARTS
+from pipelines.backends.base import BackendDefinition
+from pipelines.backends.registry import definition_of, presets
+from pipelines.documents.brief import Brief
 from tasks.approval import asked_about
 
 RunState = Literal[
@@ -46,7 +50,7 @@ class RunView(BaseModel):
     prompt: str = ""
     campaign: str = ""
     waiting_for: Literal["", "storyboard", "video"] = ""
-    model: str = Field("", description="Model set that makes it.")
+    model: str = Field("", description="What makes it: a model set, or one model.")
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
     video_path: str = Field("", description="Address of the video on this gateway.")
     watch: str = Field("", description="Its page, which outlives all links.")
@@ -75,7 +79,7 @@ def view_of_run(run: FlowRun) -> RunView:
         prompt=str(words.get("prompt") or ""),
         campaign=str(words.get("campaign") or ""),
         waiting_for=asked_about(run),
-        model="demo" if words.get("preset", "demo") == "demo" else "studio",
+        model=_made_by(str(words.get("preset") or "")),
         stands_in_for=str(words.get("stands_in_for") or ""),
     )
     if state and state.name == "Rejected":
@@ -83,6 +87,21 @@ def view_of_run(run: FlowRun) -> RunView:
     if state and state.is_crashed() and run.run_count >= STARTS:
         return view.model_copy(update={"state": "failed"})
     return view
+
+
+def _made_by(preset: str) -> str:
+    """What makes a preset's videos; a run without one takes the brief's default."""
+    found = presets().get(preset) or presets()[Brief.model_fields["preset"].default]
+    return name_to_install(definition_of(found))
+
+
+def name_to_install(backend: BackendDefinition) -> str:
+    """The model set that holds all models of a backend, or its own model; a backend that has none
+    is named itself."""
+    for item in MODEL_SETS.values():
+        if backend.models and set(backend.models) <= set(item.models):
+            return item.name
+    return backend.models[0] if backend.models else backend.name
 
 
 def _plain(message: str) -> str:

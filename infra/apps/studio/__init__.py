@@ -1,1 +1,1 @@
-"""The whole studio on one machine, and what a studio on many machines needs to be set up."""
+"""`reelwright up`, `status` and `deploy`: the services of a studio, and their deployments."""

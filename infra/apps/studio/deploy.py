@@ -1,4 +1,7 @@
-"""`reelwright deploy`: pools, queues, limits, automations and deployments, as often as you like."""
+"""`reelwright deploy`: creates or updates pools, queues, limits, automations and deployments.
+
+It can be repeated: a second call changes nothing.
+"""
 
 import subprocess
 import sys
@@ -21,9 +24,9 @@ from prefect.exceptions import (
     PrefectHTTPStatusError,
 )
 
-from infra.apps.studio.places import briefs_of
-from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
+from infra.apps.worker.concurrency import brief_limit
 from pipelines.errors import ServerError
+from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 from tasks.dispatch import CLOCK, QUEUES
 
 FILE = Path(__file__).parents[2] / "deploy" / "prefect.yaml"
@@ -43,7 +46,7 @@ def deploy() -> list[str]:
         _pool(client, STUDIO_POOL, "Flows that wait and publish; no GPU.", None)
         _queue(client, STUDIO_POOL, CLOCK, 1)
         for priority, queue in enumerate(QUEUES, start=2):
-            _queue(client, STUDIO_POOL, queue, priority, briefs_of(queue))
+            _queue(client, STUDIO_POOL, queue, priority, brief_limit(queue))
         _pool(client, GPU_POOL, "One run at a time on the GPU host.", 1)
         for priority, queue in enumerate(QUEUES, start=1):
             _queue(client, GPU_POOL, queue, priority)
@@ -122,7 +125,8 @@ def crash_after_silence(
     within: timedelta,
     message: str,
 ) -> None:
-    """Call a run Crashed if none of `expect`, and no end or pause, comes `within` of `after`."""
+    """Create an automation: a run becomes Crashed if, `within` that time after an event of
+    `after`, neither an event of `expect` nor its end or pause comes."""
     automation = Automation(
         name=name,
         description=description,

@@ -20,8 +20,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra.adapters.settings import Settings
-from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError
+from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
 _ERRORS = 5
 _AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
@@ -29,7 +29,7 @@ _AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateTyp
 
 @dataclass
 class Run:
-    """One flow run in few words."""
+    """A flow run in a line."""
 
     name: str
     state: str
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass
 class Pool:
-    """A pool and what waits in it."""
+    """A pool with its workers and runs."""
 
     name: str
     workers: list[str]
@@ -49,7 +49,7 @@ class Pool:
 
 @dataclass
 class Status:
-    """The studio at this moment."""
+    """The state of the studio."""
 
     processes: dict[str, bool] = field(default_factory=dict)
     pools: list[Pool] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Status:
         return json.dumps(asdict(self), indent=1)
 
     def as_text(self) -> str:
-        """For a person."""
+        """The status as lines of text."""
         lines = [f"{name:<17} {'runs' if up else 'ENDED'}" for name, up in self.processes.items()]
         for pool in self.pools:
             workers = ", ".join(pool.workers) or "NO WORKER"
@@ -71,7 +71,8 @@ class Status:
 
 
 def status(settings: Settings) -> Status:
-    """Ask the server that PREFECT_API_URL names. Raises ServerError if it does not answer."""
+    """Read the status from the server that PREFECT_API_URL names. Raises ServerError if it
+    cannot be reached."""
     try:
         with get_client(sync_client=True) as client:
             return Status(

@@ -12,19 +12,20 @@ from pathlib import Path
 
 from infra.adapters.databases import Postgres
 from infra.adapters.disk import make_directory, write_atomic
-from infra.adapters.embedded import EmbeddedServer, answers
+from infra.adapters.embedded import EmbeddedServer, is_healthy
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.prefect_server import PrefectServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.console import say
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.sessions import new_link
-from infra.apps.studio import environment, upgrade
+from infra.apps.studio import upgrade
 from infra.apps.studio.supervisor import Service, Startable, Stop
-from infra.apps.worker.main import GPU_POOL, STUDIO_POOL
 from pipelines.errors import ServerError, SettingsError
+from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
 GATEWAY = "gateway"
 PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
@@ -46,22 +47,22 @@ class Command:
         )
 
     def wait(self) -> None:
-        """It waits for its server by itself."""
+        """Return at once: the command waits for its server by itself."""
 
     def stop(self) -> None:
         self.server.stop(_WORKER_GRACE)
 
 
 class GatewayCommand(Command):
-    """The gateway, which has an address to ask."""
+    """The gateway as a service; it is ready when its health check succeeds."""
 
     def __init__(self, port: int, env: dict[str, str], log: Path) -> None:
         super().__init__(GATEWAY, [GATEWAY], env | {"REELWRIGHT_GATEWAY_PORT": str(port)}, log)
         self._health = f"http://127.0.0.1:{port}/health"
 
     def wait(self) -> None:
-        """Until it answers. Raises ServerError if it ends or takes too long."""
-        self.server.wait_ready(lambda: answers(self._health), _GATEWAY_TIMEOUT)
+        """Wait until it responds. Raises ServerError if it ends or takes too long."""
+        self.server.wait_ready(lambda: is_healthy(self._health), _GATEWAY_TIMEOUT)
 
 
 class Studio:
@@ -78,7 +79,8 @@ class Studio:
         self._known = environment.read(settings)
 
     def run(self, stopped: Stop) -> None:
-        """Until `stopped`. Raises SettingsError or ServerError if the parts cannot start."""
+        """Run the parts until `stopped`. Raises SettingsError or ServerError if they cannot
+        start."""
         began = time.monotonic()
         try:
             self._start_servers()
@@ -102,7 +104,7 @@ class Studio:
             (self._folder / "running.json").unlink(missing_ok=True)
 
     def _start_servers(self) -> None:
-        """All of them at once; each is waited for when it is needed."""
+        """Start all servers at once; each is waited for when it is needed."""
         variables = self._from_elsewhere() | environment.chosen()
         ports = self._settings.studio
         store = database = server = None
@@ -147,7 +149,7 @@ class Studio:
             server.wait()
 
     def _from_elsewhere(self) -> dict[str, str]:
-        """What the parts that are left out must be named by. Raises SettingsError."""
+        """Addresses of the parts that run elsewhere. Raises SettingsError if one is not named."""
         needed = {
             "store": ("REELWRIGHT_S3_ENDPOINT", "REELWRIGHT_S3_ACCESS_KEY"),
             "database": ("PREFECT_API_DATABASE_CONNECTION_URL",) if "server" in self._parts else (),
@@ -218,7 +220,7 @@ class Studio:
             self._begin(GATEWAY, begin, self._gateway_url).wait()
 
     def _deploy(self) -> None:
-        """In a process of its own: this one stays small."""
+        """Run `reelwright deploy` in a process of its own, so that this one stays small."""
         argv = [sys.executable, "-m", "infra.apps.cli", "deploy"]
         done = subprocess.run(
             argv, env=self._worker_env(), capture_output=True, text=True, check=False
@@ -236,7 +238,8 @@ class Studio:
         write_atomic(self._folder / "running.json", json.dumps(pids).encode())
 
     def _could_note_processes(self) -> bool:
-        """On a full disk they are noted later; until then `status` shows the ones before."""
+        """Write running.json. False on a full disk: it is written later, and until then `status`
+        shows the processes before."""
         try:
             self._note_processes()
         except OSError:

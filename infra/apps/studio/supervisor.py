@@ -1,4 +1,4 @@
-"""Keeps processes running: what ends is started again, later each time it ends soon."""
+"""Restarts services that end, with a delay that doubles while they end soon after their start."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Stop:
         self.asked = False
 
     def ask(self, *_: object) -> None:
-        """The handler."""
+        """The signal handler: remember that a stop was asked for."""
         self.asked = True
 
     def wait(self, seconds: float) -> bool:
@@ -43,7 +43,7 @@ class Startable(Protocol):
 
 @dataclass
 class Service:
-    """One line of the studio's table."""
+    """A service: how to start it, and where it is reached."""
 
     name: str
     start: Callable[[], Startable]

@@ -46,7 +46,7 @@ def up(settings: Settings, parts: Collection[str], *, cold: bool = False) -> Non
 
 @contextmanager
 def _stop_signal() -> Iterator[Stop]:
-    """What Ctrl-C and SIGTERM ask for."""
+    """A Stop that SIGINT and SIGTERM set within the block."""
     stopped = Stop()
     before = {
         number: signal.signal(number, stopped.ask) for number in (signal.SIGINT, signal.SIGTERM)

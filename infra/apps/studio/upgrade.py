@@ -29,6 +29,11 @@ _SINCE_FIRST = (
     "purge-scratch removes what nothing uses when it is older than the settings say; before its "
     "next night, see what would go: reelwright retention plan",
 )
+_BEFORE_BACKENDS = ("0.1.0", "0.2.0")
+_SINCE_BACKENDS = (
+    "videos of before are kept, shown and deleted as before; a brief of before makes a new video, "
+    "because every component of a model is in the identity of a chunk now",
+)
 _REVISION = re.compile(r'^revision\b[^=\n]*=\s*"(\w+)"', re.MULTILINE)
 _BEFORE = re.compile(r"^down_revision\b[^=\n]*=(.*)$", re.MULTILINE)
 
@@ -60,11 +65,13 @@ def check_format(data: Path) -> None:
 
 
 def changes(data: Path) -> list[str]:
-    """A line for everything that a start is going to change, as far as the files tell it."""
+    """Lines that say what a start would change in the data directory, as far as its files tell."""
     lines = pending_migrations(data)
     _, writer = _format(data)
     if _is_used(data) and not (data / _FILE).exists():
         lines += _SINCE_FIRST
+    if _is_used(data) and writer in _BEFORE_BACKENDS:
+        lines += _SINCE_BACKENDS
     if _is_used(data) and writer != _installed():
         lines.append(f"the data directory was last used by {writer}, now by {_installed()}")
     return lines
@@ -90,7 +97,7 @@ def prefect_change(revision: str) -> str:
 
 
 def note(data: Path) -> None:
-    """Write down that this version uses the data directory."""
+    """Record in the data directory that this version uses it."""
     content = {"format": FORMAT, "written_by": _installed()}
     if not (data / _FILE).exists() or _format(data) != (FORMAT, _installed()):
         write_atomic(data / _FILE, (json.dumps(content) + "\n").encode())

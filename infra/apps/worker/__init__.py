@@ -1,1 +1,1 @@
-"""Workers of the pools: what Prefect's process worker does, and that nothing stays wrong."""
+"""Workers of the pools: Prefect's process worker, extended to repair what a dead worker left."""

@@ -1,7 +1,7 @@
 """Run as `python -m infra.apps.worker.child`: one flow run after another in one process.
 
 Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`; standard
-output takes the answer, `{"code": 0, "retire": false, "rss": bytes}`. What a run prints goes to
+output takes the reply, `{"code": 0, "retire": false, "rss": bytes}`. What a run prints goes to
 standard error. One run is the body of Prefect's own `prefect.engine`.
 """
 
@@ -20,14 +20,14 @@ from infra.apps.worker.code import import_everything
 
 
 def main() -> None:
-    """Answer every line until the worker closes our standard input."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="ascii")
+    """Execute one flow run for each input line, until the worker closes our standard input."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="ascii")
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     import_everything()
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
-    _answer(answers, {"ready": True})
+    _reply(replies, {"ready": True})
     threads = _lasting_threads()
     for line in commands:
         command = json.loads(line)
@@ -35,11 +35,11 @@ def main() -> None:
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
         left = _lasting_threads() - threads
         # A thread that goes on would use the device under the next run.
-        _answer(answers, {"code": code, "retire": stopped or bool(left), "rss": _rss()})
+        _reply(replies, {"code": code, "retire": stopped or bool(left), "rss": _rss()})
 
 
 def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
-    """One flow run. Returns its exit code, and whether it was stopped from outside."""
+    """Execute one flow run. Returns its exit code, and whether it was stopped from outside."""
     from prefect._internal import control_listener
     from prefect._internal.metrics import RunMetrics
     from prefect.engine import _drive_run_flow_result, handle_engine_signals
@@ -105,12 +105,12 @@ def _terminated(_: int, __: FrameType | None) -> None:
     raise TerminationSignal(signal=signal.SIGTERM)
 
 
-def _answer(stream: IO[str], values: dict[str, Any]) -> None:
+def _reply(stream: IO[str], values: dict[str, Any]) -> None:
     stream.write(json.dumps(values) + "\n")
 
 
 def _lasting_threads() -> set[int]:
-    """Threads that hold the process and are not ours."""
+    """Ids of the threads that keep the process from ending."""
     return {thread.native_id or 0 for thread in threading.enumerate() if not thread.daemon}
 
 

@@ -1,26 +1,20 @@
-"""Which code a process runs: a fingerprint of everything that decides what a run does."""
+"""A fingerprint of the code on disk, and the import of all code that a run may need."""
 
 import sys
 from pathlib import Path
 
+from pipelines.backends.registry import definitions
 from pipelines.schema.plan import digest_of
 
 _ROOT = Path(__file__).parents[3]
-_LAZY = {
-    "torch": (),
-    "spandrel": (),
-    "diffusers": (
-        *("WanPipeline", "WanImageToVideoPipeline", "WanVACEPipeline"),
-        *("AutoencoderKLWan", "WanTransformer3DModel", "UniPCMultistepScheduler"),
-    ),
-    "transformers": ("UMT5EncoderModel", "AutoTokenizer"),
-}
-"""Libraries that the stages load when they need them; these two even only name by name."""
+_LIBRARIES = ("torch", "spandrel")
+"""Libraries that the stages load when they need them, beside those of the backends."""
 _ROOMS = ("flows", "tasks", "pipelines", "infra")
 
 
 def fingerprint() -> str:
-    """Changes when a source file or an installed package does; looks at names, sizes, times."""
+    """A digest of the names, sizes and times of our source files and of the folder of installed
+    packages: it changes when one of them does."""
     files = [path for room in _ROOMS for path in (_ROOT / room).rglob("*.py")]
     states = {
         str(path.relative_to(_ROOT)): (path.stat().st_size, path.stat().st_mtime_ns)
@@ -32,7 +26,11 @@ def fingerprint() -> str:
 
 
 def import_everything() -> None:
-    """Load every module that a run may need, so that none is read after an upgrade."""
+    """Import every module that a run may need.
+
+    A process that did so never mixes two versions of the code, even if an upgrade replaces the
+    files while it runs.
+    """
     import importlib
 
     for room in ("flows", "tasks", "pipelines"):
@@ -41,7 +39,10 @@ def import_everything() -> None:
             if "training" in parts or path.name.startswith("_"):
                 continue
             importlib.import_module(".".join(parts))
-    for module, names in _LAZY.items():
-        loaded = importlib.import_module(module)
-        for name in names:
-            getattr(loaded, name)
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    for backend in definitions().values():
+        for library, names in backend.libraries.items():
+            loaded = importlib.import_module(library)
+            for name in names:
+                getattr(loaded, name)

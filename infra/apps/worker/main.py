@@ -9,12 +9,11 @@ import anyio
 
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
+from infra.apps import environment
 from infra.apps.console import say, show_log
-from infra.apps.studio import environment
 from pipelines.errors import SettingsError
+from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
-GPU_POOL = "rtx-5090"
-STUDIO_POOL = "studio"
 _QUERY_SECONDS = {GPU_POOL: "0.4", STUDIO_POOL: "1"}
 """How often a worker asks for runs: each time costs the server about 30 ms of a core."""
 _HEARTBEAT_SECONDS = "30"
@@ -58,9 +57,9 @@ async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Setting
     options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
     worker: StudioWorker
     if pool != GPU_POOL:
-        from infra.apps.studio.places import places
+        from infra.apps.worker.concurrency import worker_limit
 
-        worker = StudioWorker(limit=limit or places(), prefetch_seconds=0, **options)
+        worker = StudioWorker(limit=limit or worker_limit(), prefetch_seconds=0, **options)
     elif cold:
         worker = ColdWorker(**options)
     else:

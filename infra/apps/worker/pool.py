@@ -53,7 +53,7 @@ class _Quiet(warnings.catch_warnings):
 with _Quiet():
 
     class StudioWorker(ProcessWorker):
-        """One process a run, which ends with the worker."""
+        """Executes each run in a process of its own, which ends with the worker."""
 
         type = "process"
         engine = "prefect.engine"
@@ -86,13 +86,13 @@ with _Quiet():
             task_status: anyio.abc.TaskStatus[int] | None,
         ) -> ProcessWorkerResult:
             if not configuration._command_configured:
-                argv = processes.guarded([sys.executable, "-m", self.engine])
+                argv = processes.with_pdeathsig([sys.executable, "-m", self.engine])
                 configuration.command = command_to_string(argv)
                 configuration._command_configured = True
             return await super().run(flow_run, configuration, task_status)
 
         async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
-            """Poll, unless draining; now and then look for runs that nobody works on."""
+            """Poll for runs, unless draining; every _MEND_EVERY seconds repair lost runs."""
             if self._has_successfully_synced and time.monotonic() - self._mended > _MEND_EVERY:
                 await self.mend()
             if self.draining:
@@ -100,7 +100,8 @@ with _Quiet():
             return await super().get_and_submit_flow_runs()
 
         async def mend(self) -> None:
-            """Put runs of ours back in the queue that are not with us."""
+            """Queue again the runs that the server assigns to this worker and that it does not
+            execute."""
             self._mended = time.monotonic()
             if fingerprint() != self._code and not self.draining:
                 self._logger.warning("the code changed: ending, to be started with the new one")
@@ -115,7 +116,8 @@ with _Quiet():
                 self._logger.warning("runs could not be looked over: %s", error)
 
         async def drain(self, seconds: float) -> None:
-            """Take nothing more and let runs finish for so long; then put them back."""
+            """Accept no more runs, let those at work go on for `seconds`, then queue the rest
+            again."""
             self.draining = True
             deadline = time.monotonic() + seconds
             while self.busy and time.monotonic() < deadline:
@@ -129,7 +131,7 @@ with _Quiet():
                 await self.client.set_flow_run_state(run, state, force=True)
 
     class ColdWorker(StudioWorker):
-        """One run at a time, each in a process of its own that loads all code first."""
+        """Executes one run at a time, each in a process that imports all code first."""
 
         engine = "infra.apps.worker.cold"
 
@@ -137,14 +139,14 @@ with _Quiet():
             super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
 
     class WarmWorker(StudioWorker):
-        """One run at a time, all in one child that keeps the models."""
+        """Executes one run at a time, all in one child process that keeps the models."""
 
         def __init__(self, *, idle_seconds: float, **options: Any) -> None:
             super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
             self._child = WarmChild(idle_seconds)
 
         async def setup(self) -> None:
-            """Also start the child: its imports need seconds that no run shall wait for."""
+            """Start the child too, so that no run waits for its imports, which take seconds."""
             await super().setup()
             settings = get_current_settings().to_environment_variables(exclude_unset=True)
             await self._child.prepare({**os.environ, **settings})
@@ -163,7 +165,7 @@ with _Quiet():
             configuration: ProcessJobConfiguration,
             task_status: anyio.abc.TaskStatus[int] | None,
         ) -> ProcessWorkerResult:
-            """As the stock worker does it, but with a starter of our own."""
+            """Execute the run as Prefect's process worker does, but in the warm child."""
             async with FlowRunExecutorContext() as context:
                 executor = context.create_executor(
                     flow_run,
@@ -209,7 +211,7 @@ class _Starter:
 
 
 def _children() -> list[int]:
-    """Processes that this one started, in all its threads."""
+    """The pids of the child processes of all threads of this process."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (task / "children").read_text(encoding="ascii").split()]

@@ -32,7 +32,7 @@ _log = logging.getLogger("reelwright.worker")
 async def reconcile(
     client: PrefectClient, pool: str, worker: str, busy: Collection[UUID]
 ) -> list[UUID]:
-    """Mend the runs of `worker` in `pool` that are not `busy`. Returns those it changed."""
+    """Change the state of the runs of `worker` in `pool` that are not in `busy`. Returns them."""
     changed = []
     for run in await _runs(
         client, pool, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING
@@ -80,7 +80,7 @@ async def _runs(client: PrefectClient, pool: str, *types: StateType, **more: Any
 
 
 def state_for(run: FlowRun, message: str) -> State[Any]:
-    """What a run becomes whose worker is gone; `message` says how it was lost."""
+    """The new state of a run whose worker is gone; `message` says how it was lost."""
     assert run.state is not None
     if run.state.type == StateType.CANCELLING:
         return Cancelled(message=message)

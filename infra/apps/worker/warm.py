@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 _PRIVATE = "PREFECT__"
 """Prefix of the variables that differ from run to run."""
-_GROWTH = 2_000_000_000
-"""Bytes by which the child may outgrow what it had after its first run."""
+_MAX_GROWTH = 2_000_000_000
+"""Bytes by which the child's memory may exceed what it was after the child's first run."""
+_PROGRAM = "infra.apps.worker.child"
+"""The module that the child runs; its docstring states the protocol."""
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Attempt:
 
 
 class AttemptScope:
-    """What a cancel may end: the attempt. The child outlives it, so its pid tells nothing."""
+    """Limits a cancel to the attempt: the child lives on after it, so its pid does not tell
+    whether the attempt has ended."""
 
     wait_after_graceful_kill = True
 
@@ -64,14 +67,25 @@ class AttemptScope:
         self._attempt.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the scope holds no resource."""
 
 
 class WarmChild:
-    """The child process. All methods belong to the worker's event loop."""
+    """The child process. All methods belong to the worker's event loop.
 
-    def __init__(self, idle_seconds: float) -> None:
+    `code` returns a fingerprint of the code on disk: a child that was started with another one is
+    replaced before the next run.
+    """
+
+    def __init__(
+        self,
+        idle_seconds: float,
+        *,
+        program: str = _PROGRAM,
+        code: Callable[[], str] = fingerprint,
+    ) -> None:
         self.idle_seconds = idle_seconds
+        self._program, self._code = program, code
         self._process: anyio.abc.Process | None = None
         self._lines: Any = None
         self._key = ""
@@ -81,6 +95,11 @@ class WarmChild:
         self._busy = anyio.Lock()
         self._log = logging.getLogger("reelwright.worker")
 
+    @property
+    def process(self) -> anyio.abc.Process | None:
+        """The process that the next run would use; None if one would have to be started."""
+        return self._process
+
     async def run(
         self,
         flow_run: "FlowRun",
@@ -88,7 +107,10 @@ class WarmChild:
         channel: "ControlChannel",
         task_status: anyio.abc.TaskStatus[ProcessHandle],
     ) -> None:
-        """Send the run to the child and wait for its answer, or its end."""
+        """Send the run to the child and wait for its reply, or for the child's end.
+
+        Raises RuntimeError if the child ends while it starts.
+        """
         async with self._busy:
             process = await self._ready(environment)
             port, token = channel.register(flow_run.id)
@@ -125,7 +147,7 @@ class WarmChild:
 
     async def _ready(self, environment: Mapping[str, str | None]) -> anyio.abc.Process:
         shared = {k: v for k, v in environment.items() if not k.startswith(_PRIVATE)}
-        key = digest_of([fingerprint(), sorted((k, v or "") for k, v in shared.items())])
+        key = digest_of([self._code(), sorted((k, v or "") for k, v in shared.items())])
         if self._process and self._process.returncode is not None:
             await self._retire("it ended")
         if self._process and key != self._key:
@@ -135,7 +157,7 @@ class WarmChild:
         if self._process is None:
             self._key, self._shared, self._first_rss = key, shared, 0
             self._process = await anyio.open_process(
-                processes.guarded([sys.executable, "-m", "infra.apps.worker.child"]),
+                processes.with_pdeathsig([sys.executable, "-m", self._program]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=None,
@@ -151,17 +173,17 @@ class WarmChild:
         return self._process
 
     async def _finish(self, process: anyio.abc.Process) -> int:
-        answer = await self._lines.next()
-        if answer is None:
+        reply = await self._lines.next()
+        if reply is None:
             code = await process.wait()
             self._process = None
             return code or 1
-        self._first_rss = self._first_rss or answer["rss"]
-        if answer["retire"]:
+        self._first_rss = self._first_rss or reply["rss"]
+        if reply["retire"]:
             await self._retire("a run was stopped in it")
-        elif answer["rss"] > self._first_rss + _GROWTH:
-            await self._retire(f"it grew to {answer['rss'] / 1e9:.1f} GB")
-        return int(answer["code"])
+        elif reply["rss"] > self._first_rss + _MAX_GROWTH:
+            await self._retire(f"it grew to {reply['rss'] / 1e9:.1f} GB")
+        return int(reply["code"])
 
     async def _send(self, process: anyio.abc.Process, values: dict[str, Any]) -> None:
         assert process.stdin is not None

@@ -1,0 +1,133 @@
+"""What this machine gives to a backend on its device."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from infra.adapters.device import cache, choice
+from infra.adapters.settings import Settings
+from infra.adapters.weights.library import installed_lora, installed_model
+from pipelines.backends.base import Closable, Lora, ModelFolder
+from pipelines.errors import SettingsError
+
+Model = TypeVar("Model", bound=Closable)
+SMALL = 0.05
+"""Share of the free memory up to which a model stays that is used for a moment only."""
+
+
+class DeviceHost:
+    """A BackendHost over the settings of this machine. Models are looked up when they are named."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._models: dict[str, ModelFolder] = {}
+
+    @cached_property
+    def device(self) -> str:
+        """`cuda` or `cpu`."""
+        return choice.device_name(self.settings)
+
+    @property
+    def dtype(self) -> str:
+        """`bfloat16` or `float32`."""
+        return choice.video_dtype(self.settings, self.device)
+
+    @property
+    def cache_folder(self) -> Path:
+        """For what can be made again."""
+        return self.settings.paths.data_dir / "cache"
+
+    def model(self, name: str) -> ModelFolder:
+        """An installed model, its files proven once for each run. Raises WeightsError."""
+        if name not in self._models:
+            self._models[name] = installed_model(self.settings.paths.models, name)
+        return self._models[name]
+
+    def lora(self, name: str) -> Lora:
+        """An installed LoRA. Raises WeightsError."""
+        return installed_lora(self.settings.paths.models, name)
+
+    def resident(
+        self, kind: str, key: tuple[str, ...], load: Callable[[], Model], need: int
+    ) -> Model:
+        """A loaded model; models of other kinds go first if `need` bytes are not free."""
+        if not cache.is_resident(kind, key):
+            cache.release(kind)
+            if need > self.free_bytes():
+                cache.release_all()
+        return cache.resident(kind, key, load)
+
+    @contextmanager
+    def lent(
+        self, kind: str, key: tuple[str, ...], load: Callable[[], Model], need: int
+    ) -> Iterator[Model]:
+        """A model that is used for a moment: it stays afterwards only if it is small."""
+        try:
+            yield self.resident(kind, key, load, need)
+        finally:
+            if need > SMALL * self.free_bytes():
+                cache.release(kind)
+
+    def release(self, kind: str) -> None:
+        """Free what is loaded as `kind`."""
+        cache.release(kind)
+
+    def free_bytes(self) -> int:
+        """Bytes that can be had on the device now."""
+        return cache.free_bytes(self.device)
+
+
+class NoDeviceHost:
+    """A BackendHost for a run that may not touch the device, its weights or its lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def device(self) -> str:
+        """There is none. Raises SettingsError."""
+        raise _no_device("the device")
+
+    @property
+    def dtype(self) -> str:
+        """There is none. Raises SettingsError."""
+        raise _no_device("the device's numbers")
+
+    @property
+    def cache_folder(self) -> Path:
+        """For what can be made again."""
+        return self._settings.paths.data_dir / "cache"
+
+    def model(self, name: str) -> ModelFolder:
+        """Raises SettingsError."""
+        raise _no_device(f"the model {name}")
+
+    def lora(self, name: str) -> Lora:
+        """Raises SettingsError."""
+        raise _no_device(f"the LoRA {name}")
+
+    def resident(
+        self,
+        kind: str,
+        key: tuple[str, ...],
+        load: Callable[[], Model],  # noqa: ARG002 (the interface's)
+        need: int,  # noqa: ARG002
+    ) -> Model:
+        """Raises SettingsError."""
+        raise _no_device(f"the {kind} {key[0]}")
+
+    def release(self, kind: str) -> None:
+        """Nothing is loaded."""
+
+    def free_bytes(self) -> int:
+        """Nothing is free."""
+        return 0
+
+
+def _no_device(what: str) -> SettingsError:
+    return SettingsError(
+        f"{what} was asked for in a run without a device; its backend must say location='device' "
+        "in its capabilities"
+    )

@@ -1,0 +1,160 @@
+"""`studio.env`: the variables by which the processes of this machine reach the studio; mode
+0600."""
+
+import os
+import secrets
+from pathlib import Path
+
+import httpx
+
+from infra.adapters.disk import exclusive, make_directory, write_atomic
+from infra.adapters.settings import Settings
+from pipelines.errors import ServerError, SettingsError
+
+TOKEN = "REELWRIGHT_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
+HOOKS, CALENDAR = "REELWRIGHT_GATEWAY_HOOKS", "REELWRIGHT_CALENDAR_FILE"
+_RETENTION = "REELWRIGHT_RETENTION_"
+_USER = "studio"
+_ANSWER_TIMEOUT = 10.0
+"""Seconds to wait for a response; a server on a busy machine has taken 3."""
+_OF_SERVER, _OF_STORE = "PREFECT_API_", "REELWRIGHT_S3_"
+
+
+def path_of(settings: Settings) -> Path:
+    """Where the file lies; systemd reads it as an EnvironmentFile."""
+    return settings.paths.data_dir / "studio" / "studio.env"
+
+
+def read(settings: Settings) -> dict[str, str]:
+    """The variables of the studio that was last started here; empty if none was."""
+    try:
+        lines = path_of(settings).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
+def write(settings: Settings, variables: dict[str, str]) -> None:
+    """Replace the file; its mode is 0600."""
+    path = path_of(settings)
+    make_directory(path.parent, private=True)
+    before = os.umask(0o077)
+    try:
+        text = "".join(f"{name}={value}\n" for name, value in variables.items())
+        write_atomic(path, text.encode())
+    finally:
+        os.umask(before)
+
+
+def chosen() -> dict[str, str]:
+    """What was set for the start of a studio and concerns other commands too: the files that a
+    backup saves, and what a purge keeps. Paths are absolute, wherever those commands are given."""
+    files = {
+        name: str(Path(os.environ[name]).absolute())
+        for name in (HOOKS, CALENDAR)
+        if os.environ.get(name)
+    }
+    days = {name: value for name, value in os.environ.items() if name.startswith(_RETENTION)}
+    return files | days
+
+
+def password_of(variables: dict[str, str]) -> str:
+    """`user:password` of Prefect's API: the one in `variables`, or a new one."""
+    return variables.get("PREFECT_API_AUTH_STRING") or f"{_USER}:{secrets.token_urlsafe(18)}"
+
+
+def token_of(variables: dict[str, str]) -> str:
+    """The operator's key for the gateway: the one in `variables`, or a new one."""
+    return variables.get(TOKEN) or secrets.token_urlsafe(32)
+
+
+def gateway_address(settings: Settings) -> str:
+    """Where a browser finds the gateway of this data directory: the one of `up`, if that wrote a
+    token, else the one that the settings describe."""
+    if settings.gateway.url or TOKEN not in read(settings):
+        return settings.gateway.base_url
+    return f"http://127.0.0.1:{settings.studio.gateway_port}"
+
+
+def require_server() -> None:
+    """Raises SettingsError if the environment names no Prefect server. An address in a profile
+    of Prefect's is not used: nobody would see which server a command works with."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise SettingsError(
+            "no studio runs here; start: reelwright up. For a studio elsewhere, set "
+            "PREFECT_API_URL, as in http://host:4200/api"
+        )
+
+
+def require_healthy_server() -> None:
+    """Raises ServerError if the Prefect server cannot be reached: Prefect's client would retry
+    for minutes."""
+    url = os.environ["PREFECT_API_URL"].rstrip("/")
+    try:
+        response = httpx.get(f"{url}/health", timeout=_ANSWER_TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServerError(
+            f"the Prefect server PREFECT_API_URL={url} does not answer ({error}); start the "
+            "studio there, or correct the address"
+        ) from error
+    if not response.is_success:
+        raise ServerError(
+            f"the Prefect server PREFECT_API_URL={url} answers {response.status_code}, not 200; "
+            "wait until it is ready, or correct the address"
+        )
+
+
+def require_store(settings: Settings) -> None:
+    """Raises SettingsError if no object store is named."""
+    if not settings.store.endpoint:
+        raise SettingsError(
+            "no studio runs here; start: reelwright up. For a store elsewhere, set "
+            "REELWRIGHT_S3_ENDPOINT, as in host:9000, and its keys"
+        )
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether a studio of this data directory runs: its lock is held as long as it lives."""
+    lock = path_of(settings).parent / "lock"
+    if not lock.exists():
+        return False
+
+    def taken() -> None:
+        raise BlockingIOError
+
+    try:
+        with exclusive(lock, taken):
+            return False
+    except BlockingIOError:
+        return True
+
+
+def adopted() -> Settings:
+    """The settings, with the addresses of the studio that runs here, unless the environment names
+    others. Call it before an import of Prefect, which reads its environment once."""
+    settings = Settings.load()
+    if is_running(settings) and adopt(settings):
+        return Settings.load()
+    return settings
+
+
+def adopt(settings: Settings) -> bool:
+    """Put the studio's variables into this process's environment, but for those it has.
+
+    Where it names another server or store, that one gets none of this studio's passwords.
+    Returns whether there are any.
+    """
+    variables = read(settings)
+    others = tuple(
+        prefix
+        for prefix, address in (
+            (_OF_SERVER, "PREFECT_API_URL"),
+            (_OF_STORE, f"{_OF_STORE}ENDPOINT"),
+        )
+        if os.environ.get(address) not in (None, "", variables.get(address))
+    )
+    for name, value in variables.items():
+        if not name.startswith(others):
+            os.environ.setdefault(name, value)
+    return bool(variables)

@@ -1,0 +1,47 @@
+"""Submits briefs to Prefect for REST, the forms and the webhooks, after checking them."""
+
+import shutil
+from uuid import UUID, uuid4
+
+from infra.apps.gateway.keys import Client
+from infra.apps.gateway.owners import tags_of
+from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.views import RunView
+from pipelines.documents.brief import Brief
+from pipelines.planning.plan import timeline
+from pipelines.schema.plan import digest_of
+
+
+async def start_brief(gateway: Gateway, brief: Brief, client: Client, key: str) -> RunView:
+    """A run of `brief`; with a `key` the same one however often it is asked for.
+
+    Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief, 507
+    if the disk is full.
+    """
+    timeline(brief)
+    own = digest_of(["brief", client.id, key])[:40] if key else uuid4().hex
+    run = await start_run(gateway, brief, f"api-{own}", tags_of(client))
+    return await gateway.runs.see(run, client)
+
+
+async def start_run(
+    gateway: Gateway, brief: Brief, key: str, tags: list[str], *, retry: bool = True
+) -> UUID:
+    """As `Runs.start`, if the disk has room. Raises ProblemError 507 `disk_full`."""
+    require_free_space(gateway)
+    return await gateway.runs.start(brief, key, tags, retry=retry)
+
+
+def require_free_space(gateway: Gateway) -> None:
+    """Raises ProblemError 507 if the disk of the data directory has less free space than
+    REELWRIGHT_GATEWAY_FREE_MB. A brief accepted then would fail later, after using the GPU."""
+    needed = gateway.settings.gateway.free_mb
+    free = shutil.disk_usage(gateway.settings.paths.data_dir).free // 10**6
+    if free < needed:
+        raise ProblemError(
+            507,
+            "disk_full",
+            f"{free:,} MB are free on the studio's disk and {needed:,} MB are needed; nothing was "
+            "started; free some room, or lower REELWRIGHT_GATEWAY_FREE_MB",
+        )

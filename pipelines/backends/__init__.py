@@ -1,0 +1,1 @@
+"""Everything that makes clips, behind one interface: `base` defines it, `registry` lists them."""

@@ -1,0 +1,1 @@
+"""AnimateDiff: Stable Diffusion 1.5 with a motion adapter, 8 frames a second, silent."""

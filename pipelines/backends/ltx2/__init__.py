@@ -1,0 +1,1 @@
+"""LTX-2.5: picture and stereo sound from one model, 24 frames a second."""

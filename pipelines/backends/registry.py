@@ -1,0 +1,59 @@
+"""All backends by name, and all presets. A new backend is one line of `_BUILT_IN`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from pipelines.backends.animatediff import definitions as animatediff
+from pipelines.backends.base import BackendDefinition
+from pipelines.backends.ltx2 import definitions as ltx2
+from pipelines.backends.wan import animate_definition as wan_animate
+from pipelines.backends.wan import definitions as wan
+from pipelines.schema.presets import Preset
+from pipelines.schema.sizes import Size
+
+_BUILT_IN: tuple[BackendDefinition, ...] = (
+    *wan.DEFINITIONS,
+    *wan_animate.DEFINITIONS,
+    *animatediff.DEFINITIONS,
+    *ltx2.DEFINITIONS,
+)
+_definitions: dict[str, BackendDefinition] = {item.name: item for item in _BUILT_IN}
+
+
+def definitions() -> Mapping[str, BackendDefinition]:
+    """All backends by name."""
+    return _definitions
+
+
+def definition_of(preset: Preset) -> BackendDefinition:
+    """The backend of a preset."""
+    return _definitions[preset.backend]
+
+
+def presets() -> dict[str, Preset]:
+    """All presets by name, in the order of the registry."""
+    return {preset.name: preset for item in _definitions.values() for preset in item.presets}
+
+
+def stand_in() -> BackendDefinition:
+    """The backend that makes videos in place of one that is not installed."""
+    return next(item for item in _definitions.values() if item.stand_in)
+
+
+def offered_sizes() -> tuple[Size, ...]:
+    """Every size that some backend offers, the smallest first."""
+    sizes = {size for item in _definitions.values() for size in item.capabilities.sizes}
+    return tuple(sorted(sizes, key=lambda size: (size.width * size.height, -size.width)))
+
+
+@contextmanager
+def registered(definition: BackendDefinition) -> Iterator[BackendDefinition]:
+    """`definition` is one of the backends while the context lasts, for tests and trials."""
+    before = _definitions.get(definition.name)
+    _definitions[definition.name] = definition
+    try:
+        yield definition
+    finally:
+        _definitions.pop(definition.name)
+        if before:
+            _definitions[definition.name] = before

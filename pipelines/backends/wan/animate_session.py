@@ -1,0 +1,105 @@
+"""An open Animate backend: encodes texts, keeps the denoiser on the device, makes chunks."""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from pipelines.backends.base import VIDEO_MODEL, Frame, GeneratedClip, InputMedia, StepReport
+from pipelines.backends.wan.animate import AnimateBackend, work_of
+from pipelines.backends.wan.animate_denoiser import AnimateDenoiser, AnimateJob
+from pipelines.backends.wan.animate_options import AnimateOptions, check_request
+from pipelines.backends.wan.conditioning import read_inputs
+from pipelines.backends.wan.memory_plan import held_bytes, plan_memory
+from pipelines.backends.wan.text_encoder import encode_texts
+from pipelines.errors import BriefError, GenerationError
+from pipelines.schema.request import ClipRequest, ReferenceVideo, VideoRole
+from pipelines.schema.sizes import Size
+
+
+class AnimateSession:
+    """Makes chunks with the model of one backend, which the host keeps for the next session."""
+
+    def __init__(self, backend: AnimateBackend) -> None:
+        self._backend = backend
+        self._host = backend.host
+
+    def prepare(self, requests: Sequence[ClipRequest]) -> None:
+        """Encode the texts of all `requests`, then free the text encoder."""
+        for request in requests:
+            check_request(self._backend.definition, request)
+        texts = [text for request in requests for text in (request.prompt, request.negative)]
+        encode_texts(self._host, self._backend.encoder, texts)
+
+    def generate(
+        self, request: ClipRequest, media: InputMedia, on_step: StepReport
+    ) -> GeneratedClip:
+        """Make one chunk; with a continuation its first frame repeats the last one given.
+
+        Raises BriefError if the request is none that this backend can make or a video is too
+        short, BadFramesError on non-finite pixels and GenerationError if memory runs out.
+        """
+        options = check_request(self._backend.definition, request)
+        given = read_inputs(request, media)
+        videos = self._videos(request, media)
+        texts = [request.prompt, request.negative]
+        cache = encode_texts(self._host, self._backend.encoder, texts)
+        positive, negative = (cache.get(text) for text in texts)
+        if positive is None or negative is None:
+            raise GenerationError("a text embedding vanished from the cache; make the video again")
+        denoiser = self._denoiser(request, options)
+        # What the denoiser holds is its own to use.
+        held = held_bytes(self._backend.footprint(options), denoiser.placement)
+        plan = plan_memory(
+            self._backend.footprint_of(request, options),
+            work_of(request),
+            self._host.free_bytes() + held,
+            self._host.device,
+            denoiser.placement,
+        )
+        job = AnimateJob(
+            request.size,
+            request.frames,
+            request.seed,
+            options,
+            positive,
+            negative,
+            given,
+            videos,
+            options.mode,
+        )
+        rendered = denoiser.render(job, plan, on_step)
+        return GeneratedClip(rendered.frames, rendered.memory_mode)
+
+    def _videos(self, request: ClipRequest, media: InputMedia) -> dict[VideoRole, Sequence[Frame]]:
+        side = self._backend.face_side
+        videos: dict[VideoRole, Sequence[Frame]] = {}
+        for given in request.inputs:
+            if not isinstance(given, ReferenceVideo):
+                continue
+            size = Size(side, side) if given.role == "face" else request.size
+            video = list(media.video(given, size, request.fps, request.frames))
+            if len(video) != request.frames:
+                raise BriefError(
+                    f"the {given.role} video gives {len(video)} frames from frame {given.start} "
+                    f"on and {request.frames} are needed; ask for a shorter video, or send longer "
+                    "videos"
+                )
+            videos[given.role] = video
+        return videos
+
+    def _denoiser(self, request: ClipRequest, options: AnimateOptions) -> AnimateDenoiser:
+        backend, host = self._backend, self._host
+        footprint, work = backend.footprint_of(request, options), work_of(request)
+        # What the fastest way would take, so that models of other kinds go before it is slow.
+        need = plan_memory(footprint, work, sys.maxsize, host.device).peak_bytes
+
+        def load() -> AnimateDenoiser:
+            # Now that the host has made room: how much there is decides where models are kept.
+            plan = plan_memory(footprint, work, host.free_bytes(), host.device)
+            source = backend.source(options)
+            return AnimateDenoiser(source, torch.device(host.device), plan.placement)
+
+        identity = backend.identity(options)
+        key = ("animate", host.device, *(f"{name}={identity[name]}" for name in identity))
+        return host.resident(VIDEO_MODEL, key, load, need)

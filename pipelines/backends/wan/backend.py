@@ -1,0 +1,191 @@
+"""A Wan backend for one video: its models are found and proven, but not loaded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipelines.backends.base import (
+    BackendDefinition,
+    BackendHost,
+    BackendSession,
+    Effort,
+    Lora,
+    ModelFolder,
+    UsedModel,
+)
+from pipelines.backends.checkpoint import bytes_on_device, gguf_of, settings_of
+from pipelines.backends.wan.footprint import Footprint, footprint_of
+from pipelines.backends.wan.memory_plan import Work, plan_memory
+from pipelines.backends.wan.options import WanOptions
+from pipelines.backends.wan.variants import VACE_INPUTS, Variant
+from pipelines.errors import WeightsError
+from pipelines.schema.presets import BackendOptions
+from pipelines.schema.request import ClipRequest, InputKind
+
+if TYPE_CHECKING:
+    from pipelines.backends.wan.loading import Source
+
+_RECIPE = "wan/3"
+"""Raised by hand when our own code changes the pixels. Versions of torch and diffusers are left
+out on purpose: they move pixels by rounding only, and an upgrade must not throw away hours of
+finished film."""
+_ENCODER = ("text_encoder", "tokenizer")
+
+
+class WanBackend:
+    """Raises WeightsError in its constructor if a model is missing or is another one."""
+
+    def __init__(
+        self,
+        definition: BackendDefinition,
+        variant: Variant,
+        host: BackendHost,
+        inputs: frozenset[InputKind],
+        session: Callable[[Any], BackendSession],
+    ) -> None:
+        """`session` opens it; the definitions know which class does."""
+        self._session = session
+        self.definition = definition
+        self.host = host
+        self.encoder: ModelFolder = host.model(variant.model)
+        extended = bool(variant.vace) and bool(inputs & VACE_INPUTS)
+        self.denoiser: ModelFolder = host.model(variant.vace) if extended else self.encoder
+        self.route = "vace" if extended else variant.route
+        self.transformers = variant.transformers
+        self.parts = (*variant.transformers, "vae", "scheduler", "pipeline")
+        """Components of `denoiser` that decide pixels."""
+        for part in _ENCODER:
+            self.encoder.component(part)
+        for part in self.parts:
+            self.denoiser.component(part)
+        if not extended:
+            _check_settings(self.denoiser, variant)
+
+    def identity(self, options: BackendOptions) -> Mapping[str, str]:
+        """Raises WeightsError if a LoRA is not installed or cannot be used here."""
+        chosen = _wan(options)
+        identity: dict[str, str] = {
+            **{part: self.encoder.component(part) for part in _ENCODER},
+            **{part: self.denoiser.component(part) for part in self.parts},
+            "dtype": self.host.dtype,
+            "recipe": _RECIPE,
+        }
+        stored = self.stored(chosen)
+        if stored != self.host.dtype:
+            identity["stored"] = stored
+        for name, lora, strength in self.loras(chosen):
+            identity[f"lora of {name}"] = f"{lora.sha256} x {strength!r}"
+        return identity
+
+    def loras(self, options: WanOptions) -> list[tuple[str, Lora, float]]:
+        """The LoRA of each transformer that has one, and its strength."""
+        wanted = [
+            ("transformer", options.lora, options.lora_strength),
+            ("transformer_2", options.lora_2, options.lora_2_strength),
+        ]
+        used = [(name, lora, strength) for name, lora, strength in wanted if lora and strength]
+        for name, lora, _ in used:
+            if gguf_of(self.denoiser.path / name):
+                raise WeightsError(
+                    f"the LoRA {lora} cannot be merged into {self.denoiser.title}, whose {name} is "
+                    "quantised (GGUF); install the unquantised one, or choose a preset without LoRA"
+                )
+            if name not in self.transformers:
+                raise WeightsError(
+                    f"{self.definition.title} has one transformer, so the LoRA {lora} for a "
+                    "second one cannot be used; leave lora_2 empty"
+                )
+        return [(name, self.host.lora(lora), strength) for name, lora, strength in used]
+
+    def models(self, options: BackendOptions) -> tuple[UsedModel, ...]:
+        """The denoiser first; the encoder's model beside it if it is another one."""
+        denoises = {part: str(self.denoiser.component(part)) for part in self.parts}
+        encodes = {part: str(self.encoder.component(part)) for part in _ENCODER}
+        if self.encoder.path == self.denoiser.path:
+            used = [UsedModel(self.denoiser.title, self.denoiser.licence, {**encodes, **denoises})]
+        else:
+            used = [
+                UsedModel(self.denoiser.title, self.denoiser.licence, denoises),
+                UsedModel(self.encoder.title, self.encoder.licence, encodes),
+            ]
+        used += [
+            UsedModel(lora.name, lora.licence, {"file": str(lora.sha256)})
+            for lora in dict.fromkeys(lora for _, lora, _ in self.loras(_wan(options)))
+        ]
+        return tuple(used)
+
+    def effort(self, requests: Sequence[ClipRequest]) -> Effort:
+        """Megapixels x frames x steps; a step without guidance is half of one with it."""
+        work, peak = 0.0, 0
+        for request in requests:
+            options = WanOptions.checked(request.options)
+            plan = plan_memory(
+                self.footprint(options),
+                work_of(request, self.route),
+                self.host.free_bytes(),
+                self.host.device,
+            )
+            passes = 1.0 if options.guidance > 1 else 0.5
+            work += request.size.megapixels * request.frames * options.steps * passes
+            peak = max(peak, plan.peak_bytes)
+        encoder = bytes_on_device(self.encoder.path / "text_encoder", self.host.dtype)
+        return Effort(work, max(peak, encoder))
+
+    def stored(self, options: WanOptions) -> str:
+        """How the transformers are stored: `fp8`, `gguf`, or in the dtype they compute in."""
+        if gguf_of(self.denoiser.path / self.transformers[0]):
+            return "gguf"
+        return "fp8" if options.weights == "fp8" else self.host.dtype
+
+    def footprint(self, options: WanOptions) -> Footprint:
+        """What the models take on the device. Raises WeightsError if a file cannot be read."""
+        return footprint_of(self.denoiser.path, self.transformers, self.stored(options))
+
+    def source(self, options: WanOptions) -> "Source":
+        """What the denoiser of a request with these options is made of."""
+        from pipelines.backends.wan.loading import Source
+        from pipelines.backends.wan.lora import AppliedLora
+
+        return Source(
+            folder=self.denoiser.path,
+            route=self.route,
+            transformers=self.transformers,
+            dtype=self.host.dtype,
+            stored=self.stored(options),
+            loras=tuple(
+                AppliedLora(lora.name, lora.path, strength, name)
+                for name, lora, strength in self.loras(options)
+            ),
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[BackendSession]:
+        """A session; nothing loads before its first call."""
+        yield self._session(self)
+
+
+def work_of(request: ClipRequest, route: str) -> Work:
+    """What a request means for the memory."""
+    # A first frame of a text-to-video model is encoded alone, which is next to nothing.
+    return Work(request.size, request.frames, encodes=route in ("image", "vace"))
+
+
+def _wan(options: BackendOptions) -> WanOptions:
+    return options if isinstance(options, WanOptions) else WanOptions.checked(options.model_dump())
+
+
+def _check_settings(model: ModelFolder, variant: Variant) -> None:
+    """Raises WeightsError if the folder holds another model than its name says."""
+    again = f"run: reelwright models download {model.name}"
+    if variant.needs and not settings_of(model.path / "model_index.json").get(variant.needs):
+        raise WeightsError(
+            f"{model.path}/model_index.json sets no {variant.needs}, which {model.title} needs; "
+            f"{again}"
+        )
+    for name in variant.transformers:
+        found = settings_of(model.path / name / "config.json").get("in_channels")
+        if found != variant.channels:
+            raise WeightsError(
+                f"{model.path}/{name} has {found} input channels, but that of {model.title} has "
+                f"{variant.channels}: it is another model; {again}"
+            )

@@ -1,0 +1,1 @@
+"""One chunk: its inputs, its takes and its files."""

@@ -1,0 +1,399 @@
+"""The brief: what an editor asks for. Its errors are sentences that an editor understands."""
+
+import math
+import re
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from pipelines.backends.base import BackendDefinition
+from pipelines.backends.fit import check_fit
+from pipelines.backends.registry import definition_of, offered_sizes, presets
+from pipelines.schema import limits
+from pipelines.schema.keys import ObjectKey, is_key
+from pipelines.schema.presets import BackendOptions, Preset
+from pipelines.schema.request import InputKind
+from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, ShotOverride
+from pipelines.schema.sizes import Aspect, Size
+from pipelines.schema.text import clean_text, without_control_tokens
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+Priority = Literal["rush", "normal", "batch"]
+Approval = Literal["none", "storyboard", "video", "both"]
+
+
+def _in_order(schema: dict[str, Any]) -> None:
+    """Number the fields. Prefect's form sorts them by `position`; PostgreSQL does not keep their
+    order."""
+    for position, field in enumerate(schema["properties"].values()):
+        field["position"] = position
+
+
+class Brief(BaseModel):
+    """What an editor asks for. Every field has a default but the prompt."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=True, json_schema_extra=_in_order
+    )
+
+    prompt: str = Field(
+        title="Brief",
+        description=f"What the video shows, in your words. Up to {MAX_PROMPT:,} characters.",
+        json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT},
+    )
+    kind: Literal["video", "image"] = Field(
+        "video",
+        title="Kind",
+        description="A video, or a single picture; a picture ignores the length.",
+    )
+    seconds: float = Field(
+        4.0,
+        title="Seconds",
+        description=f"Length of the video, {limits.MIN_SECONDS:g} to {limits.MAX_SECONDS:g}.",
+        json_schema_extra={"minimum": limits.MIN_SECONDS, "maximum": limits.MAX_SECONDS},
+    )
+    preset: str = Field(
+        "demo",
+        title="Preset",
+        description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
+        json_schema_extra={"enum": list(presets())},
+    )
+    aspect: Aspect = Field(
+        "preset",
+        title="Shape",
+        description="Landscape, portrait or square, with about as many pixels as the preset.",
+    )
+    upscale: Literal[1, 2, 4] = Field(
+        1, title="Upscale", description="1 keeps the size, 2 and 4 enlarge with Real-ESRGAN."
+    )
+    joins: Literal["cut", "continue", "crossfade"] = Field(
+        "cut",
+        title="Joins",
+        description="How shots meet: a hard cut, one movement going on, or a dissolve.",
+    )
+    style: str = Field(
+        "", title="Style", description="Added to every shot, such as '35 mm film, warm light'."
+    )
+    negative: str = Field(
+        "", title="Avoid", description="What must not be seen, in plain words without 'no'."
+    )
+    approval: Approval = Field(
+        "none",
+        title="Approval",
+        description="Wait for a person: after the storyboard (shots and a still of each), before "
+        "the video is published, or both.",
+    )
+    approval_hours: float = Field(
+        24.0,
+        title="Hours to answer",
+        description=f"How long one waits, {limits.MIN_HOURS:g} to {limits.MAX_HOURS:g} hours.",
+        json_schema_extra={"minimum": limits.MIN_HOURS, "maximum": limits.MAX_HOURS},
+    )
+    on_silence: Literal["reject", "approve"] = Field(
+        "reject",
+        title="If nobody answers",
+        description="What an approval becomes when its hours are over.",
+    )
+    priority: Priority = Field(
+        "normal", title="Priority", description="Rush goes before normal, batch after it."
+    )
+    campaign: str = Field(
+        "", title="Campaign", description="A tag to find the video by, such as 'spring-sale'."
+    )
+    storyboard: tuple[HandShot, ...] = Field(
+        (),
+        title="Shots by hand",
+        description="Replaces the enhancer: the shots in order. Each needs one chunk or more of "
+        "the length, so 2 seconds a shot are enough.",
+    )
+    enhance: bool = Field(
+        True,
+        title="Let the enhancer expand the brief",
+        description="Off: every shot uses the brief's own words.",
+    )
+    size: str = Field(
+        "preset",
+        title="Size",
+        description="Width*height before upscaling; 'preset' takes the preset's.",
+        json_schema_extra={"enum": ["preset", *map(str, offered_sizes())]},
+    )
+    image: str = Field(
+        "",
+        title="Picture to begin with",
+        description="uploads/….png, as the gateway answers an upload; for presets that can "
+        "begin with a picture.",
+    )
+    last_image: str = Field(
+        "",
+        title="Picture to end with",
+        description="uploads/….png; for presets that can end with a picture.",
+    )
+    references: tuple[str, ...] = Field(
+        (),
+        title="Pictures of what is shown",
+        description=f"Up to {limits.MAX_REFERENCES} uploads/….png of a person, thing or place "
+        "that the video shows; for presets that take them.",
+    )
+    motion: str = Field(
+        "",
+        title="Motion",
+        description="uploads/….zip with the videos that move a figure; for presets that take it.",
+    )
+    seed: int = Field(
+        PICK,
+        title="Seed",
+        description=f"0 to {MAX_SEED} for a take you can repeat; -1 derives it.",
+        json_schema_extra={"minimum": PICK, "maximum": MAX_SEED},
+    )
+    shots: tuple[ShotOverride, ...] = Field(
+        (), title="Changed shots", description="Another seed or other words for single shots."
+    )
+    frames: int = Field(
+        PICK,
+        title="Frames a chunk",
+        description="Length of a chunk, such as 17 or 33, as the preset's model can make it; "
+        "-1 takes the preset's.",
+    )
+    steps: int = Field(
+        PICK, title="Steps", description=f"1 to {limits.MAX_STEPS}; -1 takes the preset's."
+    )
+    guidance: float = Field(
+        -1.0, title="Guidance", description=f"0 to {limits.MAX_GUIDANCE:g}; -1 takes the preset's."
+    )
+    lora: str = Field(
+        "",
+        title="LoRA",
+        description="Name of an installed LoRA, which changes how the model draws.",
+        max_length=100,
+    )
+    lora_strength: float = Field(
+        -1.0,
+        title="LoRA strength",
+        description=f"0 to {limits.MAX_LORA_STRENGTH:g}; -1 takes 1, or the preset's.",
+    )
+    stands_in_for: str = Field(
+        "",
+        title="Stands in for",
+        description="Set by the API: the model that was asked for, if the demo set makes the "
+        "video in its place. Leave it empty.",
+        max_length=100,
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt(cls, value: str) -> str:
+        text = clean_text(value, "brief", MAX_PROMPT)
+        if not without_control_tokens(text):
+            raise ValueError("the brief is empty; say in a sentence what the video shows")
+        return text
+
+    @field_validator("style", "negative")
+    @classmethod
+    def _words(cls, value: str) -> str:
+        return clean_text(value, "style or negative words", MAX_PROMPT // 2)
+
+    @field_validator("campaign", "stands_in_for")
+    @classmethod
+    def _tag(cls, value: str) -> str:
+        return clean_text(value, "campaign or model name", 100)
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, value: str) -> str:
+        if value not in presets():
+            raise ValueError(f"preset {value!r} is unknown; choose one of {', '.join(presets())}")
+        return value
+
+    @field_validator("lora_strength")
+    @classmethod
+    def _strength(cls, value: float) -> float:
+        high = limits.MAX_LORA_STRENGTH
+        if value != PICK and not (math.isfinite(value) and 0 <= value <= high):
+            raise ValueError(
+                f"lora_strength {value:g} is outside 0 to {high:g}; choose a number in that range, "
+                "or -1 for the preset's"
+            )
+        return value
+
+    @field_validator("seconds", "approval_hours")
+    @classmethod
+    def _in_range(cls, value: float, info: ValidationInfo) -> float:
+        low, high = limits.RANGES[str(info.field_name)]
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(
+                f"{info.field_name} {value:g} is outside {low:g} to {high:g}; "
+                "choose a number in that range"
+            )
+        return value
+
+    @field_validator("seed")
+    @classmethod
+    def _seed_range(cls, value: int) -> int:
+        if not PICK <= value <= MAX_SEED:
+            raise ValueError(
+                f"seed {value} is outside -1 to {MAX_SEED}; choose a number in that range, "
+                "or -1 to derive it from the brief"
+            )
+        return value
+
+    @field_validator("image", "last_image")
+    @classmethod
+    def _uploaded(cls, value: str, info: ValidationInfo) -> str:
+        return _upload(value, str(info.field_name), ".png") if value else value
+
+    @field_validator("references")
+    @classmethod
+    def _references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > limits.MAX_REFERENCES:
+            raise ValueError(
+                f"{len(value)} reference pictures are given; at most {limits.MAX_REFERENCES} are "
+                "used: leave some out"
+            )
+        return tuple(_upload(item, "references", ".png") for item in value)
+
+    @field_validator("motion")
+    @classmethod
+    def _motion(cls, value: str) -> str:
+        return _upload(value, "motion", ".zip") if value else value
+
+    @field_validator("lora")
+    @classmethod
+    def _lora_name(cls, value: str) -> str:
+        if value and not _NAME.fullmatch(value):
+            raise ValueError(
+                f"lora {value!r:.90} is no name of a LoRA (letters, digits, dots, dashes and "
+                "underscores, no path); `reelwright models list` shows those that are installed"
+            )
+        return value
+
+    @field_validator("size")
+    @classmethod
+    def _known_size(cls, value: str) -> str:
+        offered = [str(size) for size in offered_sizes()]
+        if value != "preset" and value not in offered:
+            raise ValueError(
+                f"size {value!r} is not offered; choose one of {', '.join(offered)}, or 'preset'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Brief":
+        numbers = [override.shot for override in self.shots]
+        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        if twice:
+            raise ValueError(f"shot {twice[0]} is changed twice; keep one change a shot")
+        if self.aspect != "preset" and self.size != "preset":
+            raise ValueError(
+                f"the shape {self.aspect!r} and the size {self.size!r} are both set; keep one and "
+                "leave the other at 'preset'"
+            )
+        preset, most = self.resolved_preset(), self.backend.capabilities.max_references
+        if preset.is_still and (self.image or self.last_image):
+            raise ValueError("a picture cannot begin or end with a picture; ask for a video")
+        check_fit(
+            self.backend,
+            preset,
+            self.inputs,
+            continues=self.continues,
+            shaped=self.aspect != "preset",
+        )
+        if len(self.references) > most:
+            raise ValueError(
+                f"{len(self.references)} reference pictures are given; the preset {self.preset!r} "
+                f"takes {most}: leave some out"
+            )
+        return self
+
+    @property
+    def backend(self) -> BackendDefinition:
+        """The backend that makes its clips."""
+        return definition_of(presets()[self.preset])
+
+    @property
+    def continues(self) -> bool:
+        """Whether each chunk continues the previous one."""
+        return self.joins == "continue"
+
+    @property
+    def inputs(self) -> frozenset[InputKind]:
+        """Kinds of input that its clips are made from."""
+        kinds: dict[InputKind, object] = {
+            "text": True,
+            "first_frame": self.image,
+            "last_frame": self.last_image,
+            "reference_image": self.references,
+            "reference_video": self.motion,
+            "continuation": self.continues,
+        }
+        return frozenset(kind for kind, given in kinds.items() if given)
+
+    @property
+    def uploads(self) -> tuple[ObjectKey, ...]:
+        """All files that a client uploaded for it."""
+        given = (self.image, self.last_image, *self.references, self.motion)
+        return tuple(ObjectKey(item) for item in given if item)
+
+    def resolved_preset(self) -> Preset:
+        """The preset with the brief's own size, frames and options.
+
+        Raises ValueError for an option that the backend does not have, or a value that it does not
+        allow.
+        """
+        preset = presets()[self.preset]
+        changes: dict[str, Any] = {"options": self._options(preset)}
+        if self.size != "preset":
+            changes["size"] = Size.parse(self.size)
+        elif self.aspect != "preset":
+            step = definition_of(preset).capabilities.side_step
+            changes["size"] = preset.size.shaped(self.aspect, step)
+        if self.frames != PICK:
+            changes["frames"] = self.frames
+        if self.kind == "image":
+            changes["frames"] = 1
+        return preset.model_copy(update=changes)
+
+    def _options(self, preset: Preset) -> BackendOptions:
+        wanted: dict[str, Any] = {
+            name: value
+            for name in ("steps", "guidance", "lora_strength")
+            if (value := getattr(self, name)) != PICK
+        }
+        if self.lora:
+            wanted["lora"] = self.lora
+        absent = sorted(set(wanted) - set(type(preset.options).model_fields))
+        if absent:
+            raise ValueError(
+                f"{absent[0]} {wanted[absent[0]]!r} is set, but the preset {self.preset!r} has no "
+                "such option: leave it at its default, or choose another preset"
+            )
+        try:
+            return preset.options.replaced(**wanted) if wanted else preset.options
+        except ValidationError as error:
+            item = error.errors()[0]
+            raise ValueError(
+                f"{item['loc'][0]} {item['input']!r:.80} is not allowed by the preset "
+                f"{self.preset!r}: {item['msg'].lower()}; choose such a value, or leave it at its "
+                "default"
+            ) from error
+
+    def override_of(self, shot: int) -> ShotOverride | None:
+        """The change to `shot` (counted from 1), if the editor made one."""
+        return next((override for override in self.shots if override.shot == shot), None)
+
+
+def _upload(value: str, field: str, suffix: str) -> str:
+    """`value`. Raises ValueError if it is not an uploaded object of that kind."""
+    if value.startswith("uploads/") and value.endswith(suffix) and is_key(value):
+        return value
+    raise ValueError(
+        f"{field} {value!r:.90} is no uploaded file; send it to /uploads and give the "
+        f"uploads/…{suffix} that is answered"
+    )

@@ -1,1 +1,0 @@
-"""Wan chunks with diffusers: encode text, free the encoder, denoise, decode, check."""

@@ -1,0 +1,1 @@
+"""Joins clips into one film: crossfades are rendered, everything else is copied."""

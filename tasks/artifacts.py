@@ -1,0 +1,253 @@
+"""Prefect artifacts on the page of a run: progress, storyboard, stills, contact sheet, video,
+costs.
+
+An artifact that cannot be created is logged and does not fail the run. Outside a studio no
+artifacts are created.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.runtime import deployment, flow_run
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from pipelines.documents.draft import Draft
+from pipelines.documents.manifest import Film, Manifest
+from pipelines.progress import Progress
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.stages import SHARES, STAGES
+from pipelines.schema.storyboard import Storyboard
+from tasks.progress import ProgressLog, listening
+
+FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
+_EVERY = 1.0
+"""Seconds between two updates of a progress artifact. Each update is an HTTP request."""
+_LINK_LIFE = timedelta(days=7)
+"""The longest life of a signed S3 link. Addresses of the gateway do not expire."""
+_log = logging.getLogger("reelwright.page")
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    """Log an exception of the block instead of raising it."""
+    try:
+        yield
+    except Exception:
+        _log.warning("%s could not be shown", what, exc_info=True)
+
+
+class ProgressBar:
+    """A progress artifact of the current run. It is created at the first report."""
+
+    def __init__(self) -> None:
+        self._id: UUID | None = None
+        self._next = 0.0
+        self._shown: tuple[float, str] | None = None
+
+    def show(self, percent: float, text: str) -> None:
+        """Update the artifact. Updates within _EVERY seconds are dropped, except the last one (100
+        %)."""
+        early = time.monotonic() < self._next and percent < 100
+        if early or (percent, text) == self._shown:
+            return
+        self._next = time.monotonic() + _EVERY
+        self._shown = (percent, text)
+        with _harmless("the progress"):
+            if self._id is None:
+                made = create_progress_artifact(percent, key="progress", description=text)
+                self._id = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._id, progress=percent, description=text)
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage not in SHARES:
+            return
+        done = STAGES[: list(SHARES).index(progress.stage)]
+        before = sum(SHARES[stage] for stage in done)
+        share = SHARES[progress.stage] * progress.done / max(progress.total, 1)
+        self.show(round(before + share, 1), progress.detail)
+
+
+@contextlib.contextmanager
+def run_page(made: str = FILM_MADE) -> Iterator[None]:
+    """Show the progress of the block on the page of its run. At the end the page says `made`."""
+    if deployment.id is None:
+        yield
+        return
+    # Otherwise Prefect would not show Reelwright's own INFO lines on the run's page.
+    logging.getLogger("reelwright").setLevel(logging.INFO)
+    bar = ProgressBar()
+    with listening(bar), listening(ProgressLog()):
+        yield
+    bar.show(100, made)
+
+
+class ProgressMirror:
+    """Copies the progress of another run to the page of this run, as `share` (0 to 1) of the
+    whole."""
+
+    def __init__(self, client: SyncPrefectClient, run: UUID, share: float, made: str) -> None:
+        self._client = client
+        self._share, self._made = share, made
+        self._artifacts_of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        self._bar = ProgressBar()
+
+    def look(self) -> None:
+        """Copy the present progress of the other run."""
+        with _harmless("the progress"):
+            for artifact in self._client.read_artifacts(artifact_filter=self._artifacts_of_run):
+                if artifact.type == "progress" and artifact.data is not None:
+                    percent = round(self._share * float(str(artifact.data)), 1)
+                    self._bar.show(percent, artifact.description or "")
+
+    def finish(self) -> None:
+        """Show that the other run is done."""
+        self._bar.show(100 * self._share, self._made)
+
+
+def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
+    """Show the shots as a table, as soon as they are written."""
+    if deployment.id is None:
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "shot": shot.number,
+            "seconds": plan.seconds_of_shot(shot.number),
+            "what it shows": shot.prompt,
+            "camera": shot.camera,
+            "written by": shot.source,
+            "seeds": ", ".join(str(c.request.seed) for c in plan.chunks if c.shot == shot.number),
+        }
+        for shot in storyboard.shots
+    ]
+    with _harmless("the storyboard"):
+        create_table_artifact(rows, key="storyboard", description="Storyboard")
+
+
+def show_draft(draft: Draft) -> None:
+    """Show the stills and the shots to the person who decides about them."""
+    with _harmless("the draft"):
+        store = ObjectStore(Settings.load().store)
+        for shot in draft.shots:
+            create_image_artifact(
+                page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
+                key=f"still-{shot.number}",
+                description=f"Shot {shot.number}: {shot.prompt}",
+            )
+        rows = [
+            {"shot": shot.number, "seconds": shot.seconds, "what it shows": shot.prompt}
+            for shot in draft.shots
+        ]
+        create_table_artifact(rows, key="draft", description=f"Draft. {in_words(draft.estimate)}")
+
+
+def describe_draft(draft: Draft) -> str:
+    """Markdown above the form for the approval of a draft. Raises SettingsError if a setting is
+    invalid."""
+    lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
+    lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
+    own = page_of(f"/jobs/{flow_run.id}")
+    there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
+    return "\n".join([*lines, "", f"Their stills: {there}."])
+
+
+def page_of(path: str) -> str:
+    """The address of `path` on the gateway; empty if the settings name no gateway.
+
+    Raises SettingsError if a setting is invalid.
+    """
+    url = Settings.load().gateway.url
+    return f"{url.rstrip('/')}{path}" if url else ""
+
+
+def show_film(film: Film) -> None:
+    """Show the finished video to the person who decides about it."""
+    with _harmless("the film"):
+        _show_pictures(film.plan.content_id, "Not published yet.", f"/jobs/{flow_run.id}")
+
+
+def describe_film(film: Film) -> str:
+    """Markdown above the form for the approval of a video.
+
+    Raises SettingsError if a setting is invalid, and StoreError if the settings name no gateway and
+    the store cannot sign a link.
+    """
+    link = page_of(f"/jobs/{flow_run.id}")
+    link = link or ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
+    return f"**The video is made, and not published yet.** [Play it]({link})"
+
+
+def _show_pictures(cid: Digest, description: str, path: str) -> None:
+    store = ObjectStore(Settings.load().store)
+    video = page_of(path) or store.link(ObjectKey.video(cid), _LINK_LIFE)
+    contact = page_of(f"/videos/{cid}-contact.jpg")
+    create_link_artifact(video, link_text="Play the video", key="video", description=description)
+    create_image_artifact(
+        contact or store.link(ObjectKey.contact(cid), _LINK_LIFE),
+        key="contact-sheet",
+        description=f"One picture of every chunk. [Play the video]({video})",
+    )
+
+
+def in_words(expected: Estimate) -> str:
+    """An estimate in words, for an editor."""
+    minutes = expected.seconds / 60
+    length = f"{minutes:.1f} minutes" if minutes >= 1 else f"{expected.seconds:.0f} seconds"
+    cost = f", {expected.cost:.2f} for the GPU" if expected.cost else ""
+    return f"about {length}{cost} ({expected.basis})"
+
+
+def show_video(manifest: Manifest) -> None:
+    """Show the published video: link, contact sheet, transitions and costs."""
+    if deployment.id is None:
+        return
+    with _harmless("the video"):
+        _show_pictures(manifest.content_id, manifest.address, f"/watch/{manifest.content_id}")
+        show_storyboard(manifest.plan, manifest.storyboard)
+        if manifest.transitions:
+            rows = _transitions(manifest)
+            create_table_artifact(rows, key="joins", description="How the chunks meet")
+        create_table_artifact(_costs(manifest), key="cost", description="What each stage cost")
+
+
+def _transitions(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": f"{join.frame / manifest.clip.fps:.2f} s",
+            "join": join.made,
+            "times the usual step": join.seam.score,
+            "colour": join.seam.colour,
+            "structure": join.seam.structure,
+            "motion": join.seam.motion,
+            "retries": join.retries,
+        }
+        for join in manifest.transitions
+    ]
+
+
+def _costs(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": cost.stage,
+            "seconds": cost.seconds,
+            "memory, GB": round(cost.peak_rss_bytes / 1e9, 2),
+            "GPU memory, GB": round(cost.peak_gpu_bytes / 1e9, 2),
+        }
+        for cost in manifest.stages
+    ]

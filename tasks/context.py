@@ -1,0 +1,255 @@
+"""The context of one run: settings, scratch folder, store, backend, enhancer and upscaler.
+
+Creating it checks the settings, ffmpeg and the model files before a model is loaded. A run with a
+remote backend and without upscaling uses no device, no weights and no device lock.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.adapters import disk
+from infra.adapters.device.choice import device_lock, upscaler_dtype
+from infra.adapters.device.host import DeviceHost, NoDeviceHost
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS, set_models
+from infra.adapters.weights.library import require_models
+from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
+from pipelines.media.archive import Motion
+from pipelines.media.ffmpeg import find_ffmpeg
+from pipelines.progress import Progress
+from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
+from pipelines.schema.keys import Digest
+from pipelines.schema.plan import UpscaleSpec, digest_of
+from tasks.progress import report
+from tasks.stage_costs import StageCosts
+
+if TYPE_CHECKING:
+    from pipelines.upscaling.network import RealEsrgan
+
+_ALL_LAYERS = -1
+_UPSCALER_SCALE = 4
+"""Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
+
+
+@dataclass(frozen=True)
+class LocalClip:
+    """A clip in this run's scratch folder. Its path has no meaning on another machine."""
+
+    path: Path
+    record: ChunkRecord | SegmentRecord
+
+
+class RunContext:
+    """What the stages of one run share. Prefect passes it to the tasks and does not inspect it."""
+
+    def __init__(self, brief: Brief, settings: Settings, stack: ExitStack) -> None:
+        self.brief, self.settings = brief, settings
+        self.costs = StageCosts()
+        self.tool = find_ffmpeg(settings.paths.ffmpeg)
+        self.host = DeviceHost(settings) if needs_device(brief) else None
+        if self.host:
+            require_models(settings.paths.models, models_of(brief))
+        self.backend = create_backend(brief, self.host or NoDeviceHost(settings))
+        # Its LoRAs are looked up here, and not after the enhancer has worked.
+        self.backend.identity(brief.resolved_preset().options)
+        companions = set_models(self.backend.definition.model_set)
+        self.enhancer_model = self._companion(companions.enhancer) if _is_enhanced(brief) else None
+        self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
+        self.folder = Path()
+        """Scratch; it is set as soon as the run has the device."""
+        self.motions: dict[Digest, Motion] = {}
+        """Archives that were unpacked into the scratch folder."""
+        self._stack = stack
+        self._session: BackendSession | None = None
+
+    def _companion(self, name: str) -> ModelFolder | None:
+        """The installed enhancer or upscaler of that name; None without a device."""
+        return self.host.model(name) if self.host else None
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store. It is created at its first use, because a check may run before the
+        store starts."""
+        return ObjectStore(self.settings.store)
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda`, or `remote` for a run without a device."""
+        return self.host.device if self.host else "remote"
+
+    @property
+    def session(self) -> BackendSession:
+        """The open backend. It is opened at the first use and closed with the context."""
+        if self._session is None:
+            self._session = self._stack.enter_context(self.backend.open())
+        return self._session
+
+    @contextmanager
+    def enhancer(self) -> Iterator[LlamaEnhancer | None]:
+        """The language model in a child process; None without a device or for a brief that is not
+        enhanced.
+
+        A small model stays loaded for the next run.
+        """
+        folder, compute = self.enhancer_model, self.settings.compute
+        if self.host is None or folder is None:
+            yield None
+            return
+        entry = MODELS[folder.name].enhancer
+        assert entry is not None
+        options = LlamaOptions(
+            context=entry.context,
+            threads=compute.llm_threads,
+            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
+            answer_timeout=compute.llm_timeout,
+        )
+        name = f"{folder.title}@{folder.components['file'][:12]}"
+
+        def load() -> LlamaEnhancer:
+            return LlamaEnhancer(folder.path, name, entry.prompt, options)
+
+        need = sum(folder.sizes.values())
+        with self.host.lent("enhancer", (name, str(options)), load, need) as model:
+            yield model.renew()
+
+    def upscaler(self) -> "RealEsrgan":
+        """Real-ESRGAN on the device, loaded at the first call.
+
+        Raises WeightsError if the weights do not load.
+        """
+        import torch
+
+        from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
+
+        folder, settings = self.upscaler_model, self.settings.upscaler
+        assert self.host is not None
+        assert folder is not None
+        options = UpscaleOptions(
+            dtype=getattr(torch, upscaler_dtype(self.settings, self.device)),
+            channels_last=settings.channels_last,
+            batch=settings.batch or (4 if self.device == "cuda" else 1),
+            tile=settings.tile,
+        )
+        key = (folder.title, folder.components["file"], str(options), self.device)
+        device = torch.device(self.device)
+        work = workspace_bytes(
+            self.brief.resolved_preset().size,
+            options.batch,
+            _UPSCALER_SCALE,
+            options.dtype.itemsize,
+        )
+        return self.host.resident(
+            "upscaler",
+            key,
+            lambda: RealEsrgan(folder.path, device, options),
+            sum(folder.sizes.values()) + work,
+        )
+
+    def upscale_spec(self) -> UpscaleSpec | None:
+        """Everything that decides the pixels of the upscaling; None without upscaling."""
+        if self.upscaler_model is None:
+            return None
+        return UpscaleSpec(
+            factor=self.brief.upscale,
+            model=self.upscaler_model.title,
+            revision=self.upscaler_model.components["file"],
+            dtype=upscaler_dtype(self.settings, self.device),
+        )
+
+    def model_records(self, *, enhanced: bool) -> tuple[ModelRecord, ...]:
+        """The models that decided the words and the pixels, for the manifest."""
+        records = [
+            ModelRecord(
+                role="video",
+                name=model.name,
+                revision=digest_of(dict(model.components)),
+                licence=model.licence,
+                components=model.components,
+            )
+            for model in self.backend.models(self.brief.resolved_preset().options)
+        ]
+        if enhanced and self.enhancer_model:
+            records.insert(0, _record("enhancer", self.enhancer_model))
+        if self.upscaler_model:
+            records.append(_record("upscaler", self.upscaler_model))
+        return tuple(records)
+
+
+@contextmanager
+def open_context(brief: Brief) -> Iterator[RunContext]:
+    """The context of `brief`, with the device if it needs one. Its scratch folder is deleted at the
+    end.
+
+    Raises SettingsError if a setting is invalid or ffmpeg is missing, WeightsError if model files
+    are missing or altered, StoreError if the object store fails, and DiskFullError if the scratch
+    folder cannot be created on a full disk.
+    """
+    settings = Settings.load()
+    with ExitStack() as stack:
+        context = RunContext(brief, settings, stack)
+        if context.host is not None:
+            stack.enter_context(disk.exclusive(device_lock(settings), _say_waiting))
+        scratch = disk.scratch(settings.paths.data_dir / "scratch")
+        context.folder = stack.enter_context(scratch)
+        context.store.ensure_bucket()
+        yield context
+
+
+def models_of(brief: Brief) -> tuple[str, ...]:
+    """Names in the catalog of all models that a run of `brief` on a device uses."""
+    backend, companions = brief.backend, set_models(brief.backend.model_set)
+    loras = brief.resolved_preset().options.models
+    beside = [companions.enhancer] if _is_enhanced(brief) else []
+    beside += [companions.upscaler] if brief.upscale > 1 else []
+    return (*backend.models_for(brief.inputs), *loras, *beside)
+
+
+def needs_device(brief: Brief) -> bool:
+    """Whether a run of `brief` needs this machine's device and weights."""
+    return brief.backend.capabilities.location == "device" or brief.upscale > 1
+
+
+def create_backend(brief: Brief, host: DeviceHost | NoDeviceHost) -> VideoBackend:
+    """The backend of `brief`. Its weights are checked and not loaded.
+
+    Raises WeightsError if weights are missing or altered, and SettingsError if the backend needs a
+    device and `host` has none.
+    """
+    return brief.backend.create(host, brief.inputs)
+
+
+def check_surroundings(brief: Brief, settings: Settings) -> None:
+    """Check ffmpeg and the models of `brief`. Nothing is started, written or loaded.
+
+    Raises WeightsError if weights are missing or altered, and SettingsError if ffmpeg is missing or
+    the settings ask for a GPU that is not there.
+    """
+    with ExitStack() as stack:
+        RunContext(brief, settings, stack)
+
+
+def _is_enhanced(brief: Brief) -> bool:
+    return brief.enhance and not brief.storyboard
+
+
+def _record(role: str, folder: ModelFolder) -> ModelRecord:
+    return ModelRecord.model_validate(
+        {
+            "role": role,
+            "name": folder.title,
+            "revision": digest_of(dict(folder.components)),
+            "licence": folder.licence,
+            "components": folder.components,
+        }
+    )
+
+
+def _say_waiting() -> None:
+    report(Progress("check", 0, 1, "another run has the device; waiting for it to finish"))
