@@ -44,7 +44,7 @@ train: $(VENV)/.demo
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/python -m tests.audit
+	@$(BIN)/python -m tests.rules.audit
 
 clean:
 	rm -rf $(VENV) build out

@@ -25,8 +25,8 @@ from infra.adapters.settings import StoreSettings  # noqa: E402
 from infra.adapters.weights.catalog import MODEL_SETS, MODELS  # noqa: E402
 from infra.adapters.weights.library import state_of  # noqa: E402
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
-from tests.logged_errors import ALLOWS, EXPECTS, LoggedErrors, collected, complaint  # noqa: E402
-from tests.sharing import Started, common_folder, shared  # noqa: E402
+from tests.support.logged_errors import ALLOWS, EXPECTS, LoggedErrors, collected, complaint  # noqa: E402
+from tests.support.sharing import Started, common_folder, shared  # noqa: E402
 
 
 def slow(*values: object) -> object:

@@ -10,7 +10,7 @@ import httpx
 import psutil
 
 from pipelines.schema.keys import ObjectKey
-from tests.studio import Studio, wait_for
+from tests.support.studio import Studio, wait_for
 
 SCOPES = ("read", "make", "approve", "manage")
 

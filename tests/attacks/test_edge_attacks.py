@@ -17,8 +17,8 @@ from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
 from tests.attacks.sockets import crowd, flood, read_all, status_of
 from tests.conftest import Cli
-from tests.gateway import Gateway, brief, gateway
-from tests.studio import wait_for
+from tests.support.gateway import Gateway, brief, gateway
+from tests.support.studio import wait_for
 
 pytestmark = [pytest.mark.attacks, pytest.mark.xdist_group("gateway")]
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"

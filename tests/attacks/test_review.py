@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.attacks.review import SCOPES, Target, nested, operations, status_of
 from tests.conftest import Cli
-from tests.studio import start_studio, wait_for
+from tests.support.studio import start_studio, wait_for
 
 pytestmark = [pytest.mark.attacks, pytest.mark.xdist_group("attacks"), pytest.mark.timeout(900)]
 

@@ -12,7 +12,7 @@ import websockets
 
 from tests.attacks.review import SCOPES, Target, operations
 from tests.conftest import Cli
-from tests.studio import start_studio
+from tests.support.studio import start_studio
 
 pytestmark = [pytest.mark.attacks, pytest.mark.xdist_group("attacks"), pytest.mark.timeout(900)]
 

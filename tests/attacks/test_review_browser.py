@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import Cli
-from tests.gateway import Gateway, brief, gateway
+from tests.support.gateway import Gateway, brief, gateway
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

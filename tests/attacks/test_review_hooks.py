@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from tests.conftest import Cli, Result
-from tests.gateway import Gateway, brief, gateway
-from tests.hooks import BRIEF, PAYLOAD, Receiver, Sender, settings_of
-from tests.studio import wait_for
+from tests.support.gateway import Gateway, brief, gateway
+from tests.support.hooks import BRIEF, PAYLOAD, Receiver, Sender, settings_of
+from tests.support.studio import wait_for
 
 pytestmark = [pytest.mark.attacks, pytest.mark.xdist_group("gateway"), pytest.mark.timeout(900)]
 OTHER = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIHRoaXMgdGVzdCwgMzIgYnl0ZXMu"

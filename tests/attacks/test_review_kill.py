@@ -10,7 +10,7 @@ import pytest
 
 from tests.attacks.review import SCOPES, Target
 from tests.conftest import Cli
-from tests.studio import STAGES, Studio, processes_of, start_studio, wait_for
+from tests.support.studio import STAGES, Studio, processes_of, start_studio, wait_for
 
 pytestmark = [pytest.mark.attacks, pytest.mark.xdist_group("attacks"), pytest.mark.timeout(1800)]
 

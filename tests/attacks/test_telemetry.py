@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.isolated import can_isolate, run_isolated
-from tests.studio import processes_of
+from tests.support.isolated import can_isolate, run_isolated
+from tests.support.studio import processes_of
 
 pytestmark = [
     pytest.mark.attacks,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import operator_of
-from tests.studio import start_studio
+from tests.support.studio import start_studio
 
 BRIEF = ("a red ball moves right", "--seconds", "1", "--frames", "17", "--steps", "1")
 

@@ -21,7 +21,7 @@ from pipelines.errors import BadFramesError, WeightsError
 from pipelines.schema.sizes import Size
 from tests.backends.host import digest
 from tests.backends.wan_models import same
-from tests.tiny_wan import write_tiny_checkpoint, write_tiny_vace
+from tests.support.tiny_wan import write_tiny_checkpoint, write_tiny_vace
 
 CPU = torch.device("cpu")
 TEXTS = ["a red fox", "blurred"]

@@ -15,8 +15,8 @@ from pipelines.backends.wan.options import WanOptions
 from pipelines.schema.request import ClipInput, ClipRequest
 from pipelines.schema.sizes import Size
 from tests.backends.host import ArrayMedia, MemoryHost
+from tests.support.tiny_wan import write_tiny_checkpoint
 from tests.tiny import BUILDERS
-from tests.tiny_wan import write_tiny_checkpoint
 
 SMALL = Size(32, 32)
 _BUILDERS = {

@@ -10,7 +10,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Manifest
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
-from tests.published import film_of, manifest_of
+from tests.support.published import film_of, manifest_of
 
 
 def test_a_video_of_a_backend_that_was_removed_is_still_read() -> None:

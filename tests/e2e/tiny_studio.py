@@ -16,7 +16,7 @@ from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.plan import digest_of
 from pipelines.schema.sizes import Size
-from tests.pictures import moving_frames
+from tests.support.pictures import moving_frames
 from tests.tiny import BUILDERS
 from tests.tiny.animatediff import write_motion_adapter, write_stable_diffusion
 from tests.tiny.lora import write_wan_lora

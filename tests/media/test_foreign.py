@@ -13,7 +13,7 @@ from pipelines.errors import MediaError
 from pipelines.media.ffmpeg import Ffmpeg, foreign_input
 from pipelines.media.foreign import describe_video, read_video, split_sound
 from pipelines.schema.sizes import Size
-from tests.pictures import numbered_frames, read_number, write_clip
+from tests.support.pictures import numbered_frames, read_number, write_clip
 
 SIZE = Size(64, 32)
 

@@ -12,7 +12,7 @@ from pipelines.media.probe import probe
 from pipelines.schema.sizes import Size
 from pipelines.stitching.concat import stitch
 from pipelines.stitching.pieces import copy_part
-from tests.pictures import decode, numbered_frames, read_number, timestamps, write_clip
+from tests.support.pictures import decode, numbered_frames, read_number, timestamps, write_clip
 
 SIZE = Size(64, 32)
 COMMON = (8, 12, 16, 24, 25, 30)

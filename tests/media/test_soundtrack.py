@@ -16,7 +16,7 @@ from pipelines.schema.sizes import Size
 from pipelines.stitching.concat import stitch
 from pipelines.stitching.pieces import CHUNK_CRF, CHUNK_SPEED, ChunkClip, pieces_of
 from tests.media.sounds import hear, packets, pitch, silence, tone
-from tests.pictures import decode, numbered_frames, read_number, timestamps, write_clip
+from tests.support.pictures import decode, numbered_frames, read_number, timestamps, write_clip
 
 SIZE = Size(64, 64)
 

@@ -143,7 +143,7 @@ def brief_of(body: Generate, task: WanTask, kind: Kind, backend: BackendDefiniti
     if body.frame_num == 1:
         values.pop("joins", None)
     else:
-        values |= _frames_of(frames, preset, backend)
+        values |= _frames_of(frames, preset, backend, continues="joins" in values)
     return parse_brief(values | _uploads_of(body))
 
 
@@ -184,14 +184,17 @@ def _as_asked(body: Generate, task: WanTask, preset: Preset) -> dict[str, Any]:
     return values
 
 
-def _frames_of(frames: int, preset: Preset, backend: BackendDefinition) -> dict[str, Any]:
+def _frames_of(
+    frames: int, preset: Preset, backend: BackendDefinition, *, continues: bool
+) -> dict[str, Any]:
     """A video of up to one chunk's length is one chunk: the shortest that the backend can make,
     of which the frames too many are dropped. A longer one has chunks of the preset's length."""
     can = backend.capabilities
     longest = preset.frames if backend.stand_in else can.longest
     if frames > longest:
         return {}
-    return {"frames": can.lengths_around(max(frames, can.shortest_continued))[1]}
+    least = can.shortest_continued if continues else 1
+    return {"frames": can.lengths_around(max(frames, least))[1]}
 
 
 def _uploads_of(body: Generate) -> dict[str, Any]:

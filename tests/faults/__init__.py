@@ -1,0 +1,1 @@
+"""Parts that are killed or stopped at every stage."""

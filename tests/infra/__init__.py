@@ -1,0 +1,1 @@
+"""Adapters, commands, workers, backups, deployments."""

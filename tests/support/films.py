@@ -1,0 +1,77 @@
+"""Films and manifests under test: whole in every field, but of a few bytes."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+from infra.adapters.object_store import ObjectStore
+from pipelines.documents.brief import Brief
+from pipelines.documents.manifest import Clip, Film, Manifest, ModelRecord
+from pipelines.publishing import make_manifest
+from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.plan import Estimate, digest_of
+from tests.support.planned import plan_brief, storyboard_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def brief_of(prompt: str, campaign: str = "") -> Brief:
+    """A brief of one shot."""
+    return Brief.model_validate({"prompt": prompt, "campaign": campaign, "seconds": 1})
+
+
+def film_of(store: ObjectStore, brief: Brief) -> Film:
+    """The film of `brief` as it lies in the bucket after the upload, without a manifest."""
+    storyboard = storyboard_of(brief)
+    plan = plan_brief(brief, storyboard)
+    cid = plan.content_id
+    model = ModelRecord(role="video", name="Tiny Wan", revision="1", licence="Apache-2.0")
+    return Film(
+        plan=plan,
+        storyboard=storyboard,
+        clip=Clip(frames=16, fps=16, width=64, height=64, duration=1.0),
+        video=store.put_bytes(ObjectKey.video(cid), brief.prompt.encode() * 50, "video/mp4"),
+        poster=store.put_bytes(ObjectKey.poster(cid), b"a poster", "image/jpeg"),
+        contact=store.put_bytes(ObjectKey.contact(cid), b"a contact sheet", "image/jpeg"),
+        estimate=Estimate(seconds=1, peak_memory_bytes=1, disk_bytes=1, basis="a test"),
+        chunks=(),
+        transitions=(),
+        segments=(),
+        models=(model,),
+        stages=(),
+    )
+
+
+def published(store: ObjectStore, prompt: str, campaign: str = "") -> Manifest:
+    """A video of one film with its manifest."""
+    brief = brief_of(prompt, campaign)
+    manifest = make_manifest(brief, film_of(store, brief), store.bucket)
+    manifest = manifest.model_copy(update={"campaigns": (campaign,) if campaign else ()})
+    write(store, manifest)
+    return manifest
+
+
+def numbered(manifest: Manifest, number: int, campaigns: tuple[str, ...] = ()) -> Manifest:
+    """Another video like it: video 7 is three seconds older than video 10."""
+    when = (START + timedelta(seconds=number)).isoformat(timespec="seconds")
+    update = {"content_id": id_of(number), "created": when, "campaigns": campaigns}
+    return manifest.model_copy(update=update)
+
+
+def id_of(number: int) -> Digest:
+    """Content id of the video of that number."""
+    return digest_of(["a video of the tests", number])
+
+
+def write(store: ObjectStore, manifest: Manifest) -> None:
+    """Its manifest into the bucket."""
+    data = manifest.model_dump_json(indent=1).encode()
+    store.put_bytes(ObjectKey.manifest(manifest.content_id), data, "application/json")
+
+
+def replace_behind_its_back(store: ObjectStore, key: ObjectKey, data: bytes) -> None:
+    """Other bytes under `key`, with the metadata of the old ones."""
+    found = store.head(key)
+    assert found is not None
+    store._client.put_object(
+        store.bucket, key, io.BytesIO(data), len(data), metadata={"sha256": found.sha256}
+    )

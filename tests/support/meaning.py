@@ -1,0 +1,51 @@
+"""What a finished video means: checks that fail when it shows something else than was asked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.backends.base import Frame
+from pipelines.training.sight import see, shrink
+from pipelines.training.world import SPEED, Scene
+from tests.support.pictures import decode
+
+MAX_DETOUR = 8.0
+"""Pixels by which one step may differ from the steady motion: the demo model wobbles by up to
+5, a chunk that starts anew or repeats jumps by 20 and more."""
+
+
+def frames_of(path: Path, planned: int) -> np.ndarray:
+    """Every frame of a downloaded video, exactly as many as were planned."""
+    frames = decode(path)
+    assert len(frames) == planned, f"{len(frames)} frames instead of {planned}"
+    return np.stack(frames)
+
+
+def check_shows(frames: Sequence[Frame], asked: Scene) -> None:
+    """Background, colour and direction are those of the prompt; "" asks for nothing."""
+    seen = see(np.stack(frames)).scene
+    for name in ("background", "colour", "direction", "shape"):
+        wanted = getattr(asked, name)
+        assert wanted in ("", getattr(seen, name)), f"{name}: {seen} instead of {asked}"
+
+
+def check_moves_on(frames: Sequence[Frame], planned: int) -> None:
+    """One steady movement through all the planned frames."""
+    assert len(frames) == planned, f"{len(frames)} frames instead of {planned}"
+    twice = [i for i in range(1, planned) if (frames[i] == frames[i - 1]).all()]
+    assert not twice, f"frame {twice[0]} is shown twice"
+    steps = see(np.stack(frames)).steps
+    median = np.median(steps, axis=0)
+    assert 0.5 * SPEED < np.linalg.norm(median) < 1.5 * SPEED, f"usual step {median}"
+    detours = np.linalg.norm(steps - median, axis=-1)
+    worst = int(detours.argmax())
+    assert detours[worst] < MAX_DETOUR, f"frame {worst + 1} is {detours[worst]:.1f} px off the way"
+
+
+def check_agree(enlarged: Sequence[Frame], source: Sequence[Frame]) -> None:
+    """Shrunk again, enlarged frames are their source but for the network's sharpening."""
+    difference = np.abs(shrink(np.stack(enlarged)) - np.stack(source).astype(np.float32))
+    assert difference.mean() < 6, f"{difference.mean():.1f} levels apart on average"
+    colours = np.stack(enlarged).mean((0, 1, 2)) - np.stack(source).mean((0, 1, 2))
+    assert np.abs(colours).max() < 4, f"colours shifted by {colours.round(1)}"

@@ -1,0 +1,1 @@
+"""Prefect's side of the stages, on real servers."""
