@@ -40,6 +40,22 @@ class Case:
 SMALL: dict[str, Any] = {"size": "64*64", "steps": 2, "enhance": False, "prompt": "a red fox"}
 CASES = {
     "1.3B": Case("video_fast", ("t2v-1.3B",), 16, {"frames": 9, "seconds": 1}),
+    "1.3B turbo": Case(
+        "video_turbo",
+        ("t2v-1.3B", "self-forcing-t2v-1.3B"),
+        16,
+        {"frames": 9, "seconds": 1},
+    ),
+    "14B turbo": Case(
+        "video_14b_turbo", ("t2v-14B", "lightx2v-t2v-14B"), 16, {"frames": 9, "seconds": 1}
+    ),
+    "I2V turbo": Case(
+        "video_picture_turbo",
+        ("i2v-A14B", "lightning-i2v-A14B-high", "lightning-i2v-A14B-low"),
+        16,
+        {"frames": 13, "seconds": 1, "joins": "continue"},
+        ("image", "last_image"),
+    ),
     "VACE": Case(
         "video_fast",
         ("t2v-1.3B", "vace-1.3B"),
@@ -92,6 +108,9 @@ CASES = {
     ),
     "AnimateDiff": Case(
         "animatediff_draft", ("sd15", "animatediff-adapter"), 8, {"seconds": 2.5, "frames": 10}
+    ),
+    "AnimateDiff beyond its context": Case(
+        "animatediff_long", ("sd15", "animatediff-adapter"), 8, {"seconds": 4, "frames": 20}
     ),
     "LTX": Case(
         "ltx2_sound",

@@ -33,7 +33,14 @@ _FOLDERS: Mapping[str, Callable[[Path], None]] = {
     "animatediff-adapter": write_motion_adapter,
     "ltx-2.5": BUILDERS["ltx2"],
 }
-_LORAS = ("lightning-t2v-A14B-high", "lightning-t2v-A14B-low")
+_LORAS = (
+    "lightning-i2v-A14B-high",
+    "lightning-i2v-A14B-low",
+    "lightning-t2v-A14B-high",
+    "lightning-t2v-A14B-low",
+    "lightx2v-t2v-14B",
+    "self-forcing-t2v-1.3B",
+)
 
 
 def install_tiny(models: Path, *names: str) -> None:
