@@ -110,7 +110,7 @@ def _result(
         "seconds": round(seconds),
         "order": "".join(name[0] for name in queues),
         "warm_processes": len(re.findall(r"warm process \d+ started", log)),
-        "video_model_loaded": log.count("loading Reelwright Tiny Wan"),
+        "video_model_loaded": log.count("loading the video model"),
         "megabytes": {
             part: [
                 _mean(memory[start : start + third], part) for start in range(0, 3 * third, third)

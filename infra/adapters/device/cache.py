@@ -23,7 +23,7 @@ def resident(kind: str, key: tuple[str, ...], load: Callable[[], Model]) -> Mode
     if found and found[0] == key:
         return found[1]  # type: ignore[return-value]  # the key names the type as well
     release(kind)
-    _log.info("loading %s", " ".join(key[:2]))
+    _log.info("loading the %s model", kind)
     model = load()
     _resident[kind] = (key, model)
     return model
