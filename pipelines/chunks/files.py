@@ -88,7 +88,7 @@ class ChunkFiles:
         if sound:
             heard = read_sound(self.sound)
             wanted = samples_of(request.new_frames, request.fps, heard.rate)
-            if abs(len(heard.samples) - wanted) > 1:  # half a sample may be rounded either way
+            if len(heard.samples) != wanted:
                 raise MediaError(
                     f"{self.sound.name} has {len(heard.samples)} samples instead of {wanted}"
                 )

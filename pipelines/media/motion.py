@@ -58,10 +58,6 @@ class MotionFacts:
         """How long the videos last."""
         return float(self.frames / self.fps)
 
-    def frames_at(self, fps: int) -> int:
-        """Number of complete frames at another rate."""
-        return int(self.frames / self.fps * fps)
-
 
 def check_motion(motion: Motion) -> MotionFacts:
     """Decode all videos of `motion` and compare them, in up to MAX_CHECK_SECONDS of one core.

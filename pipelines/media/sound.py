@@ -6,6 +6,7 @@ stores whole packets of 1024 samples. All positions are computed from frame numb
 rounding errors do not add up.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -75,7 +76,8 @@ def write_sound(path: Path, sound: Sound, seconds: Fraction | float) -> None:
     the file does not hold the samples; and av.FFmpegError if the file cannot be written.
     """
     _check(sound)
-    fitted = _fitted(sound, round(seconds * sound.rate))
+    length = math.floor(Fraction(seconds) * sound.rate + Fraction(1, 2))  # as `samples_of` rounds
+    fitted = _fitted(sound, length)
     part = path.with_suffix(".part")
     levels = _levels(fitted.samples)
     try:

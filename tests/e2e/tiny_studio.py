@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,17 +68,25 @@ def upload_picture(store: ObjectStore, seed: int = 0) -> ObjectKey:
     return key
 
 
-def upload_motion(store: ObjectStore, tool: Ffmpeg, folder: Path, frames: int) -> ObjectKey:
-    """An archive of all four videos, `frames` frames at 30 a second."""
+VIDEOS = ("src_pose", "src_face", "src_bg", "src_mask")
+
+
+def motion_archive(tool: Ffmpeg, folder: Path, frames: int, names: Sequence[str] = VIDEOS) -> Path:
+    """An archive of an animation's videos, `frames` frames each at 30 a second."""
     folder.mkdir()
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for number, name in enumerate(("src_pose", "src_face", "src_bg", "src_mask")):
-            path, size = folder / f"{name}.mp4", Size(64, 64)
+    packed, size = folder / "motion.zip", Size(64, 64)
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number, name in enumerate(names):
+            path = folder / f"{name}.mp4"
             with clip_writer(tool, path, size, frames, fps=30, crf=12, speed="veryfast") as write:
                 for frame in moving_frames(size, frames, seed=number):
                     write(frame)
             archive.write(path, path.name)
+    return packed
+
+
+def upload_motion(store: ObjectStore, tool: Ffmpeg, folder: Path, frames: int) -> ObjectKey:
+    """The same, as a client would have uploaded it."""
     key = ObjectKey.upload_archive(digest_of(["motion", frames]))
-    store.put_bytes(key, data.getvalue(), "application/zip")
+    store.put_file(key, motion_archive(tool, folder, frames), "application/zip")
     return key

@@ -27,6 +27,7 @@ from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
 from pipelines.schema.presets import BackendOptions, Preset
 from pipelines.schema.sizes import Size
+from tests.tiny.animatediff import write_stable_diffusion
 
 NET = "realesr-animevideov3"
 DEMO = MODEL_SETS["demo"].models
@@ -246,8 +247,20 @@ def test_a_licence_that_restricts_is_shown_and_must_be_accepted(
     accept(tmp_path, wanted, [word])
 
 
-def test_who_has_the_model_accepted_its_licence_before(models: Path) -> None:
-    accept(models, models_of(["gemma-3-270m"]), [])
+def test_who_has_the_model_accepted_its_licence_before(tmp_path: Path) -> None:
+    wanted = models_of(["sd15"])
+    with pytest.raises(BriefError, match="was not accepted"):
+        accept(tmp_path, wanted, [])
+    write_stable_diffusion(tmp_path / "sd15")
+    write_index(tmp_path / "sd15", "test", "1")
+    accept(tmp_path, wanted, [])
+
+
+def test_a_model_that_comes_with_a_package_shows_its_licence_and_asks_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept(tmp_path, models_of(["gemma-3-270m"]), [])
+    assert "gemma-3-270m: " in capsys.readouterr().err
 
 
 def test_the_list_says_role_size_licence_and_state(

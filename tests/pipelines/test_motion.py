@@ -54,18 +54,6 @@ def test_what_the_videos_have_in_common_is_measured(tmp_path: Path) -> None:
     assert facts.seconds == pytest.approx(8 / 30)
 
 
-def test_frames_at_another_rate_are_whole_ones(tmp_path: Path) -> None:
-    rate = Fraction(24000, 1001)
-    pair: dict[VideoRole, Path] = {
-        role: video(tmp_path / VIDEOS[role], 24, fps=rate) for role in ("pose", "face")
-    }
-    facts = check_motion(Motion(pair))
-    assert facts.fps == rate
-    assert not facts.replaces
-    assert facts.frames_at(30) == 30
-    assert facts.frames_at(24) == 24
-
-
 @pytest.mark.parametrize(
     ("role", "change", "words"),
     [
@@ -143,3 +131,14 @@ def test_what_is_no_mp4_is_refused(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(MediaError, match=r"src_pose.mp4 cannot be read as a video"):
         measure(path, "src_pose.mp4")
+
+
+def test_a_rate_that_is_no_whole_number_stays_exact(tmp_path: Path) -> None:
+    rate = Fraction(24000, 1001)
+    pair: dict[VideoRole, Path] = {
+        role: video(tmp_path / VIDEOS[role], 24, fps=rate) for role in ("pose", "face")
+    }
+    facts = check_motion(Motion(pair))
+    assert facts.fps == rate
+    assert facts.seconds == 24 / float(rate)
+    assert not facts.replaces
