@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from pipelines.backends.frames import to_frames
-from pipelines.backends.memory import Ladder, is_out_of_memory, run_with_less
+from pipelines.backends.memory import (
+    Ladder,
+    causes,
+    is_device_error,
+    is_out_of_memory,
+    run_with_less,
+)
 from pipelines.backends.wan import denoiser, loading, text_encoder
 from pipelines.backends.wan.footprint import Footprint, footprint_of
 from pipelines.backends.wan.loading import Source
@@ -161,7 +167,16 @@ def test_each_step_down_saves_where_memory_ran_out(
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (
+            RuntimeError(
+                "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
+            ),
+            True,
+        ),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("unable to mmap 9 bytes from file <x>: Cannot allocate memory (12)"), True),
         (MemoryError(), True),
         (torch.AcceleratorError("CUDA error: an illegal memory access"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
@@ -171,6 +186,48 @@ def test_each_step_down_saves_where_memory_ran_out(
 )
 def test_all_ways_to_say_that_memory_ran_out_are_known(error: Exception, ran_out: bool) -> None:
     assert is_out_of_memory(error) is ran_out
+
+
+@pytest.mark.parametrize(
+    ("error", "of_device"),
+    [
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), True),
+        (torch.AcceleratorError("some words that no version used yet"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (torch.AcceleratorError("CUDA error: out of memory"), False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("CUDA error: as quoted in a brief"), False),
+    ],
+    ids=str,
+)
+def test_errors_of_the_device_are_told_from_those_of_memory_and_of_the_program(
+    error: Exception, of_device: bool
+) -> None:
+    assert is_device_error(error) is of_device
+
+
+def test_an_error_of_the_device_is_found_behind_the_error_that_users_see() -> None:
+    def fail() -> None:
+        try:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access")
+        except torch.AcceleratorError as error:
+            raise GenerationError("the chunk could not be made") from error
+
+    with pytest.raises(GenerationError) as seen:
+        fail()
+    assert is_device_error(seen.value)
+    # Errors can refer to each other in a ring.
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__context__, second.__context__ = second, first
+    assert not is_device_error(first)
+    assert [str(item) for item in causes(first)] == ["first", "second"]
 
 
 def test_what_the_failed_attempt_held_is_gone_before_the_next_one() -> None:
