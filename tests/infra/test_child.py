@@ -4,17 +4,21 @@ import asyncio
 import json
 import subprocess
 import sys
+from typing import Any
 from uuid import UUID, uuid4
 
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.purge_scratch import purge_scratch
 from infra.adapters.object_store import ObjectStore
+from infra.apps.worker import trouble
 from tests.conftest import Cli
+from tests.support.failing_flows import failing
 
 SCRIPT = """
-import gc, json, ssl, sys
+import dataclasses, gc, json, ssl, sys
 from uuid import UUID
 
 from prefect.events import Event
@@ -26,23 +30,37 @@ for word in sys.argv[1:]:
     ended = run_one(UUID(word), {"PREFECT__FLOW_RUN_ID": word})
     gc.collect()
     kinds = [type(item) for item in gc.get_objects()]
-    held.append([*ended, kinds.count(Event), kinds.count(ssl.SSLContext)])
+    held.append([*dataclasses.astuple(ended), kinds.count(Event), kinds.count(ssl.SSLContext)])
 print(json.dumps(held))
 """
 
+ON_A_GPU = """
+import dataclasses, json, sys
+from uuid import UUID
 
-def runs_of(cli: Cli, count: int) -> list[UUID]:
-    """Runs of a deployment, in no pool: nobody but us takes them."""
+import torch
+
+from infra.apps.worker.child import run_one
+
+torch.cuda.is_initialized, torch.cuda.synchronize = lambda: True, lambda: None
+ended = [run_one(UUID(word), {"PREFECT__FLOW_RUN_ID": word}) for word in sys.argv[1:]]
+print(json.dumps([dataclasses.astuple(item) for item in ended]))
+"""
+
+
+def runs_of(cli: Cli, flow: Flow[Any, Any], parameters: list[dict[str, Any]]) -> list[UUID]:
+    """A run of `flow` for each of `parameters`, in no pool: nobody but us takes them."""
 
     async def make() -> list[UUID]:
         async with get_client() as client:
             deployment = await client.create_deployment(
-                flow_id=await client.create_flow(purge_scratch),
+                flow_id=await client.create_flow(flow),
                 name=f"child-{uuid4().hex[:8]}",
-                entrypoint="flows.purge_scratch.purge_scratch",
+                entrypoint=f"{flow.fn.__module__}.{flow.fn.__name__}",
             )
             return [
-                (await client.create_flow_run_from_deployment(deployment)).id for _ in range(count)
+                (await client.create_flow_run_from_deployment(deployment, parameters=item)).id
+                for item in parameters
             ]
 
     with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
@@ -53,7 +71,7 @@ def test_a_run_leaves_none_of_its_connections_and_events_behind(
     cli: Cli, store: ObjectStore
 ) -> None:
     """Prefect keeps them for its exit hooks, 2 MB a run."""
-    runs = runs_of(cli, 4)
+    runs = runs_of(cli, purge_scratch, [{}] * 4)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, runs)],
         env=cli.env | {"PREFECT_LOGGING_TO_API_ENABLED": "true"},
@@ -63,7 +81,7 @@ def test_a_run_leaves_none_of_its_connections_and_events_behind(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     first, *later = json.loads(done.stdout.splitlines()[-1])
-    assert first[:3] == [0, False, 0], done.stderr[-3000:]
+    assert first[:3] == [0, "", 0], done.stderr[-3000:]
     assert later == [first] * 3
     with (
         temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}),
@@ -71,3 +89,26 @@ def test_a_run_leaves_none_of_its_connections_and_events_behind(
     ):
         states = [client.read_flow_run(run).state for run in runs]
     assert all(state and state.is_completed() for state in states)
+
+
+def test_a_run_that_failed_says_whether_its_process_may_go_on(cli: Cli) -> None:
+    """The process is told that it uses a GPU."""
+    expected = {
+        "no": "",
+        "brief": "",
+        "device": trouble.REPORTED,
+        "device, in words": trouble.REPORTED,
+        "memory": trouble.NO_MEMORY,
+        "foreign": trouble.FOREIGN,
+    }
+    runs = runs_of(cli, failing, [{"how": how} for how in expected])
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_GPU, *map(str, runs)],
+        env=cli.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert [reason for _, reason in ended] == list(expected.values()), done.stderr[-3000:]

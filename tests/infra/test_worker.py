@@ -1,27 +1,22 @@
 """What a worker mends: each wreck is made first, on a real server."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-import anyio
-import anyio.abc
 import pytest
 from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import State, StateType
-from prefect.runner._control_channel import ControlChannel
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Crashed, Pending, Running, Submitting
 
 from flows.purge_scratch import purge_scratch
 from infra.apps.studio.deploy import crash_after_silence
 from infra.apps.worker.reconcile import STARTS, reconcile, revive
-from infra.apps.worker.warm import WarmChild
 
 T = TypeVar("T")
 ME, OTHER = "gpu-here", "gpu-there"
@@ -162,56 +157,3 @@ def test_a_slot_that_a_dead_run_held_is_free_again(pool: str) -> None:
         assert await given()
 
     using(work)
-
-
-async def _run_in(child: WarmChild, pool: str) -> int:
-    """Let `child` run a flow run of `pool`. Returns the pid of the process that had it."""
-    async with get_client() as client, ControlChannel() as channel:
-        run = await client.read_flow_run(await _wreck(client, pool, Pending()))
-        async with anyio.create_task_group() as group:
-            handle = await group.start(
-                lambda *, task_status: child.run(run, dict(os.environ), channel, task_status)
-            )
-    assert handle.returncode == 0
-    return int(handle.pid)
-
-
-def test_a_child_that_grew_is_retired_after_its_run(pool: str) -> None:
-    async def work() -> None:
-        child = WarmChild(idle_seconds=900, program="tests.support.fake_child")
-        first = await _run_in(child, pool)
-        kept = child.process
-        assert kept is not None
-        assert (kept.pid, kept.returncode) == (first, None)
-        assert await _run_in(child, pool) == first  # which grows by more than 2 GB
-        assert (child.process, kept.returncode) == (None, -9)
-        assert await _run_in(child, pool) != first
-        await child.close()
-
-    anyio.run(work)
-
-
-@pytest.mark.slow
-def test_the_warm_process_is_retired_when_it_must_not_go_on() -> None:
-    """The real child, with its imports; `versions` stands for an upgrade of the source files."""
-    versions = ["the code at the start"]
-
-    async def work() -> None:
-        child, env = WarmChild(idle_seconds=0.0, code=lambda: versions[-1]), dict(os.environ)
-
-        async def prepared(**changes: str) -> anyio.abc.Process:
-            await child.prepare(env | changes)
-            assert child.process is not None
-            return child.process
-
-        first = await prepared()
-        assert await prepared(PREFECT__FLOW_RUN_ID="differs from run to run") is first
-        second = await prepared(REELWRIGHT_DTYPE="float32")
-        assert (second is first, first.returncode) == (False, -9)
-        versions.append("the code after an upgrade")
-        third = await prepared(REELWRIGHT_DTYPE="float32")
-        assert (third is second, second.returncode) == (False, -9)
-        await child.retire_if_idle()
-        assert (child.process, third.returncode) == (None, -9)
-
-    anyio.run(work)

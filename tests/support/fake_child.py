@@ -1,23 +1,37 @@
-"""A fake of `infra.apps.worker.child`: it runs no flow, and its memory grows by 3 GB with each.
+"""A fake of `infra.apps.worker.child`: it runs no flow, but does what PREFECT__FAKE says.
 
-It stands for a child whose runs leave memory behind, which a real one does only after hours. The
-contract is the protocol in that module's docstring: one JSON line in and one out for each run.
+It stands for children that a real run makes only after hours or on a broken device. The contract
+is the protocol in that module's docstring: one JSON line in and one out for each run.
 """
 
 import json
+import os
 import sys
+import time
+from pathlib import Path
 
 GROWTH = 3_000_000_000
 
 
 def main() -> None:
     """Report every run as completed, until the worker closes our standard input."""
+    assert sys.argv[1:] in (["models"], ["flows"])
     rss = 1_000_000_000
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        assert set(json.loads(line)) == {"flow_run", "environment"}
-        print(json.dumps({"code": 0, "retire": False, "rss": rss}), flush=True)
-        rss += GROWTH
+        command = json.loads(line)
+        assert set(command) == {"flow_run", "environment"}
+        what, _, more = command["environment"].get("PREFECT__FAKE", "").partition(" ")
+        if what == "grow":
+            rss += GROWTH
+        if what == "die":
+            os._exit(int(more))
+        if what == "wait":
+            deadline = time.monotonic() + 60
+            while not Path(more).exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        reason = more if what == "retire" else ""
+        print(json.dumps({"code": 0, "retire": reason, "rss": rss}), flush=True)
 
 
 if __name__ == "__main__":

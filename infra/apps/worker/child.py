@@ -1,8 +1,10 @@
-"""Run as `python -m infra.apps.worker.child`: one flow run after another in one process.
+"""Run as `python -m infra.apps.worker.child ROOM`: one flow run after another in one process.
 
-Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`; standard
-output takes the reply, `{"code": 0, "retire": false, "rss": bytes}`. What a run prints goes to
-standard error. One run is the body of Prefect's own `prefect.engine`.
+ROOM says what is imported first: `models` for runs that use them, `flows` for runs that only wait
+and publish. Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`;
+standard output takes the reply, `{"code": 0, "retire": "", "rss": bytes}`. `retire` says why the
+process must not execute another run; it is empty if it may. What a run prints goes to standard
+error. One run is the body of Prefect's own `prefect.engine`.
 """
 
 import gc
@@ -11,12 +13,27 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 from uuid import UUID
 
-from infra.apps.worker.code import import_everything
+from infra.apps.worker import trouble
+from infra.apps.worker.code import import_everything, import_flows
+
+_ROOMS: dict[str, Callable[[], None]] = {"models": import_everything, "flows": import_flows}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a flow run ended in this process."""
+
+    code: int
+    """The exit code that a process of its own would have had."""
+    retire: str = ""
+    """Why this process must not execute another run; empty if it may."""
 
 
 def main() -> None:
@@ -25,21 +42,25 @@ def main() -> None:
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    import_everything()
+    _ROOMS[sys.argv[1]]()
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
     _reply(replies, {"ready": True})
     threads = _lasting_threads()
     for line in commands:
         command = json.loads(line)
-        code, stopped = run_one(UUID(command["flow_run"]), command["environment"])
+        ended = run_one(UUID(command["flow_run"]), command["environment"])
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
-        left = _lasting_threads() - threads
         # A thread that goes on would use the device under the next run.
-        _reply(replies, {"code": code, "retire": stopped or bool(left), "rss": _rss()})
+        left = "a run left a thread" if _lasting_threads() - threads else ""
+        _reply(replies, {"code": ended.code, "retire": ended.retire or left, "rss": _rss()})
 
 
-def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
-    """Execute one flow run. Returns its exit code, and whether it was stopped from outside."""
+def run_one(flow_run_id: UUID, environment: dict[str, str]) -> Ended:
+    """Execute one flow run.
+
+    An error of the flow is read here, because Prefect tells the exit code nothing of it: the code
+    of a run whose failure the server knows is 0.
+    """
     from prefect._internal import control_listener
     from prefect._internal.metrics import RunMetrics
     from prefect.engine import _drive_run_flow_result, handle_engine_signals
@@ -50,7 +71,8 @@ def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
 
     before, path, folder = dict(os.environ), sys.path[:], Path.cwd()
     os.environ.update(environment)
-    stopped = False
+    raised: Exception | None = None
+    stopped = ""
     signal.signal(signal.SIGTERM, _terminated)  # until the engine sets its own
     try:
         control_listener.configure_from_env()
@@ -63,15 +85,19 @@ def run_one(flow_run_id: UUID, environment: dict[str, str]) -> tuple[int, bool]:
                     result = run_flow(flow, flow_run=flow_run, error_logger=logger)  # type: ignore[arg-type]
                     _drive_run_flow_result(flow, result)
             except (TerminationSignal, KeyboardInterrupt):
-                stopped = True
+                stopped = "a run was stopped in it"
                 raise
-        return 0, stopped
+            except Exception as error:
+                raised = error
+                raise
+        return Ended(0, trouble.after(None))
     except SystemExit as end:
-        return (end.code if isinstance(end.code, int) else 1), stopped
+        code = end.code if isinstance(end.code, int) else 1
+        return Ended(code, stopped or trouble.after(raised))
     except BaseException as error:
         # Nobody told us to end, so the run has not: the worker must call it crashed.
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 128 + signal.SIGTERM, True
+        return Ended(128 + signal.SIGTERM, "a run was ended in it")
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control_listener.stop()

@@ -1,5 +1,6 @@
 """A fingerprint of the code on disk, and the import of all code that a run may need."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from pipelines.schema.plan import digest_of
 _ROOT = Path(__file__).parents[3]
 _LIBRARIES = ("torch", "spandrel")
 """Libraries that the stages load when they need them, beside those of the backends."""
+_ENGINE = ("prefect.engine", "prefect.flow_engine", "prefect.task_engine")
+"""Modules of Prefect that only a run imports."""
 _ROOMS = ("flows", "tasks", "pipelines", "infra")
 
 
@@ -25,20 +28,23 @@ def fingerprint() -> str:
     return digest_of(states)[:12]
 
 
+def import_flows() -> None:
+    """Import every module that a run without a device may need: the flows and what they use,
+    without torch and the models' own modules."""
+    for room in ("flows", "tasks"):
+        _import_room(room)
+    for module in _ENGINE:
+        importlib.import_module(module)
+
+
 def import_everything() -> None:
     """Import every module that a run may need.
 
     A process that did so never mixes two versions of the code, even if an upgrade replaces the
     files while it runs.
     """
-    import importlib
-
-    for room in ("flows", "tasks", "pipelines"):
-        for path in sorted((_ROOT / room).rglob("*.py")):
-            parts = path.relative_to(_ROOT).with_suffix("").parts
-            if "training" in parts or path.name.startswith("_"):
-                continue
-            importlib.import_module(".".join(parts))
+    import_flows()
+    _import_room("pipelines")
     for library in _LIBRARIES:
         importlib.import_module(library)
     for backend in definitions().values():
@@ -46,3 +52,11 @@ def import_everything() -> None:
             loaded = importlib.import_module(library)
             for name in names:
                 getattr(loaded, name)
+
+
+def _import_room(room: str) -> None:
+    for path in sorted((_ROOT / room).rglob("*.py")):
+        parts = path.relative_to(_ROOT).with_suffix("").parts
+        if "training" in parts or path.name.startswith("_"):
+            continue
+        importlib.import_module(".".join(parts))

@@ -52,18 +52,10 @@ def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
 
 
 async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Settings) -> None:
-    from infra.apps.worker.pool import ColdWorker, StudioWorker, WarmWorker
+    from infra.apps.worker.pool import worker_for
 
-    options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
-    worker: StudioWorker
-    if pool != GPU_POOL:
-        from infra.apps.worker.concurrency import worker_limit
-
-        worker = StudioWorker(limit=limit or worker_limit(), prefetch_seconds=0, **options)
-    elif cold:
-        worker = ColdWorker(**options)
-    else:
-        worker = WarmWorker(idle_seconds=settings.worker.idle_seconds, **options)
+    idle_seconds = settings.worker.idle_seconds
+    worker = worker_for(pool, name, cold=cold, limit=limit, idle_seconds=idle_seconds)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_when_told, signals, worker, settings.worker.drain_seconds)

@@ -1,8 +1,8 @@
 """The workers of both pools, on Prefect's process worker.
 
-They differ from it in this: no child outlives its worker, a run that lost its worker or its
-process begins again by itself, and SIGTERM lets runs finish. The pools stay stock process
-pools: `prefect worker start --type process` serves them too.
+They differ from it in this: a process serves one run after another, no child outlives its worker,
+a run that lost its worker or its process begins again by itself, and SIGTERM lets runs finish. The
+pools stay stock process pools: `prefect worker start --type process` serves them too.
 """
 
 import os
@@ -29,16 +29,24 @@ from prefect.workers.process import (
     ProcessWorkerResult,
 )
 
+from infra.apps.worker.children import WarmChildren
 from infra.apps.worker.code import fingerprint
+from infra.apps.worker.concurrency import worker_limit
 from infra.apps.worker.reconcile import reconcile, revive
-from infra.apps.worker.warm import WarmChild
+from infra.apps.worker.warm import Kind
 from pipelines import processes
+from pipelines.schema.names import GPU_POOL
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
 _MEND_EVERY = 15.0
 """Seconds between two looks for runs that nobody works on."""
+_STUDIO_IDLE = 150.0
+"""Longest silence of a process of the studio's pool, in seconds: the calendar's run of each minute
+keeps one, and those that only many briefs at once need give their memory back soon."""
+_STUDIO_GROWTH = 300_000_000
+"""Bytes that such a process may grow by; it holds no model."""
 
 
 class _Quiet(warnings.catch_warnings):
@@ -139,24 +147,24 @@ with _Quiet():
             super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
 
     class WarmWorker(StudioWorker):
-        """Executes one run at a time, all in one child process that keeps the models."""
+        """Executes runs in warm children: one run at a time in each, `limit` at once in all."""
 
-        def __init__(self, *, idle_seconds: float, **options: Any) -> None:
-            super().__init__(**options | {"limit": 1, "prefetch_seconds": 0})
-            self._child = WarmChild(idle_seconds)
+        def __init__(self, *, kind: Kind, limit: int, **options: Any) -> None:
+            super().__init__(**options | {"limit": limit, "prefetch_seconds": 0})
+            self._children = WarmChildren(kind, limit)
 
         async def setup(self) -> None:
-            """Start the child too, so that no run waits for its imports, which take seconds."""
+            """Start a child too, so that no run waits for its imports, which take seconds."""
             await super().setup()
             settings = get_current_settings().to_environment_variables(exclude_unset=True)
-            await self._child.prepare({**os.environ, **settings})
+            await self._children.prepare({**os.environ, **settings})
 
         async def teardown(self, *exc_info: Any) -> None:
-            await self._child.close()
+            await self._children.close()
             await super().teardown(*exc_info)
 
         async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
-            await self._child.retire_if_idle()
+            await self._children.retire_idle()
             return await super().get_and_submit_flow_runs()
 
         async def execute(
@@ -165,11 +173,16 @@ with _Quiet():
             configuration: ProcessJobConfiguration,
             task_status: anyio.abc.TaskStatus[int] | None,
         ) -> ProcessWorkerResult:
-            """Execute the run as Prefect's process worker does, but in the warm child."""
+            """Execute the run as Prefect's process worker does, but in a warm child.
+
+            One with a command of its own, set in the pool or the run, gets a process of its own.
+            """
+            if configuration._command_configured:
+                return await super().execute(flow_run, configuration, task_status)
             async with FlowRunExecutorContext() as context:
                 executor = context.create_executor(
                     flow_run,
-                    _Starter(self._child, configuration.env, context),
+                    _Starter(self._children, configuration.env, context),
                     resolve_flow=load_flow_from_flow_run,
                     propose_submitting=False,
                 )
@@ -192,13 +205,39 @@ with _Quiet():
             )
 
 
+def worker_for(
+    pool: str, name: str, *, cold: bool, limit: int, idle_seconds: float
+) -> StudioWorker:
+    """The worker of a pool.
+
+    Args:
+        pool: Its name: the GPU pool, or one whose runs use no device.
+        name: The worker's own name.
+        cold: Every run gets a process of its own.
+        limit: Runs at once; 0: as the queues' limits demand. The GPU pool's is 1.
+        idle_seconds: Silence after which a warm process is ended.
+    """
+    options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
+    if pool == GPU_POOL:
+        kind = Kind("models", idle_seconds)
+        return ColdWorker(**options) if cold else WarmWorker(kind=kind, limit=1, **options)
+    limit = limit or worker_limit()
+    if cold:
+        return StudioWorker(limit=limit, prefetch_seconds=0, **options)
+    kind = Kind("flows", min(idle_seconds, _STUDIO_IDLE), _STUDIO_GROWTH)
+    return WarmWorker(kind=kind, limit=limit, **options)
+
+
 class _Starter:
-    """Prefect's ProcessStarter for a run in the warm child."""
+    """Prefect's ProcessStarter for a run in a warm child."""
 
     def __init__(
-        self, child: WarmChild, environment: dict[str, str | None], context: FlowRunExecutorContext
+        self,
+        children: WarmChildren,
+        environment: dict[str, str | None],
+        context: FlowRunExecutorContext,
     ) -> None:
-        self._child = child
+        self._children = children
         self._environment = environment
         self._channel = context.control_channel
 
@@ -207,7 +246,7 @@ class _Starter:
         flow_run: "FlowRun",
         task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        await self._child.run(flow_run, self._environment, self._channel, task_status)
+        await self._children.run(flow_run, self._environment, self._channel, task_status)
 
 
 def _children() -> list[int]:

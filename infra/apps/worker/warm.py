@@ -1,9 +1,12 @@
-"""One child that keeps the models loaded between flow runs, as a starter for Prefect's executor.
+"""One child that executes one flow run after another, as a starter for Prefect's executor.
 
-A crash or a cancel ends the child and nothing else; the next run gets a new one. So does a run
-after the code, the environment or the child's memory changed, or after a long silence.
+It keeps its imports and, on the GPU host, the loaded models between runs. A crash or a cancel ends
+the child and nothing else; the next run gets a new one. So does a run after the code, the
+environment or the child's memory changed, after an error that the device may remember, or after a
+long silence. `children.py` has several of them.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -13,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import anyio.abc
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
 
 _PRIVATE = "PREFECT__"
 """Prefix of the variables that differ from run to run."""
-_MAX_GROWTH = 2_000_000_000
-"""Bytes by which the child's memory may exceed what it was after the child's first run."""
 _PROGRAM = "infra.apps.worker.child"
 """The module that the child runs; its docstring states the protocol."""
 
@@ -70,22 +71,27 @@ class AttemptScope:
         """Do nothing: the scope holds no resource."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a child is for."""
+
+    room: Literal["models", "flows"] = "models"
+    """What it imports first; `child.py` explains it."""
+    idle_seconds: float = 900.0
+    """Silence after which it is ended."""
+    max_growth: int = 2_000_000_000
+    """Bytes by which its memory may exceed what it was after its first run."""
+    program: str = _PROGRAM
+    code: Callable[[], str] = fingerprint
+    """A fingerprint of the code on disk: a child that was started with another one is replaced
+    before the next run."""
+
+
 class WarmChild:
-    """The child process. All methods belong to the worker's event loop.
+    """The child process. All methods belong to the worker's event loop."""
 
-    `code` returns a fingerprint of the code on disk: a child that was started with another one is
-    replaced before the next run.
-    """
-
-    def __init__(
-        self,
-        idle_seconds: float,
-        *,
-        program: str = _PROGRAM,
-        code: Callable[[], str] = fingerprint,
-    ) -> None:
-        self.idle_seconds = idle_seconds
-        self._program, self._code = program, code
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
         self._process: anyio.abc.Process | None = None
         self._lines: Any = None
         self._key = ""
@@ -125,7 +131,13 @@ class WarmChild:
             await self._send(process, {"flow_run": str(flow_run.id), "environment": own})
             scope = AttemptScope(attempt)
             task_status.started(ProcessHandle(attempt, termination_scope=scope))  # type: ignore[arg-type]
-            attempt.returncode = await self._finish(process)
+            try:
+                attempt.returncode = await self._finish(process)
+            except BaseException:  # the worker ends, or an answer was no JSON
+                self._process = None  # nobody may take it for one that waits for a run
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                raise
             self._used = time.monotonic()
 
     async def prepare(self, environment: Mapping[str, str | None]) -> None:
@@ -134,10 +146,11 @@ class WarmChild:
             await self._ready(environment)
 
     async def retire_if_idle(self) -> None:
-        """End a child that had nothing to do for `idle_seconds`, which frees the device."""
+        """End a child that had nothing to do for its kind's `idle_seconds`, which frees what it
+        holds: memory, the device."""
         if self._busy.locked() or self._process is None:
             return
-        if time.monotonic() - self._used > self.idle_seconds:
+        if time.monotonic() - self._used > self._kind.idle_seconds:
             async with self._busy:
                 await self._retire("it was idle")
 
@@ -147,7 +160,7 @@ class WarmChild:
 
     async def _ready(self, environment: Mapping[str, str | None]) -> anyio.abc.Process:
         shared = {k: v for k, v in environment.items() if not k.startswith(_PRIVATE)}
-        key = digest_of([self._code(), sorted((k, v or "") for k, v in shared.items())])
+        key = digest_of([self._kind.code(), sorted((k, v or "") for k, v in shared.items())])
         if self._process and self._process.returncode is not None:
             await self._retire("it ended")
         if self._process and key != self._key:
@@ -157,7 +170,9 @@ class WarmChild:
         if self._process is None:
             self._key, self._shared, self._first_rss = key, shared, 0
             self._process = await anyio.open_process(
-                processes.with_pdeathsig([sys.executable, "-m", self._program]),
+                processes.with_pdeathsig(
+                    [sys.executable, "-m", self._kind.program, self._kind.room]
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=None,
@@ -180,8 +195,8 @@ class WarmChild:
             return code or 1
         self._first_rss = self._first_rss or reply["rss"]
         if reply["retire"]:
-            await self._retire("a run was stopped in it")
-        elif reply["rss"] > self._first_rss + _MAX_GROWTH:
+            await self._retire(reply["retire"])
+        elif reply["rss"] > self._first_rss + self._kind.max_growth:
             await self._retire(f"it grew to {reply['rss'] / 1e9:.1f} GB")
         return int(reply["code"])
 
