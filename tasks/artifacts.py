@@ -36,8 +36,9 @@ from pipelines.schema.storyboard import Storyboard
 from tasks.progress import ProgressLog, listening
 
 FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
-_EVERY = 1.0
-"""Seconds between two updates of a progress artifact. Each update is an HTTP request."""
+_EVERY = 2.0
+"""Seconds between two updates of a progress artifact. Each update is an HTTP request, and a copy of
+the progress of another run is two."""
 _LINK_LIFE = timedelta(days=7)
 """The longest life of a signed S3 link. Addresses of the gateway do not expire."""
 _log = logging.getLogger("reelwright.page")
@@ -107,9 +108,14 @@ class ProgressMirror:
         self._share, self._made = share, made
         self._artifacts_of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
         self._bar = ProgressBar()
+        self._next = 0.0
 
     def look(self) -> None:
-        """Copy the present progress of the other run."""
+        """Copy the present progress of the other run, unless that was done within _EVERY
+        seconds."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _EVERY
         with _harmless("the progress"):
             for artifact in self._client.read_artifacts(artifact_filter=self._artifacts_of_run):
                 if artifact.type == "progress" and artifact.data is not None:

@@ -29,6 +29,14 @@ from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
 GATEWAY = "gateway"
 PARTS = ("store", "database", "server", STUDIO_POOL, GPU_POOL, GATEWAY)
+_IN_BATCHES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
+}
+"""Prefect's server writes the states of tasks and the events of some seconds at once. By default
+each state of a task is a transaction of its own, three for each task; the pages show them a second
+later now."""
 _LOOK_EVERY = 0.5
 _WORKER_GRACE = 8.0
 _GATEWAY_TIMEOUT = 60.0
@@ -193,6 +201,7 @@ class Studio:
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self._folder / "pages"),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "5",
+            **_IN_BATCHES,
         }
 
     def _worker_env(self) -> dict[str, str]:

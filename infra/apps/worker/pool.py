@@ -32,6 +32,7 @@ from prefect.workers.process import (
 from infra.apps.worker.children import WarmChildren
 from infra.apps.worker.code import fingerprint
 from infra.apps.worker.concurrency import worker_limit
+from infra.apps.worker.polling import Polling
 from infra.apps.worker.reconcile import reconcile, revive
 from infra.apps.worker.warm import Kind
 from pipelines import processes
@@ -72,6 +73,7 @@ with _Quiet():
             self.busy: set[UUID] = set()
             self.draining = False
             self._mended = 0.0
+            self._polling = Polling()
             self._code = fingerprint()
 
         async def run(
@@ -86,6 +88,7 @@ with _Quiet():
                 return await self.execute(flow_run, configuration, task_status)
             finally:
                 self.busy.discard(flow_run.id)
+                self._polling.expect()
 
         async def execute(
             self,
@@ -100,12 +103,15 @@ with _Quiet():
             return await super().run(flow_run, configuration, task_status)
 
         async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
-            """Poll for runs, unless draining; every _MEND_EVERY seconds repair lost runs."""
+            """Poll for runs when that is due, unless draining; every _MEND_EVERY seconds repair
+            lost runs."""
             if self._has_successfully_synced and time.monotonic() - self._mended > _MEND_EVERY:
                 await self.mend()
-            if self.draining:
+            if self.draining or not self._polling.is_due(full=self.limiter.available_tokens < 1):
                 return []
-            return await super().get_and_submit_flow_runs()
+            found = await super().get_and_submit_flow_runs()
+            self._polling.note(found=bool(found))
+            return found
 
         async def mend(self) -> None:
             """Queue again the runs that the server assigns to this worker and that it does not

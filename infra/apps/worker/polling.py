@@ -1,0 +1,37 @@
+"""How often a worker asks the server for runs: each question costs the server about 30 ms of a
+core, and most of them are answered with nothing."""
+
+import time
+from collections.abc import Callable
+
+_FULL = 20.0
+"""Seconds between two questions of a worker that could take no run. It asks at all because
+Prefect's page calls a queue that nobody asked about for 60 s not ready."""
+_QUIET = 1.5
+"""Seconds between two questions when no run was found for _QUIET_AFTER seconds."""
+_QUIET_AFTER = 60.0
+
+
+class Polling:
+    """Which of a worker's chances to ask are used. `clock` gives seconds that only grow."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked = self._found = clock()
+
+    def is_due(self, *, full: bool) -> bool:
+        """Whether to ask now; `full` says that no run could be taken."""
+        now = self._clock()
+        if full:
+            return now - self._asked >= _FULL
+        return now - self._found < _QUIET_AFTER or now - self._asked >= _QUIET
+
+    def note(self, *, found: bool) -> None:
+        """It has asked, and `found` a run or none."""
+        self._asked = self._clock()
+        if found:
+            self._found = self._asked
+
+    def expect(self) -> None:
+        """A run has ended, so that another one, which waits for it or follows it, is likely."""
+        self._found = self._clock()
