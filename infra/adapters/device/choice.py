@@ -19,7 +19,8 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 _HIDDEN = ("", "-1")
 """Values of CUDA_VISIBLE_DEVICES that hide every card."""
 _PROBE = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)"
-_PROBE_SECONDS = 120.0
+_PROBE_SECONDS = 300.0
+"""A busy host has taken 85 s to load torch; a broken driver may never answer."""
 
 
 @dataclass(frozen=True)
