@@ -111,8 +111,7 @@ def give_back() -> None:
     """Return what torch keeps in reserve to the driver, so that another process can have it."""
     import torch
 
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
 
 
 def host_bytes() -> int:
