@@ -9,12 +9,14 @@ from pydantic import ValidationError
 from infra.adapters import disk
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
 from pipelines.planning.estimate import Footprint, Rates, default_rates, estimate, learn
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate
+from tasks.artifacts import show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import RunContext
 from tasks.options import STAGE
@@ -37,6 +39,10 @@ def check(brief: Brief, context: RunContext) -> Estimate:
     if context.host:
         cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
         expected = expected.model_copy(update={"cost": round(cost, 4)})
+    warnings = stand_ins(context.device_record, None)
+    for warning in warnings:
+        report(Progress("check", 1, 1, f"WARNING: {warning}"))
+    show_stand_ins(warnings)
     report(Progress("check", 1, 1, _in_words(expected)))
     disk.check_room(context.folder, expected.disk_bytes)
     return expected

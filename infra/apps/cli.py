@@ -1,5 +1,6 @@
 """The command `reelwright`. Heavy libraries load only in the command that needs them."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -99,6 +100,9 @@ def worker(
         int, typer.Option(min=0, help="Runs at once in the studio pool; 0: as its queues have.")
     ] = 0,
     name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
+    gpu: Annotated[
+        int, typer.Option(min=-1, help="Card, as nvidia-smi counts; -1: REELWRIGHT_GPU, else 0.")
+    ] = -1,
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""
     from infra.apps.worker.main import serve
@@ -106,6 +110,10 @@ def worker(
 
     if pool not in (GPU_POOL, STUDIO_POOL):
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
+    if gpu >= 0:
+        if pool != GPU_POOL:
+            raise BriefError(f"--gpu is for the pool {GPU_POOL}; leave it out for {pool}")
+        os.environ["REELWRIGHT_GPU"] = str(gpu)  # the runs' processes read it too
     adopt_studio()
     serve(pool, cold=cold, limit=limit, name=name)
 
