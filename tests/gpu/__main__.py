@@ -21,12 +21,13 @@ STAGES = (
     "decode",
     "upscale",
     "anchor",
+    "compiled",
     "options",
     "vace",
     "text",
 )
 """The most important first."""
-PRODUCT = ("weights", "presets", "left", "cap", "vace", "text")
+PRODUCT = ("weights", "presets", "left", "cap", "compiled", "vace", "text")
 """Stages in which nothing may fail; in the others something that is compared may be missing."""
 
 

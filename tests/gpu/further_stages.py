@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
 from tests.gpu.check import Result
 from tests.gpu.product import TEXT_MODEL, VACE_MODEL, row_of
@@ -74,7 +75,7 @@ class FurtherStages(Stages):
         way = "float32"
         if "tiled-decode" in mode:
             way = "float32 tiled"
-        elif "bf16" in mode or "bfloat16" in mode:
+        elif "bf16" in mode or (ours.get("decode") == "bfloat16" and self.check.cuda):
             way = "bfloat16"
         bare = row[way].get("decode_s")
         if bare and "decode_s" in ours:
@@ -123,7 +124,7 @@ class FurtherStages(Stages):
         return np.asarray(last)
 
     def options(self, result: Result) -> None:
-        """One forward of the transformer: attention back-ends, two in a batch, compiled blocks."""
+        """One forward of the transformer: ways to compute attention."""
         self.product.write(TEXT_MODEL)
         self.product.release()
         with stock_wan(self.check, self.product.folder) as stock:
@@ -144,24 +145,33 @@ class FurtherStages(Stages):
                     finally:
                         transformer.set_attention_backend("native")
                 self.check.save()
-            if self.check.compile:
-                self._compiled(stock, result)
 
-    def _compiled(self, stock: StockWan, result: Result) -> None:
-        """Last: a compiled transformer is not made eager again."""
-        stock.pipeline.transformer.compile_repeated_blocks(fullgraph=True)
+    def compiled(self, result: Result) -> None:
+        """The presets with their blocks compiled, as a warm process has them."""
+        if not self.check.compile:
+            result["skipped"] = "left out (--no-compile)"
+            return
+        self.product.write(TEXT_MODEL)
         for name in SHAPES:
-            forward = stock.forward(self._request(name))
-            with self.check.measured(result[name], "compile"):
-                forward()
-            result[name]["compiled_s"] = self.check.repeated(forward)
+            row = result[name] = {}
+            preset = self._preset(name)
+            try:
+                with self.check.measured(row, "compile"):
+                    ready = self.product.warm(preset)
+                if not ready:
+                    row["skipped"] = "nothing is compiled for this preset here"
+                    continue
+                cost, _ = self.product.render(self.product.request(preset, self.check.scale.steps))
+                row |= row_of(cost, self.product.full_steps(preset))
+            except Exception as error:
+                row["error"] = f"{type(error).__name__}: {error}"[:300]
             self.check.save()
 
     def anchor(self, result: Result) -> None:
         """480p, 81 frames, 50 steps, as other projects publish it; from three of the steps."""
         self.product.write(TEXT_MODEL)
         frames = min(ANCHOR_FRAMES, self.check.scale.frames)
-        preset = next(item for item in self.product.presets() if item.name == "video_fast")
+        preset = self._preset("video_fast")
         self.product.render(self.product.request(preset, 1, frames=frames))
         cost, _ = self.product.render(self.product.request(preset, 3, frames=frames))
         result |= row_of(cost, ANCHOR_STEPS) | {"frames": frames}
@@ -173,7 +183,7 @@ class FurtherStages(Stages):
         self.product.write(VACE_MODEL)
         for name in SHAPES:
             row = result[name] = {}
-            preset = next(item for item in self.product.presets() if item.name == name)
+            preset = self._preset(name)
             frames = max(_LEAST_CONTINUED, min(preset.frames, self.check.scale.frames))
             given = partial(self.product.request, preset, inputs=["continuation"], frames=frames)
             try:
@@ -199,5 +209,7 @@ class FurtherStages(Stages):
                 self.product.prepare(request)
 
     def _request(self, name: str) -> ClipRequest:
-        preset = next(item for item in self.product.presets() if item.name == name)
-        return self.product.request(preset, 1)
+        return self.product.request(self._preset(name), 1)
+
+    def _preset(self, name: str) -> Preset:
+        return next(item for item in self.product.presets() if item.name == name)

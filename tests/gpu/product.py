@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from infra.adapters.device import cache
-from infra.adapters.device.host import DeviceHost
+from infra.adapters.device.trial import TrialHost
 from infra.adapters.settings import Settings
-from pipelines.backends.base import Frame, ModelFolder, VideoBackend
+from pipelines.backends.base import Frame, VideoBackend
 from pipelines.backends.measuring import (
     ClipCost,
     GreyMedia,
@@ -24,7 +24,6 @@ from pipelines.backends.measuring import (
 )
 from pipelines.backends.registry import definitions
 from pipelines.backends.wan.random_weights import write_encoder, write_wan
-from pipelines.schema.plan import digest_of
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest, InputKind
 from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
@@ -37,24 +36,25 @@ FIRST = ("video_fast", "video_high", "image_fast", "image_high")
 _LORA = ("lora", "lora_strength", "lora_2", "lora_2_strength")
 
 
-class CheckHost(DeviceHost):
-    """This machine with models that were made here, and with a cap of GB on its memory."""
+class CheckHost(TrialHost):
+    """This machine with models that were made here, and with a cap on its memory."""
 
     def __init__(self, check: Check) -> None:
         settings = Settings()
         settings.paths = settings.paths.model_copy(update={"data_dir": check.folder})
-        device = {"device": check.device, "dtype": "auto"}
-        settings.compute = settings.compute.model_copy(update=device)
-        super().__init__(settings)
-        self.cap = check.scale.cap
+        settings.compute = settings.compute.model_copy(
+            update={"device": check.device, "dtype": "auto"}
+        )
+        super().__init__(settings, check.folder)
+        self.cap = 0.0
+        self.limit(check.scale.cap)
 
-    def model(self, name: str) -> ModelFolder:
-        """The folder of that name, which has no index: its bytes are known to be good."""
-        path = self.settings.paths.data_dir / name
-        parts = [item for item in sorted(path.iterdir()) if item.is_dir()]
-        sizes = {item.name: _bytes_in(item) for item in parts} | {"pipeline": 1}
-        components = {part: digest_of([name, part, size]) for part, size in sizes.items()}
-        return ModelFolder(name, name, "random", path, components, sizes)
+    def limit(self, gigabytes: float) -> None:
+        """What may be used from now on, by plans and by the setting that torch is held to."""
+        self.cap = gigabytes
+        self.settings.compute = self.settings.compute.model_copy(
+            update={"gpu_memory_gb": gigabytes}
+        )
 
     def free_bytes(self) -> int:
         """At most what is left of the cap."""
@@ -132,6 +132,16 @@ class Product:
             session.prepare([request])
             return measure_clip(session, request, GreyMedia(request.size))
 
+    def warm(self, preset: Preset) -> bool:
+        """As a warm process gets ready for a preset; False if it compiles nothing for it."""
+        scale = self._check.scale
+        options = preset.options.model_copy(update={"lora": "", "lora_2": ""})
+        request = self.request(preset, 1)
+        shape = {"size": scale.size or preset.size, "frames": request.frames, "options": options}
+        with self.backend(request).open() as session:
+            ready = getattr(session, "warm", None)
+            return bool(ready and ready(preset.model_copy(update=shape)))
+
     def prepare(self, request: ClipRequest) -> None:
         """Encode its texts."""
         self._check.enforce(self.host.cap)
@@ -195,7 +205,3 @@ def difference(ours: Iterable[Frame], theirs: Iterable[Frame]) -> Mapping[str, A
         "spread": round(float(other.std()), 2),
         "same_pixels": mean <= 1 and most <= 4,
     }
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

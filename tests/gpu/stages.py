@@ -83,6 +83,7 @@ class Stages:
                 cost, frames = self.product.render(request)
                 row |= row_of(cost, self.product.full_steps(preset), plans[preset.name])
                 row |= {"size": str(request.size), "frames": len(frames)}
+                row["decode"] = str(request.options.get("decode", "float32"))
                 self.product.frames[preset.name] = frames
             except Exception as error:
                 row["error"] = f"{type(error).__name__}: {error}"[:300]
@@ -128,7 +129,7 @@ class Stages:
         for name, gigabytes in (*self.check.scale.lower_caps, ("video_fast", usual)):
             row = result[f"{name} in {gigabytes:g} GB"] = {}
             try:
-                self.product.host.cap = gigabytes
+                self.product.host.limit(gigabytes)
                 request = self.product.request(presets[name], 2)
                 planned = self.product.planned_bytes(request)
                 cost, _ = self.product.render(request)
@@ -136,7 +137,7 @@ class Stages:
             except Exception as error:
                 row["error"] = f"{type(error).__name__}: {error}"[:300]
             finally:
-                self.product.host.cap = usual
+                self.product.host.limit(usual)
                 self.check.enforce(None)
                 self.product.release()
             self.check.save()
