@@ -73,6 +73,7 @@ def measure_clip(
     `session.prepare` comes before. The GPU is waited for after every step, so that a step's end
     is the end of its work. Raises what `session.generate` raises.
     """
+    _wait()
     _reset_peak()
     begin = clock()
     marks: list[float] = []

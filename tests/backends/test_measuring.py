@@ -1,9 +1,11 @@
 """What a clip takes is told from its steps, for every backend by the same interface."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.backends.base import Frame, GeneratedClip, InputMedia, StepReport
 from pipelines.backends.checks import check_request
@@ -15,6 +17,13 @@ from pipelines.backends.measuring import (
     trial_request,
 )
 from pipelines.backends.registry import definitions, presets
+from pipelines.backends.wan.random_weights import (
+    UMT5_XXL,
+    VACE_1_3B,
+    WAN_1_3B,
+    WanShape,
+    components_of,
+)
 from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
 
@@ -98,6 +107,26 @@ def test_steps_before_memory_ran_out_are_no_steps_of_the_clip_but_take_their_tim
     assert cost.step == 1.0
 
 
+def test_on_a_gpu_every_step_is_waited_for_and_the_peak_is_of_this_clip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    peak = {"bytes": 9}  # of the work before
+
+    def reset() -> None:
+        calls.append("reset")
+        peak["bytes"] = 5
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: calls.append("wait"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak["bytes"])
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: peak["bytes"] + 1)
+    cost, _ = measured([1.0, 1.0, 1.0], frame=0.1)
+    assert calls == ["wait", "reset", *["wait"] * 3, "wait"]
+    assert (cost.allocated, cost.reserved) == (5, 6)
+
+
 @pytest.mark.parametrize("name", list(presets()))
 def test_every_preset_has_a_trial_that_its_backend_takes(name: str) -> None:
     preset = presets()[name]
@@ -126,3 +155,20 @@ def test_an_input_that_no_local_backend_takes_is_refused() -> None:
     definition = definitions()["wan-t2v-1.3b"]
     with pytest.raises(ValueError, match=r"kind 'audio'; measure without it"):
         trial_request(definition, definition.presets[0], 1, ["audio"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "transformer"),
+    [(WAN_1_3B, 1_418_996_800), (VACE_1_3B, 2_153_972_032)],
+    ids=["text", "vace"],
+)
+def test_random_models_have_as_many_parameters_as_the_released_ones(
+    shape: WanShape, transformer: int
+) -> None:
+    with torch.device("meta"):
+        parts = components_of(replace(shape, encoder=UMT5_XXL))
+    counts = {name: sum(value.numel() for value in parts[name].parameters()) for name in parts}
+    assert counts["transformer"] == transformer
+    assert counts["vae"] == 126_892_531
+    assert counts["text_encoder"] == pytest.approx(5.68e9, rel=0.001)
+    assert parts["text_encoder"].dtype == parts["transformer"].dtype == torch.bfloat16

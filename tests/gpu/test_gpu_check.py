@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from pipelines.backends.measuring import ClipCost
 from tests.conftest import REPOSITORY
 from tests.gpu.__main__ import STAGES, main
 from tests.gpu.check import TINY, Check
+from tests.gpu.product import difference, row_of
 from tests.gpu.table import ANCHORS, aims, failures, report
 
 
@@ -155,6 +158,26 @@ def test_the_cap_is_a_share_of_the_card(tmp_path: Path, monkeypatch: pytest.Monk
     for gigabytes in (22.0, 16.0, 80.0, None):
         check.enforce(gigabytes)
     assert shares == [0.6875, 0.5, 1.0, 1.0]
+
+
+def test_a_row_says_how_far_the_peak_is_from_the_plan_and_what_all_steps_take() -> None:
+    cost = ClipCost(3.0, 2.5, 0.5, 4, "resident", 11_000_000_000, 12_500_000_000)
+    row = row_of(cost, 12, planned=10_000_000_000)
+    assert (row["chunk_s"], row["denoise_s"], row["decode_s"]) == (7.0, 6.5, 0.5)
+    assert (row["allocated_gb"], row["reserved_gb"], row["plan_gb"]) == (11.0, 12.5, 10.0)
+    assert row["off_plan_percent"] == 10.0
+
+
+def test_pixels_are_the_same_up_to_rounding_and_not_beyond() -> None:
+    picture = np.random.default_rng(0).integers(0, 250, (2, 8, 8, 3)).astype(np.uint8)
+    assert difference(picture, picture + 1)["same_pixels"]
+    assert not difference(picture, picture + 5)["same_pixels"]
+    one_frame = picture.copy()
+    one_frame[0, 0] += 6  # a row of one frame, 1 value in 16
+    found = difference(picture, one_frame)
+    assert found["mean_difference"] < 1
+    assert not found["same_pixels"]
+    assert difference(picture, np.full_like(picture, 7))["spread"] == 0
 
 
 def test_an_unknown_stage_is_refused_with_those_that_are_known(
