@@ -168,7 +168,7 @@ def _measured(definition: BackendDefinition, backend: VideoBackend, plan: Outcom
     try:
         cost = _cost(definition, backend, plan.preset)
     except (ReelwrightError, RuntimeError) as error:
-        _log.warning("the preset %s failed", plan.preset.name, exc_info=True)
+        _log.debug("the preset %s failed", plan.preset.name, exc_info=True)
         return Outcome(plan.preset, plan.fps, plan.planned, plan.usable, problem=str(error))
     return Outcome(plan.preset, plan.fps, plan.planned, plan.usable, cost, plan.work)
 
