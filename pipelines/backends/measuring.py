@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -182,23 +183,24 @@ def _inputs(kind: InputKind, options: BackendOptions, overlap: int) -> Sequence[
 
 def _wait() -> None:
     """Until the GPU has done what was asked of it."""
-    import torch
-
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    if cuda := _cuda():
+        cuda.synchronize()
 
 
 def _reset_peak() -> None:
-    import torch
-
-    if torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
+    if cuda := _cuda():
+        cuda.reset_peak_memory_stats()
 
 
 def _peak() -> tuple[int, int]:
     """Most bytes allocated and reserved since the reset."""
+    cuda = _cuda()
+    return (cuda.max_memory_allocated(), cuda.max_memory_reserved()) if cuda else (0, 0)
+
+
+def _cuda() -> Any:
+    """torch.cuda if this process uses it; else None. It is typed in parts only."""
     import torch
 
-    if not torch.cuda.is_initialized():
-        return 0, 0
-    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    cuda: Any = torch.cuda
+    return cuda if cuda.is_initialized() else None

@@ -136,8 +136,7 @@ def _outcomes(
     definition: BackendDefinition, host: DeviceHost, say: Callable[[str], None]
 ) -> Iterator[Outcome]:
     """Plans first: they count with the memory of a machine on which nothing is loaded."""
-    kinds = definition.capabilities.required | {"text"}
-    backend = definition.create(host, kinds)
+    backend = definition.create(host, definition.capabilities.required)
     usable = host.free_bytes()
     planned = [_planned(definition, backend, preset, usable) for preset in definition.presets]
     for outcome in planned:
