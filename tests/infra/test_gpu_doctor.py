@@ -1,6 +1,5 @@
 """`doctor --gpu`: what it says about a card, and what it measures, here on a CPU."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +28,11 @@ SHAPE = WanShape(2, 24, 64, 2, 32, 8, 1, EncoderShape(2, 8, 64, 1))
 
 
 @pytest.fixture
-def settings(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_models: Path
-) -> Iterator[Settings]:
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_models: Path) -> Settings:
     monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(demo_models))
     monkeypatch.setenv("REELWRIGHT_DEVICE", "cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # what a choice of the card sets is undone
     return Settings.load()
 
 
