@@ -36,12 +36,27 @@ app.command()(restore)
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu",
+            help="Measure on the GPU which presets fit and how long they take; some minutes.",
+        ),
+    ] = False,
+) -> None:
     """Check what a run needs and say what to do about what is missing."""
     from infra.apps.doctor import examine
 
-    failed = False
-    for finding in examine(Settings.load()):
+    settings, failed = Settings.load(), False
+    if gpu:
+        from infra.apps.gpu.report import examine_gpu
+        from pipelines.backends.registry import definitions
+
+        found = examine_gpu(settings, definitions(), say)
+    else:
+        found = examine(settings)
+    for finding in found:
         mark = "ok  " if finding.good else ("FAIL" if finding.needed else "--  ")
         sys.stdout.write(plain(f"{mark} {finding.name:<14} {finding.text}") + "\n")
         failed |= finding.needed and not finding.good
