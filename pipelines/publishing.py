@@ -8,6 +8,7 @@ from importlib import metadata
 
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film, Manifest, RunSummary
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.documents.stored_brief import StoredBrief
 
 _SOFTWARE = (
@@ -58,6 +59,7 @@ def make_manifest(brief: Brief, film: Film, bucket: str) -> Manifest:
         software=_software(),
         warnings=tuple(_warnings(film)),
         run=summary_of(film),
+        device=film.device,
     )
 
 
@@ -68,6 +70,7 @@ def _software() -> dict[str, str]:
 
 
 def _warnings(film: Film) -> Iterable[str]:
+    yield from stand_ins(film.device, film.storyboard)
     for shot in film.storyboard.shots:
         if shot.note:
             yield f"shot {shot.number}: {shot.note}"

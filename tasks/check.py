@@ -4,21 +4,23 @@ import logging
 from pathlib import Path
 
 from prefect import task
-from pydantic import ValidationError
 
 from infra.adapters import disk
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
-from pipelines.planning.estimate import Footprint, Rates, default_rates, estimate, learn
+from pipelines.planning.estimate import Footprint, Rates, estimate, learn
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate
+from tasks.artifacts import show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import RunContext
 from tasks.options import STAGE
 from tasks.progress import report
+from tasks.rates import keep_rates, kept_rates
 
 
 @task(name="check", **STAGE)
@@ -37,6 +39,10 @@ def check(brief: Brief, context: RunContext) -> Estimate:
     if context.host:
         cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
         expected = expected.model_copy(update={"cost": round(cost, 4)})
+    warnings = stand_ins(context.device_record, None)
+    for warning in warnings:
+        report(Progress("check", 1, 1, f"WARNING: {warning}"))
+    show_stand_ins(warnings)
     report(Progress("check", 1, 1, _in_words(expected)))
     disk.check_room(context.folder, expected.disk_bytes)
     return expected
@@ -71,7 +77,7 @@ def learn_rates(film: Film, context: RunContext) -> None:
     """Store how fast this machine was, for the next estimate. An error is logged and not raised."""
     try:
         rates = learn(_rates(context), film, context.backend)
-        disk.write_atomic(_path(context), rates.model_dump_json().encode())
+        keep_rates(context.settings, context.backend.definition, context.device, rates)
     except (OSError, ReelwrightError):
         # The film is finished, so an error here must not fail the run.
         logging.getLogger(__name__).warning("the rates were not kept", exc_info=True)
@@ -84,16 +90,8 @@ def _in_words(expected: Estimate) -> str:
     )
 
 
-def _path(context: RunContext) -> Path:
-    folder = disk.make_directory(context.settings.paths.data_dir / "rates")
-    return folder / f"{context.backend.definition.name}-{context.device}.json"
-
-
 def _rates(context: RunContext) -> Rates:
-    try:
-        return Rates.model_validate_json(_path(context).read_bytes())
-    except (OSError, ValidationError):
-        return default_rates(context.backend.definition, context.device)
+    return kept_rates(context.settings, context.backend.definition, context.device)
 
 
 def _footprint(context: RunContext) -> Footprint:

@@ -20,7 +20,12 @@ from infra.adapters.weights.catalog import MODELS, set_models
 from infra.adapters.weights.library import require_models
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
 from pipelines.documents.brief import Brief
-from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
+from pipelines.documents.manifest import (
+    ChunkRecord,
+    DeviceRecord,
+    ModelRecord,
+    SegmentRecord,
+)
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.progress import Progress
@@ -54,6 +59,9 @@ class RunContext:
         self.costs = StageCosts()
         self.tool = find_ffmpeg(settings.paths.ffmpeg)
         self.host = DeviceHost(settings) if needs_device(brief) else None
+        # Looked for first: a GPU that is demanded and missing is said before files are read.
+        self.device = self.host.device if self.host else "remote"
+        """`cpu`, `cuda`, or `remote` for a run without a device."""
         if self.host:
             require_models(settings.paths.models, models_of(brief))
         self.backend = create_backend(brief, self.host or NoDeviceHost(settings))
@@ -80,9 +88,17 @@ class RunContext:
         return ObjectStore(self.settings.store)
 
     @property
-    def device(self) -> str:
-        """`cpu`, `cuda`, or `remote` for a run without a device."""
-        return self.host.device if self.host else "remote"
+    def device_record(self) -> DeviceRecord:
+        """The device for the manifest, and why it is the CPU if it is."""
+        if self.host is None:
+            return DeviceRecord(kind="remote")
+        for_gpu = set_models(self.backend.definition.model_set).for_gpu
+        chosen = self.host.chosen
+        if chosen.kind == "cpu":
+            return DeviceRecord(kind="cpu", reason=chosen.reason, for_gpu=for_gpu)
+        import torch
+
+        return DeviceRecord(kind="cuda", name=torch.cuda.get_device_name(0), for_gpu=for_gpu)
 
     @property
     def session(self) -> BackendSession:

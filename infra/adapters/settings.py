@@ -68,6 +68,17 @@ class ComputeSettings(_Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Numbers of Wan: `auto` is bfloat16 on CUDA, float32 on a CPU."
     )
+    gpu: int = Field(
+        0,
+        ge=0,
+        description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
+        "first of CUDA_VISIBLE_DEVICES, else 0.",
+    )
+    gpu_memory_gb: float = Field(
+        22.0,
+        ge=0,
+        description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
+    )
     llm_threads: int = Field(
         1, ge=1, description="Threads of the language model; more are slower on a busy machine."
     )

@@ -114,12 +114,28 @@ class SegmentRecord(Frozen):
 
 
 class StageCost(Frozen):
-    """Wall seconds and peak resident memory of this process after one stage."""
+    """Wall seconds and peak memory of one stage."""
 
     stage: Stage
     seconds: float
     peak_rss_bytes: int
+    """Of this process, from its start to the end of the stage."""
     peak_gpu_bytes: int = 0
+    """Most that this process and its children had on the GPU during the stage: torch's reserve,
+    the language model, and CUDA contexts. Versions up to 0.3.0 wrote torch's reserve alone, from
+    the start of the process."""
+
+
+class DeviceRecord(Frozen):
+    """The device that made the video."""
+
+    kind: Literal["cuda", "cpu", "remote"]
+    name: str = ""
+    """Of the GPU."""
+    reason: str = ""
+    """Why it is the CPU."""
+    for_gpu: bool = False
+    """Whether the models of the video are made for a GPU."""
 
 
 class ModelRecord(Frozen):
@@ -151,6 +167,8 @@ class Film(Frozen):
     segments: tuple[SegmentRecord, ...]
     models: tuple[ModelRecord, ...]
     stages: tuple[StageCost, ...]
+    device: DeviceRecord | None = None
+    """None if a version up to 0.3.0 made it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -197,6 +215,8 @@ class Manifest(Frozen):
     software: dict[str, str]
     warnings: tuple[str, ...]
     run: RunSummary
+    device: DeviceRecord | None = None
+    """None if a version up to 0.3.0 made it."""
 
     @model_validator(mode="before")
     @classmethod
