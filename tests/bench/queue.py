@@ -16,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -104,7 +105,7 @@ def _costs(before: dict[str, float], after: dict[str, float]) -> dict[str, objec
     }
 
 
-def _brief(queue: str, number: int) -> dict[str, object]:
+def _brief(queue: str, number: int) -> dict[str, Any]:
     words = f", {queue} {number}" if WORK == "demo" else ""
     return {"prompt": f"a red ball moves right{words}", "seconds": 1, "frames": 17}
 

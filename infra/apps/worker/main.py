@@ -12,6 +12,7 @@ from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
 from infra.apps import environment
 from infra.apps.console import say, show_log
+from infra.apps.worker.authorities import load_few_authorities
 from pipelines.errors import SettingsError
 from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
@@ -41,6 +42,7 @@ def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
     folder = make_directory(settings.paths.data_dir / "workers")
+    load_few_authorities(folder, os.environ)
     own = worker_id(pool, settings)
 
     def taken() -> None:
