@@ -121,6 +121,24 @@ class ProgressMirror:
         self._bar.show(100 * self._share, self._made)
 
 
+def show_estimate(expected: Estimate) -> None:
+    """Show what each stage is expected to cost, before the first one begins."""
+    if deployment.id is None:
+        return
+    rows = [
+        {
+            "stage": item.stage,
+            "seconds": round(item.seconds),
+            "memory, GB": round(item.memory_bytes / 1e9, 1),
+            "its parts, GB": ", ".join(f"{k} {v / 1e9:.1f}" for k, v in item.parts.items()),
+            "disk, MB": round(item.disk_bytes / 1e6),
+        }
+        for item in expected.stages
+    ]
+    with _harmless("the estimate"):
+        create_table_artifact(rows, key="estimate", description=f"Expected: {in_words(expected)}")
+
+
 def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
     """Show the shots as a table, as soon as they are written."""
     if deployment.id is None:

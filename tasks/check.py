@@ -7,16 +7,20 @@ from prefect import task
 from pydantic import ValidationError
 
 from infra.adapters import disk
+from infra.adapters.device.choice import upscaler_dtype
+from pipelines.backends.checkpoint import BYTES
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
-from pipelines.planning.estimate import Footprint, Rates, default_rates, estimate, learn
+from pipelines.planning.estimate import Rates, default_rates, estimate, learn
+from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES, Footprint
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate
+from tasks.artifacts import show_estimate
 from tasks.chunks import inputs_of
-from tasks.context import RunContext
+from tasks.context import UPSCALER_SCALE, RunContext
 from tasks.options import STAGE
 from tasks.progress import report
 
@@ -29,20 +33,22 @@ def check(brief: Brief, context: RunContext) -> Estimate:
     or if the brief changes a shot that it does not have; MediaError if a video of the motion cannot
     be read; DiskFullError if the disk has too little free space; StoreError if the store fails.
     """
-    for key in brief.uploads:
-        _check_upload(key, context)
-    if brief.motion:
-        _check_motion(brief, context)
-    expected = estimate(brief, context.backend, _rates(context), _footprint(context))
+    sizes = {key: _check_upload(key, context) for key in brief.uploads}
+    archive = sizes[ObjectKey(brief.motion)] if brief.motion else 0
+    expected = estimate(brief, context.backend, _rates(context), _footprint(context), archive)
     if context.host:
         cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
         expected = expected.model_copy(update={"cost": round(cost, 4)})
     report(Progress("check", 1, 1, _in_words(expected)))
+    show_estimate(expected)
     disk.check_room(context.folder, expected.disk_bytes)
+    if brief.motion:
+        _check_motion(brief, context)  # it unpacks the archive
     return expected
 
 
-def _check_upload(key: ObjectKey, context: RunContext) -> None:
+def _check_upload(key: ObjectKey, context: RunContext) -> int:
+    """Its size in bytes. Raises BriefError if it is missing or damaged."""
     found = context.store.head(key)
     if found is None:
         raise BriefError(f"{key} is not in the bucket; upload the file again")
@@ -52,6 +58,7 @@ def _check_upload(key: ObjectKey, context: RunContext) -> None:
         raise BriefError(
             f"{key} is damaged in the bucket; upload the same file again, which replaces it"
         ) from error
+    return found.size
 
 
 def _check_motion(brief: Brief, context: RunContext) -> None:
@@ -79,7 +86,7 @@ def learn_rates(film: Film, context: RunContext) -> None:
 
 def _in_words(expected: Estimate) -> str:
     return (
-        f"about {expected.seconds:,.0f} s, {expected.peak_memory_bytes / 1e9:.1f} GB of memory, "
+        f"about {expected.seconds:,.0f} s, {expected.memory_words}, "
         f"{expected.disk_bytes / 1e6:,.0f} MB of disk ({expected.basis})"
     )
 
@@ -97,6 +104,17 @@ def _rates(context: RunContext) -> Rates:
 
 
 def _footprint(context: RunContext) -> Footprint:
-    models = context.enhancer_model, context.upscaler_model
-    sizes = [sum(model.sizes.values()) if model else 0 for model in models]
-    return Footprint(enhancer=sizes[0], upscaler=sizes[1])
+    host, upscaler = context.host, context.upscaler_model
+    if host is None:
+        return Footprint(enhancer=0, upscaler=0)
+    room = host.room_bytes()
+    return Footprint(
+        enhancer=context.writer_bytes,
+        upscaler=sum(upscaler.sizes.values()) if upscaler else 0,
+        way=context.upscale_way,
+        scale=UPSCALER_SCALE,
+        value_bytes=BYTES[upscaler_dtype(context.settings, host.device)],
+        base=DEVICE_CONTEXT if host.device == "cuda" else PROCESS_BYTES,
+        room=room,
+        loaded=max(0, room - host.free_bytes()),
+    )

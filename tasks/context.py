@@ -23,10 +23,13 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
+from pipelines.planning.memory import DEVICE_CONTEXT
 from pipelines.progress import Progress
+from pipelines.prompting.footprint import writer_footprint
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
+from pipelines.upscaling.ladder import Way
 from tasks.progress import report
 from tasks.stage_costs import StageCosts
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
 
 _ALL_LAYERS = -1
-_UPSCALER_SCALE = 4
+UPSCALER_SCALE = 4
 """Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
 
 
@@ -91,6 +94,20 @@ class RunContext:
             self._session = self._stack.enter_context(self.backend.open())
         return self._session
 
+    @property
+    def writer_bytes(self) -> int:
+        """Bytes on the device of the language model and what its process adds; 0 without one.
+
+        Raises WeightsError if the header of its file cannot be read.
+        """
+        folder = self.enhancer_model
+        if folder is None:
+            return 0
+        entry = MODELS[folder.name].enhancer
+        assert entry is not None
+        beside = DEVICE_CONTEXT if self.device == "cuda" else 0
+        return writer_footprint(folder.path, entry.context).total + beside
+
     @contextmanager
     def enhancer(self) -> Iterator[LlamaEnhancer | None]:
         """The language model in a child process; None without a device or for a brief that is not
@@ -115,42 +132,46 @@ class RunContext:
         def load() -> LlamaEnhancer:
             return LlamaEnhancer(folder.path, name, entry.prompt, options)
 
-        need = sum(folder.sizes.values())
-        with self.host.lent("enhancer", (name, str(options)), load, need) as model:
+        with self.host.lent("enhancer", (name, str(options)), load, self.writer_bytes) as model:
             yield model.renew()
 
     def upscaler(self) -> "RealEsrgan":
         """Real-ESRGAN on the device, loaded at the first call.
 
-        Raises WeightsError if the weights do not load.
+        Room is made for one frame at a time. A loaded video model is worth more than a larger
+        batch: reading it again would cost each brief more seconds than the batch saves. Raises
+        WeightsError if the weights do not load.
         """
         import torch
 
-        from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
+        from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
 
-        folder, settings = self.upscaler_model, self.settings.upscaler
-        assert self.host is not None
+        folder, settings, host = self.upscaler_model, self.settings.upscaler, self.host
+        assert host is not None
         assert folder is not None
+        asked = self.upscale_way
         options = UpscaleOptions(
             dtype=getattr(torch, upscaler_dtype(self.settings, self.device)),
             channels_last=settings.channels_last,
-            batch=settings.batch or (4 if self.device == "cuda" else 1),
-            tile=settings.tile,
+            batch=asked.batch,
+            tile=asked.tile,
         )
         key = (folder.title, folder.components["file"], str(options), self.device)
         device = torch.device(self.device)
-        work = workspace_bytes(
-            self.brief.resolved_preset().size,
-            options.batch,
-            _UPSCALER_SCALE,
-            options.dtype.itemsize,
-        )
-        return self.host.resident(
+        size = self.brief.resolved_preset().size
+        work = Way(1, asked.tile).workspace(size, UPSCALER_SCALE, options.dtype.itemsize)
+        return host.resident(
             "upscaler",
             key,
-            lambda: RealEsrgan(folder.path, device, options),
+            lambda: RealEsrgan(folder.path, device, options, host.free_bytes),
             sum(folder.sizes.values()) + work,
         )
+
+    @property
+    def upscale_way(self) -> Way:
+        """How many frames the upscaler makes at once, and in which tiles, if the memory allows."""
+        settings = self.settings.upscaler
+        return Way(settings.batch or (4 if self.device == "cuda" else 1), settings.tile)
 
     def upscale_spec(self) -> UpscaleSpec | None:
         """Everything that decides the pixels of the upscaling; None without upscaling."""
