@@ -35,7 +35,7 @@ def check(brief: Brief, context: RunContext) -> Estimate:
     """
     sizes = {key: _check_upload(key, context) for key in brief.uploads}
     archive = sizes[ObjectKey(brief.motion)] if brief.motion else 0
-    expected = estimate(brief, context.backend, _rates(context), _footprint(context), archive)
+    expected = estimate(brief, context.backend, _rates(context), footprint_of(context), archive)
     if context.host:
         cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
         expected = expected.model_copy(update={"cost": round(cost, 4)})
@@ -103,18 +103,19 @@ def _rates(context: RunContext) -> Rates:
         return default_rates(context.backend.definition, context.device)
 
 
-def _footprint(context: RunContext) -> Footprint:
+def footprint_of(context: RunContext) -> Footprint:
+    """What the models besides the video model take on this host, and how much room there is."""
     host, upscaler = context.host, context.upscaler_model
     if host is None:
         return Footprint(enhancer=0, upscaler=0)
-    room = host.room_bytes()
+    room, on_gpu = host.room_bytes(), host.device == "cuda"
     return Footprint(
         enhancer=context.writer_bytes,
         upscaler=sum(upscaler.sizes.values()) if upscaler else 0,
         way=context.upscale_way,
         scale=UPSCALER_SCALE,
         value_bytes=BYTES[upscaler_dtype(context.settings, host.device)],
-        base=DEVICE_CONTEXT if host.device == "cuda" else PROCESS_BYTES,
+        base=DEVICE_CONTEXT if on_gpu else PROCESS_BYTES,
         room=room,
-        loaded=max(0, room - host.free_bytes()),
+        loaded=room - host.free_bytes() if on_gpu else 0,
     )

@@ -4,6 +4,7 @@ Creating it checks the settings, ffmpeg and the model files before a model is lo
 remote backend and without upscaling uses no device, no weights and no device lock.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from infra.adapters.weights.library import require_models
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
+from pipelines.errors import WeightsError
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.planning.memory import DEVICE_CONTEXT
@@ -36,6 +38,7 @@ from tasks.stage_costs import StageCosts
 if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
 
+_log = logging.getLogger("reelwright.context")
 _ALL_LAYERS = -1
 UPSCALER_SCALE = 4
 """Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
@@ -96,17 +99,19 @@ class RunContext:
 
     @property
     def writer_bytes(self) -> int:
-        """Bytes on the device of the language model and what its process adds; 0 without one.
-
-        Raises WeightsError if the header of its file cannot be read.
-        """
+        """Bytes on the device of the language model and what its process adds; 0 without one."""
         folder = self.enhancer_model
         if folder is None:
             return 0
         entry = MODELS[folder.name].enhancer
         assert entry is not None
         beside = DEVICE_CONTEXT if self.device == "cuda" else 0
-        return writer_footprint(folder.path, entry.context).total + beside
+        try:
+            return writer_footprint(folder.path, entry.context).total + beside
+        except WeightsError as error:
+            # A file that llama.cpp does not load either costs the words, and not the run.
+            _log.warning("the memory of the language model is taken from its size: %s", error)
+            return sum(folder.sizes.values()) + beside
 
     @contextmanager
     def enhancer(self) -> Iterator[LlamaEnhancer | None]:

@@ -15,8 +15,8 @@ from pipelines.errors import WeightsError
 
 BATCH = 512
 """llama.cpp's tokens of one pass, for which it reserves its buffers."""
-_HALF, _FLOAT = 2, 4
-"""Bytes of a number of the keys and values, and of the computation."""
+_FLOAT = 4
+"""Bytes of a number of the computation."""
 _HIDDEN_STATES = 4
 """Tensors of a pass as wide as the model that llama.cpp holds at once."""
 _NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
@@ -41,13 +41,16 @@ class WriterFootprint:
         return self.weights + self.context + self.compute
 
 
-def writer_footprint(model: Path, context: int, batch: int = BATCH) -> WriterFootprint:
+def writer_footprint(
+    model: Path, context: int, batch: int = BATCH, cache_bits: float = 16, *, flash: bool = False
+) -> WriterFootprint:
     """The footprint of the GGUF `model` with a context of `context` tokens, in `batch` at a time.
 
-    Calculated from the shapes, for keys and values in 16 bits and without flash attention, which
-    takes less. llama.cpp's own figures on a CPU, in MiB, beside it: keys and values 36 of 36 and 1
-    of 1, buffers 514.5 of 517 (a vocabulary of 262,144 words) and 20.9 of 20.5 (a tiny model).
-    Raises WeightsError if the file is no GGUF file or its header lacks a length.
+    `cache_bits` is the width of a number of the keys and values; with `flash` attention the scores
+    of a pass are never held. Calculated from the shapes. In MiB, and in brackets what llama.cpp
+    logs on a CPU: keys and values 36 (36) and 1 (1), buffers 517 (514.5) for a vocabulary of
+    262,144 words and 20.5 (20.9) for a tiny model. Raises WeightsError if the file is no GGUF file
+    or its header lacks a length.
     """
     try:
         values = _header(model)
@@ -63,11 +66,12 @@ def writer_footprint(model: Path, context: int, batch: int = BATCH) -> WriterFoo
         raise WeightsError(
             f"the header of {model} cannot be read: {error!r}; download the model again"
         ) from error
-    attention = context * batch * (heads + 1) * _FLOAT  # one score for each head, and the mask
+    # A score for each head, and the mask.
+    attention = context * batch * (1 if flash else heads + 1) * _FLOAT
     hidden = _HIDDEN_STATES * width * batch * _FLOAT
     return WriterFootprint(
         weights=model.stat().st_size,
-        context=layers * context * pairs * (key + value) * _HALF,
+        context=int(layers * context * pairs * (key + value) * cache_bits / 8),
         compute=max(attention, words * batch * _FLOAT) + hidden,
     )
 

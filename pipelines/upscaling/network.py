@@ -119,7 +119,7 @@ class RealEsrgan:
             height, width = waiting[0].shape[:2]
             self._ways = self._plan(Size(width, height))
         while waiting:
-            waiting += islice(source, self._ways[0].batch - len(waiting))
+            waiting += islice(source, max(0, self._ways[0].batch - len(waiting)))
             made = self._with_less_if_needed(waiting, factor)
             yield from made
             # Fewer than were waiting if memory ran out; the others come next.

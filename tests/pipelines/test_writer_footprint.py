@@ -45,6 +45,9 @@ def test_the_buffers_hold_the_scores_of_a_pass_or_its_words(tmp_path: Path) -> N
     scores, hidden = 33 * 2048 * 512 * 4, 4 * 4096 * 512 * 4
     assert writer_footprint(model, context=2048).compute == scores + hidden == 164 * MIB
     assert writer_footprint(model, context=2048, batch=256).compute == 82 * MIB
+    flash = writer_footprint(model, context=2048, cache_bits=8.5, flash=True)
+    assert flash.compute == 2048 * 512 * 4 + hidden
+    assert flash.context == 131_072 * 2048 * 8.5 / 16
     words = header(tmp_path / "many.gguf", tokens=70_000)
     assert writer_footprint(words, context=2048).compute == 70_000 * 512 * 4 + hidden
 
