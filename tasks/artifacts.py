@@ -129,8 +129,7 @@ def show_estimate(expected: Estimate) -> None:
         {
             "stage": item.stage,
             "seconds": round(item.seconds),
-            "memory, GB": round(item.memory_bytes / 1e9, 1),
-            "its parts, GB": ", ".join(f"{k} {v / 1e9:.1f}" for k, v in item.parts.items()),
+            "memory, GB": item.memory_words if item.parts else f"{item.memory_bytes / 1e9:.1f}",
             "disk, MB": round(item.disk_bytes / 1e6),
         }
         for item in expected.stages

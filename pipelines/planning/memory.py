@@ -56,7 +56,9 @@ def memory_of(effort: Effort, host: Footprint, size: Size) -> dict[Stage, StageM
     def beside(need: int) -> int:
         return need + (host.loaded if need + host.loaded <= host.room else 0)
 
-    parts = {name: host.base + size for name, size in effort.phases.items() if name != "encode"}
+    parts: dict[str, int] = {
+        name: host.base + used for name, used in effort.phases.items() if name != "encode"
+    }
     alone = StageMemory(host.base + effort.held_bytes)
     return {
         "enhance": StageMemory(host.base + beside(host.enhancer)),

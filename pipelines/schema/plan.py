@@ -182,6 +182,12 @@ class StageEstimate(Frozen):
     parts: Mapping[str, int] = {}
     """`memory_bytes` of the parts of the stage that differ, such as `denoise` and `decode`."""
 
+    @property
+    def memory_words(self) -> str:
+        """The memory in GB, such as `encode 13.0` or `denoise 6.1, decode 11.7`."""
+        parts = self.parts or {str(self.stage): self.memory_bytes}
+        return ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
+
 
 class Estimate(Frozen):
     """The expected cost of a run, before it starts."""
@@ -201,11 +207,6 @@ class Estimate(Frozen):
     @property
     def memory_words(self) -> str:
         """The memory in words, such as `at most 13.0 GB of memory (encode 13.0, denoise 6.1)`."""
-        parts = [
-            f"{name} {size / 1e9:.1f}"
-            for item in self.stages
-            for name, size in (item.parts or {item.stage: item.memory_bytes}).items()
-            if item.stage not in ("stitch", "upload")  # they load nothing
-        ]
-        each = f" ({', '.join(parts)})" if parts else ""
+        loading = [item for item in self.stages if item.stage not in ("stitch", "upload")]
+        each = f" ({', '.join(item.memory_words for item in loading)})" if loading else ""
         return f"at most {self.peak_memory_bytes / 1e9:.1f} GB of memory{each}"

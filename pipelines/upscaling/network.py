@@ -176,7 +176,9 @@ class RealEsrgan:
         memory, but only newer cards compute in it."""
         if self._options.dtype != torch.float16:
             return torch.float32
-        fast = self._device.type == "cuda" and torch.cuda.is_bf16_supported()
+        fast = self._device.type == "cuda" and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
         return torch.bfloat16 if fast else torch.float32
 
     def _run(self, net: Any, dtype: torch.dtype, frames: Frame, factor: int) -> Frame | None:

@@ -99,7 +99,7 @@ def test_the_next_segment_begins_with_all_frames_again(net: RealEsrgan) -> None:
 
 def test_tiles_of_one_segment_do_not_bind_the_next(net: RealEsrgan) -> None:
     large = [np.tile(FRAMES[0], (10, 10, 1))]
-    scarce = net._net = Scarce(net._net, frames=1, side=140)
+    scarce = net._net = Scarce(net._net, frames=1, side=150)
     list(net.upscale(large, 4))
     assert net.memory == "tiled"
     scarce.side = 1000
@@ -196,7 +196,7 @@ def test_float32_has_nothing_wider(compact: Path) -> None:
 def test_a_card_that_has_bfloat16_takes_that(
     compact: Path, monkeypatch: pytest.MonkeyPatch, supported: bool, wider: str
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     with half(compact) as net:
         net._device = torch.device("cuda")
         assert net._wider == getattr(torch, wider)

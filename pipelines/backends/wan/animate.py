@@ -24,7 +24,7 @@ from pipelines.backends.checkpoint import settings_of
 from pipelines.backends.wan.animate_options import MODEL, AnimateOptions, Mode
 from pipelines.backends.wan.backend import WanBackend
 from pipelines.backends.wan.footprint import Footprint
-from pipelines.backends.wan.memory_plan import Work, held_bytes, plan_memory
+from pipelines.backends.wan.memory_plan import MemoryPlan, Work, held_bytes, plan_memory
 from pipelines.backends.wan.variants import Variant
 from pipelines.schema.presets import BackendOptions
 from pipelines.schema.request import ClipRequest
@@ -64,7 +64,8 @@ class AnimateBackend(WanBackend):
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
         """Megapixels x frames x steps; a step without guidance is half of one with it."""
-        work, plans, held = 0.0, [], 0
+        work, held = 0.0, 0
+        plans: list[MemoryPlan] = []
         room = self.host.room_bytes()
         for request in requests:
             options = AnimateOptions.checked(request.options)

@@ -117,7 +117,8 @@ class WanBackend:
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
         """Megapixels x frames x steps; a step without guidance is half of one with it."""
-        work, plans, held = 0.0, [], 0
+        work, held = 0.0, 0
+        plans: list[MemoryPlan] = []
         room = self.host.room_bytes()
         for request in requests:
             options = WanOptions.checked(request.options)
