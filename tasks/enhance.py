@@ -66,7 +66,6 @@ class _Shots:
         self._count = sum(item != "continue" for item in transitions)
         self._done = 0
 
-    @cached_property
     def run(self) -> str:
         """What this run has in common with the runs whose template's shots it goes on with.
 
@@ -74,6 +73,10 @@ class _Shots:
         GPU host, are runs of their own. A command has no id that outlives it, so all commands with
         the same brief share one; `_is_begun` says whether there is anything to go on with.
         """
+        return self._run
+
+    @cached_property
+    def _run(self) -> str:
         if not is_deployed():
             return digest_of(["command", self._brief.model_dump(mode="json")])
         try:

@@ -40,6 +40,9 @@ _NO_REMARK: dict[str, object] = {"note": "", "cause": ""}
 
 Find = Callable[[Digest], Shot | None]
 Keep = Callable[[Digest, Shot], None]
+RunName = Callable[[], str]
+"""What a run has in common with those whose template's shots it may use. It is asked only if the
+enhancer's own shot is not there, because finding it out may take requests to a server."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,12 @@ def write_storyboard(
     enhancer: PromptEnhancer | None,
     find: Find,
     keep: Keep,
-    run: str,
+    run: RunName,
 ) -> Storyboard:
     """A shot of `brief` for each of `transitions`. A shot that continues repeats the words before.
 
     If the enhancer fails, a template replaces its words. `find` looks a shot up by its digest,
-    `keep` stores a new one. `run` says whose shots of the template may be used again: the same for
-    a run that is started again after a crash. Raises only what `find` and `keep` raise.
+    `keep` stores a new one, and `run` names the run. Raises only what these three raise.
     """
     if brief.storyboard:
         return _by_hand(brief, len(transitions))
@@ -127,15 +129,15 @@ def _write_all(
     enhancer: PromptEnhancer,
     find: Find,
     keep: Keep,
-    run: str,
+    run: RunName,
 ) -> list[WrittenShot]:
     written: list[WrittenShot] = []
     for number, digest in enumerate(shot_digests(count, idea, seed, enhancer.name), start=1):
-        stand_in = stand_in_digest(run, digest)
-        found = _by_the_enhancer(find(digest)) or find(stand_in)
+        found = _by_the_enhancer(find(digest)) or find(stand_in_digest(run(), digest))
         shot = found or _write(number, idea, seed, enhancer, [item.shot for item in written])
         if found is None:
-            keep(stand_in if shot.source == "template" else digest, shot)
+            stood_in = shot.source == "template"
+            keep(stand_in_digest(run(), digest) if stood_in else digest, shot)
         written.append(WrittenShot(shot, fresh=found is None))
     return written
 

@@ -76,7 +76,7 @@ def write(
     brief = Brief.model_validate({"prompt": "a red fox in the snow"} | values)
     kept = {} if kept is None else kept
     return write_storyboard(
-        brief, ["cut"] * count, seed_of(brief), enhancer, kept.get, kept.__setitem__, run
+        brief, ["cut"] * count, seed_of(brief), enhancer, kept.get, kept.__setitem__, lambda: run
     )
 
 
