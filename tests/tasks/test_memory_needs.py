@@ -54,7 +54,7 @@ def needs(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def on_a_card(monkeypatch: pytest.MonkeyPatch, *, free: int, allocated: int) -> None:
     """As on a GPU with `free` bytes, beside `allocated` bytes of models of an earlier run."""
-    monkeypatch.setattr(DeviceHost, "device", "cuda")
+    monkeypatch.setattr(DeviceHost, "device", property(lambda _: "cuda"))
     monkeypatch.setattr(DeviceHost, "free_bytes", lambda _: free)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: allocated)
 
