@@ -103,11 +103,9 @@ class RunContext:
         folder = self.enhancer_model
         if folder is None:
             return 0
-        entry = MODELS[folder.name].enhancer
-        assert entry is not None
         beside = DEVICE_CONTEXT if self.device == "cuda" else 0
         try:
-            return writer_footprint(folder.path, entry.context).total + beside
+            return writer_footprint(folder.path, self._llama_options(folder).context).total + beside
         except WeightsError as error:
             # A file that llama.cpp does not load either costs the words, and not the run.
             _log.warning("the memory of the language model is taken from its size: %s", error)
@@ -120,18 +118,13 @@ class RunContext:
 
         A small model stays loaded for the next run.
         """
-        folder, compute = self.enhancer_model, self.settings.compute
+        folder = self.enhancer_model
         if self.host is None or folder is None:
             yield None
             return
         entry = MODELS[folder.name].enhancer
         assert entry is not None
-        options = LlamaOptions(
-            context=entry.context,
-            threads=compute.llm_threads,
-            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
-            answer_timeout=compute.llm_timeout,
-        )
+        options = self._llama_options(folder)
         name = f"{folder.title}@{folder.components['file'][:12]}"
 
         def load() -> LlamaEnhancer:
@@ -139,6 +132,16 @@ class RunContext:
 
         with self.host.lent("enhancer", (name, str(options)), load, self.writer_bytes) as model:
             yield model.renew()
+
+    def _llama_options(self, folder: ModelFolder) -> LlamaOptions:
+        entry, compute = MODELS[folder.name].enhancer, self.settings.compute
+        assert entry is not None
+        return LlamaOptions(
+            context=entry.context,
+            threads=compute.llm_threads,
+            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
+            answer_timeout=compute.llm_timeout,
+        )
 
     def upscaler(self) -> "RealEsrgan":
         """Real-ESRGAN on the device, loaded at the first call.

@@ -10,6 +10,7 @@ import torch
 
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS
 from pipelines.documents.brief import Brief
 from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES
 from pipelines.prompting.footprint import writer_footprint
@@ -64,8 +65,10 @@ def test_the_writer_gets_room_for_its_context_and_its_buffers(
 ) -> None:
     assert context.enhancer_model is not None
     file = context.enhancer_model.path
+    entry = MODELS[context.enhancer_model.name].enhancer
+    assert entry is not None
     with context.enhancer():
-        assert needs["enhancer"] == writer_footprint(file, 2048).total
+        assert needs["enhancer"] == writer_footprint(file, entry.context).total
     assert needs["enhancer"] > file.stat().st_size + 500_000_000
 
 
