@@ -98,7 +98,7 @@ class UpscalerSettings(_Section):
         description="`auto` is float16 on CUDA, float32 on a CPU; bfloat16 is the fast mode there.",
     )
     channels_last: bool = Field(True, description="Memory format of the network.")
-    batch: int = Field(0, ge=0, description="Frames at once; 0 is 4 on CUDA, 1 on a CPU.")
+    batch: int = Field(0, ge=0, description="Most frames at once; 0 is 4 on CUDA, 1 on a CPU.")
     tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,10 @@ class BackendHost(Protocol):
     def free_bytes(self) -> int:
         """Bytes that can be had on the device now, without what torch only keeps in reserve."""
 
+    def room_bytes(self) -> int:
+        """Bytes that can be had once the models that are loaded now have gone: what a forecast
+        counts with, since a model makes the others leave if it needs their room."""
+
 
 class InputMedia(Protocol):
     """The pixels and samples behind the inputs of a request."""
@@ -154,14 +158,23 @@ class GeneratedClip:
     sound: Sound | None = None
 
 
+Phase = Literal["encode", "denoise", "decode"]
+"""A part of the work of a backend on the device: its texts, the clip's latents, its pixels."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """What requests cost, in units that hold on every machine."""
+    """What requests cost: work in units that hold on every machine, memory on this host."""
 
     work: float
     """Megapixels x frames x passes, or the backend's own unit; rates are learned for each one."""
     memory_bytes: int
-    """Largest amount that it holds on the device at once; 0 for a remote one."""
+    """Largest amount that it holds on the device at once, as it plans for this host; 0 for a
+    remote one."""
+    phases: Mapping[Phase, int] = field(default_factory=dict)
+    """The same for each phase that it can tell; a phase on the CPU beside a GPU is left out."""
+    held_bytes: int = 0
+    """Bytes of models that stay on the device after the last clip."""
 
 
 class BackendSession(Protocol):

@@ -70,12 +70,13 @@ def write(
     enhancer: PromptEnhancer | None,
     count: int = 1,
     kept: dict[Digest, Shot] | None = None,
+    run: str = "a run",
     **values: object,
 ) -> Storyboard:
     brief = Brief.model_validate({"prompt": "a red fox in the snow"} | values)
     kept = {} if kept is None else kept
     return write_storyboard(
-        brief, ["cut"] * count, seed_of(brief), enhancer, kept.get, kept.__setitem__
+        brief, ["cut"] * count, seed_of(brief), enhancer, kept.get, kept.__setitem__, lambda: run
     )
 
 

@@ -16,8 +16,9 @@ from pipelines.backends.base import Frame
 from pipelines.errors import MediaError, UpscaleError, WeightsError
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.sizes import Size
+from pipelines.upscaling.ladder import workspace_bytes
 from pipelines.upscaling.ncnn import convert
-from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
+from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
 from pipelines.upscaling.video import SegmentSource, upscale_segment
 from tests.support.installed import folder_of
 from tests.support.pictures import decode, moving_frames, numbered_frames, read_number, write_clip
