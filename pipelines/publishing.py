@@ -68,6 +68,7 @@ def _software() -> dict[str, str]:
 
 
 def _warnings(film: Film) -> Iterable[str]:
+    yield from film.storyboard.notices
     for shot in film.storyboard.shots:
         if shot.note:
             yield f"shot {shot.number}: {shot.note}"

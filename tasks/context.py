@@ -24,16 +24,16 @@ from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.progress import Progress
-from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
+from pipelines.prompting.llama import LlamaEnhancer
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
+from tasks.language_model import llama_options
 from tasks.progress import report
 from tasks.stage_costs import StageCosts
 
 if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
 
-_ALL_LAYERS = -1
 _UPSCALER_SCALE = 4
 """Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
 
@@ -98,18 +98,13 @@ class RunContext:
 
         A small model stays loaded for the next run.
         """
-        folder, compute = self.enhancer_model, self.settings.compute
+        folder = self.enhancer_model
         if self.host is None or folder is None:
             yield None
             return
         entry = MODELS[folder.name].enhancer
         assert entry is not None
-        options = LlamaOptions(
-            context=entry.context,
-            threads=compute.llm_threads,
-            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
-            answer_timeout=compute.llm_timeout,
-        )
+        options = llama_options(self.settings.llm, entry.context, self.device)
         name = f"{folder.title}@{folder.components['file'][:12]}"
 
         def load() -> LlamaEnhancer:

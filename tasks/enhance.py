@@ -9,6 +9,7 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
+from pipelines.prompting.llama import LlamaEnhancer
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan
@@ -49,8 +50,20 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
 
     with context.costs.measure("enhance"), context.enhancer() as llama:
         storyboard = write_storyboard(brief, transitions, seed_of(brief), llama, find, store)
+        if llama and storyboard.written:
+            storyboard = _with_placement(storyboard, llama)
     report(Progress("enhance", count, count, "shots written"))
     return storyboard
+
+
+def _with_placement(storyboard: Storyboard, llama: LlamaEnhancer) -> Storyboard:
+    """Log where the language model lay. If it lay on the CPU beside a GPU, the storyboard says
+    so."""
+    _log.info("the language model: %s", llama.placement)
+    if not llama.notice:
+        return storyboard
+    _log.warning(llama.notice)
+    return storyboard.model_copy(update={"notices": (*storyboard.notices, llama.notice)})
 
 
 @task(name="plan", **STAGE)

@@ -38,6 +38,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("packages", _packages)
     yield _check("ffmpeg", lambda: _ffmpeg(settings))
     yield _check("device", lambda: _device(settings))
+    yield _check("language model", lambda: _llama(settings))
     yield _check("disk", lambda: _disk(settings.paths.data_dir))
     yield _check("object store", lambda: _store(settings))
     yield from examine_models(settings.paths.models)
@@ -84,6 +85,12 @@ def _device(settings: Settings) -> str:
     if settings.compute.device == "cuda":
         raise SettingsError("REELWRIGHT_DEVICE=cuda, but torch finds no GPU; check the driver")
     return f"CPU, {os.cpu_count()} cores (the studio models need a GPU)"
+
+
+def _llama(settings: Settings) -> str:
+    from infra.apps.doctor_llama import examine_llama
+
+    return examine_llama(settings)
 
 
 def _disk(data_dir: Path) -> str:

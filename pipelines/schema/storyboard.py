@@ -29,3 +29,5 @@ class Storyboard(Frozen):
     """Name and revision of the language model, or `none`."""
     written: int
     """Shots written in this run; the others were found in the bucket."""
+    notices: tuple[str, ...] = ()
+    """Warnings about how they were written, for the manifest."""
