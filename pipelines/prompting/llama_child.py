@@ -20,8 +20,8 @@ from typing import Any
 
 TEMPERATURE, TOP_P, MIN_P, REPEAT_PENALTY = 0.7, 0.95, 0.05, 1.08
 """Community values for Mistral 7B Instruct; a repeat penalty of 1.0 loops on the small model."""
-_ERROR = 3
-"""A level of llama.cpp's log."""
+_ERROR = 4
+"""A level of llama.cpp's log, as in ggml.h; the table in llama_cpp 0.3.36 is that of older days."""
 _LAYER = re.compile(r"layer +\d+ assigned to device (\w+),")
 _BUFFER = re.compile(r": +(\w+) +(?:model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _DEVICE = re.compile(r"using device (\w+) \((.+?)\) \(")

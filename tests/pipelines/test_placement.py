@@ -9,7 +9,7 @@ from pipelines.prompting.llama_child import LoadLog
 from pipelines.prompting.placement import Placement
 from tests.support.tiny_gguf import write_tiny_mistral
 
-DEBUG, INFO, ERROR, CONTINUED = 4, 1, 3, 5
+DEBUG, INFO, ERROR, CONTINUED = 1, 2, 4, 5
 ON_GPU = [
     (
         INFO,

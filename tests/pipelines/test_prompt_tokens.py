@@ -85,10 +85,9 @@ def test_no_border_between_template_and_idea_shows_in_the_tokens(
 ) -> None:
     for model in (with_control, without_control):
         words = words_of(model, tokens_of(model, parts_of(kind)))
-        start = words.index("▁Wide")
-        assert words[start : start + 6] == ["▁Wide", "▁shot", ":", "▁A", "▁red", "▁fox"]
-        assert "▁" not in (words[start + 2], words[-1])
-        assert words[-1] == ","
+        answer = words[len(words) - words[::-1].index("▁shot") - 1 :]
+        assert answer[:5] == ["▁shot", ":", "▁A", "▁red", "▁fox"]
+        assert answer[-1] == ","
 
 
 def test_the_small_real_model_reads_its_template_in_one_piece(demo_models: Path) -> None:
