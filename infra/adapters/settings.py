@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.errors import SettingsError
 
 PREFIX = "REELWRIGHT_"
-_LEAST_CONTEXT = 512
-"""Tokens: 233 for the longer of the two templates, twice a brief's 600 characters at four to a
-token, and 96 for the answer fit in nearly always; a prompt that does not fit is an error."""
+_LEAST_CONTEXT = 1024
+"""Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
+vocabulary, and the answer may have 96."""
 
 
 class _Section(BaseSettings):

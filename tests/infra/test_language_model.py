@@ -72,7 +72,7 @@ def test_by_default_all_layers_go_to_a_gpu_and_none_to_a_cpu(
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("LLM_CONTEXT", 100, "need 512 tokens"),
+        ("LLM_CONTEXT", 100, "need 1024 tokens"),
         ("LLM_CONTEXT", -1, "greater than or equal to 0"),
         ("LLM_GPU_LAYERS", -2, "greater than or equal to -1"),
         ("LLM_BATCH", 8, "greater than or equal to 32"),
