@@ -9,12 +9,12 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
-from pipelines.prompting.llama import LlamaEnhancer
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan
 from pipelines.schema.storyboard import Shot, Storyboard
 from tasks.context import RunContext
+from tasks.language_model import with_placement
 from tasks.options import STAGE
 from tasks.progress import report
 
@@ -51,19 +51,9 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     with context.costs.measure("enhance"), context.enhancer() as llama:
         storyboard = write_storyboard(brief, transitions, seed_of(brief), llama, find, store)
         if llama and storyboard.written:
-            storyboard = _with_placement(storyboard, llama)
+            storyboard = with_placement(storyboard, llama)
     report(Progress("enhance", count, count, "shots written"))
     return storyboard
-
-
-def _with_placement(storyboard: Storyboard, llama: LlamaEnhancer) -> Storyboard:
-    """Log where the language model lay. If it lay on the CPU beside a GPU, the storyboard says
-    so."""
-    _log.info("the language model: %s", llama.placement)
-    if not llama.notice:
-        return storyboard
-    _log.warning(llama.notice)
-    return storyboard.model_copy(update={"notices": (*storyboard.notices, llama.notice)})
 
 
 @task(name="plan", **STAGE)

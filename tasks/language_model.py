@@ -1,7 +1,12 @@
-"""How this machine's settings load the language model."""
+"""The language model of a run: how this machine's settings load it, and where it lay."""
+
+import logging
 
 from infra.adapters.settings import LlmSettings
-from pipelines.prompting.llama import LlamaOptions
+from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
+from pipelines.schema.storyboard import Storyboard
+
+_log = logging.getLogger("reelwright.enhance")
 
 
 def llama_options(llm: LlmSettings, context: int, device: str) -> LlamaOptions:
@@ -17,3 +22,13 @@ def llama_options(llm: LlmSettings, context: int, device: str) -> LlamaOptions:
         kv_cache=llm.kv_cache,
         answer_timeout=llm.timeout,
     )
+
+
+def with_placement(storyboard: Storyboard, llama: LlamaEnhancer) -> Storyboard:
+    """Log where the language model lay. If it lay on the CPU beside a GPU, the storyboard that is
+    returned says so."""
+    _log.info("the language model: %s", llama.placement)
+    if not llama.notice:
+        return storyboard
+    _log.warning(llama.notice)
+    return storyboard.model_copy(update={"notices": (*storyboard.notices, llama.notice)})

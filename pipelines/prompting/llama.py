@@ -22,7 +22,9 @@ from pipelines.prompting.texts import MARKERS, TEMPLATES
 
 MAX_TOKENS = 96
 KvCache = Literal["f16", "q8_0", "q4_0"]
-"""Numbers of the context's keys and values: 16, 8.5 or 4.5 bits each."""
+"""Numbers of the context's keys and values, as llama.cpp calls them."""
+_CACHE_BITS: dict[KvCache, float] = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5}
+"""Bits of one number: blocks of 32 share a factor of 16 bits."""
 _GGML_TYPES: dict[KvCache, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """Numbers of `enum ggml_type`. llama_cpp has them too, but its import loads the library."""
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -70,9 +72,19 @@ class LlamaOptions:
     """Layers on the GPU; -1: all."""
     flash_attention: bool = False
     kv_cache: KvCache = "f16"
-    """Other than `f16` it needs flash attention, which llama.cpp then turns on itself."""
+    """Others than `f16` need flash attention, which is then on."""
     load_timeout: float = 300.0
     answer_timeout: float = 120.0
+
+    @property
+    def cache_bits(self) -> float:
+        """Bits of a number of the context's keys and values, for the memory that it needs."""
+        return _CACHE_BITS[self.kv_cache]
+
+    @property
+    def uses_flash_attention(self) -> bool:
+        """Whether it is on, by its own option or for the sake of `kv_cache`."""
+        return self.flash_attention or self.kv_cache != "f16"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -84,7 +96,7 @@ class LlamaOptions:
             "n_threads": self.threads,
             "n_threads_batch": self.prompt_threads or None,
             "n_gpu_layers": self.gpu_layers,
-            "flash_attn": self.flash_attention or self.kv_cache != "f16",
+            "flash_attn": self.uses_flash_attention,
             "type_k": _GGML_TYPES[self.kv_cache],
             "type_v": _GGML_TYPES[self.kv_cache],
         }

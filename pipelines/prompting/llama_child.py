@@ -37,6 +37,8 @@ class LoadLog:
     def __init__(self) -> None:
         self.first_error = ""
         """The cause of a failure; the errors after it say only that the loading failed."""
+        self.callback: Any = None
+        """What llama.cpp calls: it must live as long as the model."""
         self._text = ""
         self._is_loading = True
         self._start = time.monotonic()
@@ -178,12 +180,12 @@ def _load(path: str, options: dict[str, Any], log: LoadLog) -> Any:
     def callback(level: int, text: bytes, _: object) -> None:
         log.add(level, text)
 
+    log.callback = callback
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     try:
         model = llama_cpp.Llama(path, verbose=False, **options)
     except ValueError as error:
         raise ValueError(f"{error} ({log.first_error})" if log.first_error else error) from error
-    model.log_callback = callback  # it must live as long as llama.cpp may call it
     # Nobody reads the logits, but every saving and loading of the state would copy them: a
     # megabyte for each token with the small model's vocabulary.
     model.scores = model.scores[:, :0]

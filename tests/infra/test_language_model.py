@@ -13,8 +13,7 @@ from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.placement import Placement
 from pipelines.publishing import make_manifest
-from tasks.enhance import _with_placement
-from tasks.language_model import llama_options
+from tasks.language_model import llama_options, with_placement
 from tests.support.published import film_of
 from tests.support.tiny_gguf import write_tiny_mistral
 
@@ -167,7 +166,7 @@ def test_a_video_whose_words_came_from_the_cpu_beside_a_gpu_warns_of_it(
     llama = LlamaEnhancer(Path("none"), "m", "instruct", LlamaOptions(gpu_layers=-1))
     llama.placement = placement
     with caplog.at_level("INFO", logger="reelwright.enhance"):
-        storyboard = _with_placement(film.storyboard, llama)
+        storyboard = with_placement(film.storyboard, llama)
     manifest = make_manifest(brief, film.model_copy(update={"storyboard": storyboard}), "bucket")
     warnings = [text for text in manifest.warnings if "CPU beside a GPU" in text]
     assert len(warnings) == count
