@@ -37,6 +37,7 @@ from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
 from pipelines.upscaling.ladder import Way
+from tasks.language_model import llama_options
 from tasks.progress import report
 from tasks.stage_costs import StageCosts
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
 
 _log = logging.getLogger("reelwright.context")
-_ALL_LAYERS = -1
 UPSCALER_SCALE = 4
 """Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
 
@@ -121,7 +121,15 @@ class RunContext:
             return 0
         beside = DEVICE_CONTEXT if self.device == "cuda" else 0
         try:
-            return writer_footprint(folder.path, self._llama_options(folder).context).total + beside
+            options = self._llama_options(folder)
+            footprint = writer_footprint(
+                folder.path,
+                options.context,
+                options.batch,
+                options.cache_bits,
+                flash=options.uses_flash_attention,
+            )
+            return footprint.total + beside
         except WeightsError as error:
             # A file that llama.cpp does not load either costs the words, and not the run.
             _log.warning("the memory of the language model is taken from its size: %s", error)
@@ -150,14 +158,9 @@ class RunContext:
             yield model.renew()
 
     def _llama_options(self, folder: ModelFolder) -> LlamaOptions:
-        entry, compute = MODELS[folder.name].enhancer, self.settings.compute
+        entry = MODELS[folder.name].enhancer
         assert entry is not None
-        return LlamaOptions(
-            context=entry.context,
-            threads=compute.llm_threads,
-            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
-            answer_timeout=compute.llm_timeout,
-        )
+        return llama_options(self.settings.llm, entry.context, self.device)
 
     def upscaler(self) -> "RealEsrgan":
         """Real-ESRGAN on the device, loaded at the first call.

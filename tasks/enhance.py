@@ -22,6 +22,7 @@ from pipelines.schema.plan import Plan, Transition, digest_of
 from pipelines.schema.storyboard import Shot, Storyboard
 from tasks.context import RunContext
 from tasks.dispatch import is_deployed
+from tasks.language_model import with_placement
 from tasks.options import STAGE
 from tasks.progress import report
 
@@ -43,6 +44,8 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         storyboard = write_storyboard(
             brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
+        if llama and storyboard.written:
+            storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
         if shot.source == "template":
             _log.warning("shot %s: %s", shot.number, shot.note)

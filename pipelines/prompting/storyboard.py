@@ -31,7 +31,7 @@ ATTEMPTS = 3
 LONG_BRIEF = 600
 """Characters from which a brief is used unchanged: the video model has no tokens left for more
 words."""
-RECIPE = "shot/2"
+RECIPE = "shot/3"
 _SEED_STEP = 100_003
 """Difference of seeds between attempts. It is larger than any number of shots, so no two requests
 share a seed."""

@@ -35,3 +35,5 @@ class Storyboard(Frozen):
     written: int
     """Shots that the model wrote in this run; the others were found in the bucket, or the template
     wrote them."""
+    notices: tuple[str, ...] = ()
+    """Warnings about how they were written, for the manifest."""
