@@ -11,7 +11,11 @@ from pipelines.schema.stages import Stage
 
 
 class StageCosts:
-    """Adds up the costs of the stages of one run. A stage may be measured in several parts."""
+    """Adds up the costs of the stages of one run. A stage may be measured in several parts.
+
+    The seconds are those of the main thread, so that their sum is the time of the run. What the
+    background does meanwhile is not added; the time for which the main thread waits for it is.
+    """
 
     def __init__(self) -> None:
         self._costs: dict[Stage, StageCost] = {}
