@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 import pytest
@@ -24,6 +25,12 @@ def first_of(inbox: Inbox[str]) -> str:
 
 
 def nothing(_: object) -> None: ...
+
+
+def give(background: Background, work: Callable[[Inbox[str]], str], item: str = "a") -> None:
+    """Start a job with one item."""
+    with background.job(work, nothing) as inbox:
+        inbox.put(item)
 
 
 def until_stopped(background: Background, begun: threading.Event) -> Callable[[Inbox[str]], str]:
@@ -77,8 +84,7 @@ def test_the_main_thread_goes_on_beside_a_job_or_waits_for_it_as_asked() -> None
         return next(inbox)
 
     with Background() as background:
-        with background.job(held, nothing) as inbox:
-            inbox.put("a")
+        give(background, held)
         assert background.unfinished == 1
         release.set()
     seen: list[str] = []
@@ -127,10 +133,9 @@ def test_waiting_leaves_as_many_jobs_as_asked() -> None:
     assert seen == ["a", "b"]
 
 
-def failing(error: BaseException, failed: threading.Event) -> Callable[[Inbox[str]], str]:
+def failing(error: BaseException) -> Callable[[Inbox[str]], str]:
     def work(inbox: Inbox[str]) -> str:
         next(inbox)
-        failed.set()
         raise error
 
     return work
@@ -144,8 +149,7 @@ def ended(background: Background) -> None:
 def test_an_error_of_a_job_is_raised_by_the_next_look_and_once() -> None:
     error = StoreError("the store is full")
     with Background() as background:
-        with background.job(failing(error, threading.Event()), nothing) as inbox:
-            inbox.put("a")
+        give(background, failing(error))
         ended(background)
         with pytest.raises(StoreError) as raised:
             background.check()
@@ -156,8 +160,7 @@ def test_an_error_of_a_job_is_raised_by_the_next_look_and_once() -> None:
 
 def test_an_error_that_a_backend_could_take_for_its_own_is_left_to_waiting() -> None:
     with Background() as background:
-        with background.job(failing(MemoryError("host"), threading.Event()), nothing) as inbox:
-            inbox.put("a")
+        give(background, failing(MemoryError("host")))
         ended(background)
         background.check()
         with pytest.raises(MemoryError, match="host"):
@@ -165,15 +168,17 @@ def test_an_error_that_a_backend_could_take_for_its_own_is_left_to_waiting() -> 
 
 
 def test_the_end_of_the_block_raises_the_error_of_the_last_job() -> None:
-    with pytest.raises(StoreError, match="full"), Background() as background:
-        with background.job(failing(StoreError("full"), threading.Event()), nothing) as inbox:
-            inbox.put("a")
+    def run() -> None:
+        with Background() as background:
+            give(background, failing(StoreError("full")))
+
+    with pytest.raises(StoreError, match="full"):
+        run()
 
 
 def test_items_for_a_job_that_failed_are_dropped_so_that_nobody_waits_for_room() -> None:
-    failed = threading.Event()
     with Background() as background:
-        with background.job(failing(StoreError("full"), failed), nothing, room=1) as inbox:
+        with background.job(failing(StoreError("full")), nothing, room=1) as inbox:
             for item in range(9):
                 inbox.put(str(item))
         with pytest.raises(StoreError):
@@ -191,10 +196,13 @@ def test_an_error_while_the_items_are_made_is_the_error_of_the_job_too() -> None
             seen.append(raised)
             raise
 
-    with pytest.raises(GenerationError) as raised, Background() as background:
-        with background.job(work, nothing, room=5) as inbox:
+    def run() -> None:
+        with Background() as background, background.job(work, nothing, room=5) as inbox:
             inbox.put("a")
             raise error
+
+    with pytest.raises(GenerationError) as raised:
+        run()
     assert seen == [error] == [raised.value]
 
 
@@ -207,25 +215,28 @@ def test_a_failed_run_still_finishes_the_job_that_has_all_its_items() -> None:
         done.set()
         return name
 
-    def fail(background: Background) -> None:
-        with background.job(work, nothing) as inbox:
-            inbox.put("a")
-        with background.job(first_of, nothing):
-            release.set()
-            raise GenerationError("the next chunk is black")
+    def run() -> None:
+        with Background() as background:
+            give(background, work)
+            with background.job(first_of, nothing):
+                release.set()
+                raise GenerationError("the next chunk is black")
 
-    with pytest.raises(GenerationError), Background() as background:
-        fail(background)
+    with pytest.raises(GenerationError):
+        run()
     assert done.is_set()
 
 
 def test_the_second_error_of_a_failed_run_is_logged_and_does_not_hide_the_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(GenerationError), Background() as background:
-        with background.job(failing(StoreError("full"), threading.Event()), nothing) as inbox:
-            inbox.put("a")
-        raise GenerationError("black")
+    def run() -> None:
+        with Background() as background:
+            give(background, failing(StoreError("full")))
+            raise GenerationError("black")
+
+    with pytest.raises(GenerationError):
+        run()
     assert caplog.messages == ["a job in the background failed as well: full"]
 
 
@@ -239,13 +250,16 @@ def test_a_stopped_run_gives_its_jobs_up(error: BaseException) -> None:
         later.set()
         return next(inbox)
 
-    with pytest.raises(type(error)), Background() as background:
-        with background.job(until_stopped(background, begun), nothing) as inbox:
-            inbox.put("a")
-        with background.job(never, nothing) as inbox:
-            inbox.put("b")
+    def run() -> None:
+        with Background() as background:
+            give(background, until_stopped(background, begun))
+            give(background, never)
             begun.wait(60)
             raise error
+
+    with pytest.raises(type(error)):
+        run()
+    assert begun.is_set()
     assert not later.is_set()
 
 
@@ -255,9 +269,8 @@ def test_a_signal_reaches_a_main_thread_that_waits_for_a_job() -> None:
     def stop(*_: object) -> None:
         raise TerminationSignal(signal=signal.SIGTERM)
 
-    before = signal.signal(signal.SIGUSR1, stop)
-    try:
-        with pytest.raises(TerminationSignal), Background() as background:
+    def run() -> None:
+        with Background() as background:
 
             def work(inbox: Inbox[str]) -> str:
                 next(inbox)
@@ -265,25 +278,33 @@ def test_a_signal_reaches_a_main_thread_that_waits_for_a_job() -> None:
                 while True:
                     background.go_on()
 
-            with background.job(work, nothing) as inbox:
-                inbox.put("a")
+            give(background, work)
             background.wait()
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(TerminationSignal):
+            run()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_signal_before_the_items_come_leaves_no_job_waiting_for_them() -> None:
     waiting = threading.Event()
+    blocks: list[AbstractContextManager[Inbox[str]]] = []
 
     def work(inbox: Inbox[str]) -> str:
         waiting.set()
         return next(inbox)
 
-    background = Background()
-    with pytest.raises(KeyboardInterrupt), background:
-        # Not the block of `job`: a signal may come right after its start.
-        block = background.job(work, nothing)
-        block.__enter__()
-        waiting.wait(60)
-        raise KeyboardInterrupt
-    block.gen.close()  # type: ignore[attr-defined]
+    def run() -> None:
+        with Background() as background:
+            # Its exit is never called: a signal may come right after the start of the job.
+            blocks.append(background.job(work, nothing))
+            blocks[0].__enter__()
+            waiting.wait(60)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert waiting.is_set()
