@@ -151,7 +151,8 @@ class GeneratedClip:
     """What one call made. The frames may be drawn once."""
 
     frames: Iterator[Frame]
-    """Exactly as many as were asked for, or drawing them raises BadFramesError."""
+    """Exactly as many as were asked for, or drawing them raises BadFramesError. They are still read
+    while the next clip is made: their memory must not be used again."""
     memory_mode: str
     """How the memory was spent, such as `resident` or `tiled-decode`; empty for a remote one."""
     sound: Sound | None = None
