@@ -1,6 +1,10 @@
 """The upscale stage: makes one segment of the film for each chunk, and stores each at once.
 
 The background encodes and stores the frames, while the network makes further ones.
+
+Upscaling begins after the last chunk. It could begin with the first one, because a segment depends
+on its chunk and at most on the one before; but on one device it would take turns with the denoising
+and need the memory of both.
 """
 
 import logging
