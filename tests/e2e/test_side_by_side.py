@@ -34,6 +34,7 @@ from pipelines.schema.keys import ObjectKey
 from pipelines.schema.request import ClipRequest
 from tasks.background import Background
 from tasks.progress import listening
+from tests.conftest import slow
 
 Run = Callable[..., Manifest]
 BRIEF: dict[str, Any] = {"prompt": "two colours", "preset": "gradient", "enhance": False}
@@ -167,16 +168,21 @@ def without_times(manifest: Manifest) -> dict[str, Any]:
     return values
 
 
-@pytest.mark.parametrize("joins", ["continue", "crossfade"])
+@pytest.mark.parametrize("joins", ["continue", slow("crossfade")])
 def test_every_object_is_the_same_as_one_after_the_other(
     joins: str, in_process: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the demo model and its upscaler; a join that jumps is made again, as it was."""
     results = []
-    for beside in (False, True):
+    chosen: list[bool] = []
+
+    def make(*, forced: bool, beside: bool = False) -> Background:
+        chosen.append(beside)
+        return Background(beside=forced)
+
+    for forced in (False, True):
         release_all()
-        forced = partial(Background, beside=beside)
-        monkeypatch.setattr(tasks.context, "Background", lambda forced=forced, **_: forced())
+        monkeypatch.setattr(tasks.context, "Background", partial(make, forced=forced))
         manifest = in_process(
             prompt="a red fox in the snow",
             **{"seconds": 1.5, "frames": 9, "steps": 2, "upscale": 2, "joins": joins},
@@ -189,10 +195,11 @@ def test_every_object_is_the_same_as_one_after_the_other(
     release_all()
     assert results[0] == results[1]
     assert len(results[0][0]) > 10
+    assert not any(chosen)  # the processor that makes the chunks has no time beside
 
 
 def test_a_chunk_is_stored_while_the_next_one_is_made(
-    in_process: Run, device: Device, puts: Puts
+    in_process: Run, device: Device, puts: Puts, opened: list[Background]
 ) -> None:
     begun = threading.Event()
     device.during[2] = begun.set
@@ -205,6 +212,7 @@ def test_a_chunk_is_stored_while_the_next_one_is_made(
     start = time.perf_counter()
     manifest = in_process(**THREE)
     assert manifest.run.chunks_made == 3
+    assert opened[-1].beside
     assert sum(stage.seconds for stage in manifest.stages) <= time.perf_counter() - start
 
 
