@@ -7,7 +7,6 @@ stored. Its files are written and stored in the background, while the next chunk
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from prefect import task
@@ -128,10 +127,13 @@ def make_chunk(
     """
     pending, background = PendingChunk(chunk, count, context), context.background
     start = time.perf_counter()
+
+    def keep(inbox: Inbox[_Stored | _Fresh]) -> _Stored:
+        return _keep_chunk(chunk, pending.files, context, inbox)
+
     with context.costs.measure("chunks"):
         background.check()
-        work = partial(_keep_chunk, chunk, pending.files, context)
-        with background.job(work, pending.is_stored) as inbox:
+        with background.job(keep, pending.is_stored) as inbox:
             found = _fetch(chunk, pending.files, context)
             if found:
                 inbox.put(found)

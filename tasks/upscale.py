@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,10 +86,13 @@ def make_segment(
     """
     pending, background = PendingSegment(plan, chunk, film, context), context.background
     start = time.perf_counter()
+
+    def keep(inbox: Inbox[StoredObject | Frame]) -> StoredObject:
+        return _keep_segment(plan, chunk, pending.source, pending.path, context, inbox)
+
     with context.costs.measure("upscale"):
         background.wait(left=1)
-        work = partial(_keep_segment, plan, chunk, pending.source, pending.path, context)
-        with background.job(work, pending.is_stored, room=_ROOM) as inbox:
+        with background.job(keep, pending.is_stored, room=_ROOM) as inbox:
             found = _fetch(plan, pending, context)
             if found:
                 inbox.put(found)
