@@ -182,14 +182,13 @@ def test_every_object_is_the_same_as_one_after_the_other(
         return Background(beside=forced)
 
     for forced in (False, True):
-        release_all()
         monkeypatch.setattr(tasks.context, "Background", partial(make, forced=forced))
         manifest = in_process(
             prompt="a red fox in the snow",
-            **{"seconds": 1.5, "frames": 9, "steps": 2, "upscale": 2, "joins": joins},
+            **{"seconds": 1, "frames": 9, "steps": 1, "upscale": 2, "joins": joins},
             enhance=False,
         )
-        assert manifest.run.chunks_made == len(manifest.chunks) >= 3
+        assert manifest.run.chunks_made == len(manifest.chunks) >= 2
         results.append((bucket(store), without_times(manifest)))
         for key in store.list_keys():
             store.delete(key)
