@@ -11,7 +11,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo studio test test-slow test-faults test-attacks bench scorecard train lint clean
+.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo

@@ -37,6 +37,7 @@ from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
 from pipelines.upscaling.ladder import Way
+from tasks.background import Background
 from tasks.language_model import llama_options
 from tasks.progress import report
 from tasks.stage_costs import StageCosts
@@ -80,6 +81,8 @@ class RunContext:
         """Scratch; it is set as soon as the run has the device."""
         self.motions: dict[Digest, Motion] = {}
         """Archives that were unpacked into the scratch folder."""
+        self.background = Background()
+        """Stores finished work beside the device; it is open as soon as the run has the device."""
         self._stack = stack
         self._session: BackendSession | None = None
 
@@ -247,6 +250,9 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
         scratch = disk.scratch(settings.paths.data_dir / "scratch")
         context.folder = stack.enter_context(scratch)
         context.store.ensure_bucket()
+        # On a CPU, denoising and encoding would only take the processor from each other.
+        context.background = Background(beside=context.device != "cpu")
+        stack.enter_context(context.background)
         yield context
 
 

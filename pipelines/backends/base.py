@@ -24,7 +24,10 @@ from pipelines.schema.sizes import Size
 Frame = npt.NDArray[np.uint8]
 """Height x width x 3, RGB, 0 to 255."""
 StepReport = Callable[[int, int], None]
-"""Called with (steps done, steps in all) after each step of the work."""
+"""Called with (steps done, steps in all) after each step of the work.
+
+It may raise: a run that is cancelled, or whose previous chunk could not be stored, ends at the next
+step. A backend lets that pass."""
 Resident = TypeVar("Resident", bound="Closable")
 VIDEO_MODEL = "video"
 """Kind on the host of what makes clips: one for all backends, so that a model replaces another
@@ -152,7 +155,8 @@ class GeneratedClip:
     """What one call made. The frames may be drawn once."""
 
     frames: Iterator[Frame]
-    """Exactly as many as were asked for, or drawing them raises BadFramesError."""
+    """Exactly as many as were asked for, or drawing them raises BadFramesError. They are still read
+    while the next clip is made: their memory must not be used again."""
     memory_mode: str
     """How the memory was spent, such as `resident` or `tiled-decode`; empty for a remote one."""
     sound: Sound | None = None
