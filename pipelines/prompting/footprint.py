@@ -49,7 +49,7 @@ def writer_footprint(
     `cache_bits` is the width of a number of the keys and values; with `flash` attention the scores
     of a pass are never held. Calculated from the shapes. In MiB, and in brackets what llama.cpp
     logs on a CPU: keys and values 36 (36) and 1 (1), buffers 517 (514.5) for a vocabulary of
-    262,144 words and 20.5 (20.9) for a tiny model. Raises WeightsError if the file is no GGUF file
+    262,144 words and 8.5 (8.9) for a tiny model. Raises WeightsError if the file is no GGUF file
     or its header lacks a length.
     """
     try:

@@ -12,10 +12,10 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.placement import Placement
+from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.publishing import make_manifest
 from tasks.language_model import llama_options, with_placement
 from tests.support.published import film_of
-from tests.support.tiny_gguf import write_tiny_mistral
 
 MISTRAL = "mistral-7b-instruct-v0.2.Q4_K_M.gguf"
 ON_GPU = Placement({"CUDA0": 33}, {"CUDA0": 4_000_000_000}, {"CUDA0": "a card"}, True, 2.0)

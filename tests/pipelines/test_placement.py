@@ -7,7 +7,7 @@ import pytest
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.llama_child import LoadLog
 from pipelines.prompting.placement import Placement
-from tests.support.tiny_gguf import write_tiny_mistral
+from pipelines.prompting.tiny_model import write_tiny_mistral
 
 DEBUG, INFO, ERROR, CONTINUED = 1, 2, 4, 5
 ON_GPU = [

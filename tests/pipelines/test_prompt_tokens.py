@@ -8,8 +8,8 @@ import pytest
 from pipelines.errors import EnhancerError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions, ShotRequest
 from pipelines.prompting.llama_child import tokens_of
+from pipelines.prompting.tiny_model import write_tiny_mistral
 from tests.support.installed import folder_of
-from tests.support.tiny_gguf import write_tiny_mistral
 
 IDEA = 'a red fox (alone), 3 o\'clock; "snow" – café 🦊'
 REQUEST = ShotRequest(IDEA, "Wide shot", f"A{IDEA[1:]}", 7)

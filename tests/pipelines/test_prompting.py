@@ -22,10 +22,10 @@ from pipelines.prompting.llama import (
     ShotRequest,
 )
 from pipelines.prompting.storyboard import write_storyboard
+from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot, Storyboard
 from tests.support.installed import folder_of
-from tests.support.tiny_gguf import write_tiny_mistral
 
 REQUEST = ShotRequest("a red fox in the snow", "Wide shot", "A red fox in the snow", 7)
 

@@ -35,15 +35,22 @@ class Bucket:
         return key if key in self.objects else None
 
 
+class Writer(ScriptedEnhancer):
+    """An enhancer that was never loaded, so that it lay nowhere."""
+
+    placement = None
+    notice = ""
+
+
 class Run:
     """What the stage needs of a run's context."""
 
     def __init__(self, brief: Brief, store: Bucket, *answers: str) -> None:
         self.store, self.backend, self.costs = store, NamedBackend(brief.backend), StageCosts()
-        self.writer = ScriptedEnhancer(*answers)
+        self.writer = Writer(*answers)
 
     @contextmanager
-    def enhancer(self) -> Iterator[ScriptedEnhancer]:
+    def enhancer(self) -> Iterator[Writer]:
         yield self.writer
 
     def upscale_spec(self) -> None:

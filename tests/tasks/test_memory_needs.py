@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from infra.adapters.device.choice import Device
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
@@ -55,7 +56,7 @@ def needs(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def on_a_card(monkeypatch: pytest.MonkeyPatch, *, free: int, allocated: int) -> None:
     """As on a GPU with `free` bytes, beside `allocated` bytes of models of an earlier run."""
-    monkeypatch.setattr(DeviceHost, "device", property(lambda _: "cuda"))
+    monkeypatch.setattr(DeviceHost, "chosen", property(lambda _: Device("cuda")))
     monkeypatch.setattr(DeviceHost, "free_bytes", lambda _: free)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: allocated)
 
