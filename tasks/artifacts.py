@@ -138,6 +138,23 @@ def show_stand_ins(lines: Sequence[str]) -> None:
         create_markdown_artifact("\n\n".join(lines), key=WARNINGS, description="Warning")
 
 
+def show_estimate(expected: Estimate) -> None:
+    """Show what each stage is expected to cost, before the first one begins."""
+    if deployment.id is None:
+        return
+    rows = [
+        {
+            "stage": item.stage,
+            "seconds": round(item.seconds),
+            "memory, GB": item.memory_words if item.parts else f"{item.memory_bytes / 1e9:.1f}",
+            "disk, MB": round(item.disk_bytes / 1e6),
+        }
+        for item in expected.stages
+    ]
+    with _harmless("the estimate"):
+        create_table_artifact(rows, key="estimate", description=f"Expected: {in_words(expected)}")
+
+
 def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
     """Show the shots as a table, as soon as they are written, and whether a template wrote them."""
     show_stand_ins(stand_ins(None, storyboard))

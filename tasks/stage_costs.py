@@ -14,6 +14,8 @@ class StageCosts:
     """Adds up the costs of the stages of one run. A stage may be measured in several parts.
 
     Its GPU memory is the most that any of its parts had, counted from the part's own beginning.
+    The seconds are those of the main thread, so that their sum is the time of the run. What the
+    background does meanwhile is not added; the time for which the main thread waits for it is.
     """
 
     def __init__(self) -> None:

@@ -40,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("packages", _packages)
     yield _check("ffmpeg", lambda: _ffmpeg(settings))
     yield _check("device", lambda: _device(settings))
+    yield _check("language model", lambda: _llama(settings))
     yield _check("disk", lambda: _disk(settings.paths.data_dir))
     yield _check("object store", lambda: _store(settings))
     yield from examine_models(settings.paths.models)
@@ -96,6 +97,12 @@ def _device(settings: Settings) -> str:
     if found.total < settings.compute.gpu_memory_gb * GB:
         text += "; the card has less than the setting, so the card decides"
     return text
+
+
+def _llama(settings: Settings) -> str:
+    from infra.apps.doctor_llama import examine_llama
+
+    return examine_llama(settings)
 
 
 def _disk(data_dir: Path) -> str:

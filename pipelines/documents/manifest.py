@@ -110,7 +110,9 @@ class SegmentRecord(Frozen):
     made: bool
     seconds: float
     memory_mode: str
-    """`whole` for whole frames, or `tiled` after the memory ran out."""
+    """`whole` for whole frames, or `tiled` after the memory ran out. Frames that were not finite in
+    16 bits follow, with the numbers in which they were made again: `whole, 4 frames in bfloat16`.
+    """
 
 
 class StageCost(Frozen):

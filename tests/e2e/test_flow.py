@@ -21,6 +21,7 @@ from pipelines.backends.wan.memory_plan import MemoryPlan
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import BadFramesError, BriefError, StoreError, WeightsError
 from pipelines.media.still import stack_png
+from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.training.sight import see
 from pipelines.upscaling.ncnn import convert
@@ -28,7 +29,6 @@ from tests.conftest import Cli, slow
 from tests.pipelines.test_upscaling import shipped
 from tests.support.installed import folder_of
 from tests.support.pictures import decode, timestamps
-from tests.support.tiny_gguf import write_tiny_mistral
 from tests.support.tiny_wan import write_tiny_vace
 
 Run = Callable[..., Manifest]

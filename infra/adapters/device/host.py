@@ -93,6 +93,15 @@ class DeviceHost:
             return memory.account(self.settings.compute.gpu_memory_gb).available
         return memory.host_bytes()
 
+    def room_bytes(self) -> int:
+        """Bytes that can be had once the models that are loaded now have gone. On a CPU that is
+        what is free: the kernel does not tell which part of the process is models."""
+        if self.device != "cuda":
+            return self.free_bytes()
+        import torch
+
+        return self.free_bytes() + int(torch.cuda.memory_allocated())
+
 
 class NoDeviceHost:
     """A BackendHost for a run that may not touch the device, its weights or its lock."""
@@ -138,6 +147,10 @@ class NoDeviceHost:
 
     def free_bytes(self) -> int:
         """Nothing is free."""
+        return 0
+
+    def room_bytes(self) -> int:
+        """There is no room either."""
         return 0
 
 

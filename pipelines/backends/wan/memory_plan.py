@@ -53,6 +53,10 @@ class MemoryPlan:
     tiled_encoding: bool = False
     peak_bytes: int = 0
     """Largest amount on the device at once, as far as it can be said before."""
+    denoise_bytes: int = 0
+    """The same while given frames are encoded and the clip is denoised."""
+    decode_bytes: int = 0
+    """The same while the clip is decoded."""
 
     @property
     def mode(self) -> str:
@@ -87,7 +91,7 @@ def plan_memory(
     """
     plan = None
     for plan in _plans(device, placement):
-        plan = replace(plan, peak_bytes=_peak(footprint, work, plan))
+        plan = _priced(footprint, work, plan)
         if plan.peak_bytes <= budget:
             return plan
     assert plan is not None
@@ -119,7 +123,8 @@ def _decodings(device: str) -> tuple[Decoding, ...]:
     return ("whole", "bf16", "tiled") if device == "cuda" else ("whole", "tiled")
 
 
-def _peak(footprint: Footprint, work: Work, plan: MemoryPlan) -> int:
+def _priced(footprint: Footprint, work: Work, plan: MemoryPlan) -> MemoryPlan:
+    """`plan` with the bytes of its phases."""
     transformer = max(footprint.transformers)
     if plan.placement == "resident":
         transformer = sum(footprint.transformers)
@@ -128,14 +133,18 @@ def _peak(footprint: Footprint, work: Work, plan: MemoryPlan) -> int:
     vae = footprint.vae
     # Offloaded models take turns: the transformer is gone while the VAE works.
     beside = transformer if plan.placement == "resident" else 0
-    phases = [
-        transformer + vae + _HEADROOM * _denoising(footprint, work),
-        beside + vae + _HEADROOM * _decoding(footprint, work, plan.decoding),
-    ]
+    denoise = transformer + vae + _HEADROOM * _denoising(footprint, work)
     if work.encodes:
         way: Decoding = "tiled" if plan.tiled_encoding else "whole"
-        phases.append(beside + vae + _HEADROOM * _ENCODED * _decoding(footprint, work, way))
-    return int(max(phases))
+        encode = beside + vae + _HEADROOM * _ENCODED * _decoding(footprint, work, way)
+        denoise = max(denoise, encode)
+    decode = beside + vae + _HEADROOM * _decoding(footprint, work, plan.decoding)
+    return replace(
+        plan,
+        peak_bytes=int(max(denoise, decode)),
+        denoise_bytes=int(denoise),
+        decode_bytes=int(decode),
+    )
 
 
 def _denoising(footprint: Footprint, work: Work) -> float:
