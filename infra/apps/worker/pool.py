@@ -166,7 +166,8 @@ with _Quiet():
             await self._children.prepare({**os.environ, **settings})
 
         async def teardown(self, *exc_info: Any) -> None:
-            await self._children.close()
+            with anyio.CancelScope(shield=True):
+                await self._children.close()
             await super().teardown(*exc_info)
 
         async def get_and_submit_flow_runs(self) -> list["FlowRun"]:

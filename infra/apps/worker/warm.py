@@ -6,7 +6,6 @@ environment or the child's memory changed, after an error that the device may re
 long silence. `children.py` has several of them.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -134,9 +133,9 @@ class WarmChild:
             try:
                 attempt.returncode = await self._finish(process)
             except BaseException:  # the worker ends, or an answer was no JSON
-                self._process = None  # nobody may take it for one that waits for a run
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                with anyio.CancelScope(shield=True):
+                    # Nobody may take it for one that waits for a run.
+                    await self._retire("nobody waits for its run")
                 raise
             self._used = time.monotonic()
 
