@@ -31,7 +31,7 @@ from prefect.workers.process import (
 
 from infra.apps.worker.children import WarmChildren
 from infra.apps.worker.code import fingerprint
-from infra.apps.worker.concurrency import worker_limit
+from infra.apps.worker.concurrency import SCHEDULE_LIMIT, worker_limit
 from infra.apps.worker.polling import Polling
 from infra.apps.worker.reconcile import reconcile, revive
 from infra.apps.worker.warm import Kind
@@ -68,12 +68,12 @@ with _Quiet():
         engine = "prefect.engine"
         """Module that runs a flow run in its process."""
 
-        def __init__(self, **options: Any) -> None:
+        def __init__(self, *, reserved: int = 0, **options: Any) -> None:
             super().__init__(**options)
             self.busy: set[UUID] = set()
             self.draining = False
             self._mended = 0.0
-            self._polling = Polling()
+            self._polling = Polling(reserved)
             self._code = fingerprint()
 
         async def run(
@@ -107,7 +107,7 @@ with _Quiet():
             lost runs."""
             if self._has_successfully_synced and time.monotonic() - self._mended > _MEND_EVERY:
                 await self.mend()
-            if self.draining or not self._polling.is_due(full=self.limiter.available_tokens < 1):
+            if self.draining or not self._polling.is_due(int(self.limiter.available_tokens)):
                 return []
             found = await super().get_and_submit_flow_runs()
             self._polling.note(found=bool(found))
@@ -224,11 +224,16 @@ def worker_for(
         limit: Runs at once; 0: as the queues' limits demand. The GPU pool's is 1.
         idle_seconds: Silence after which a warm process is ended.
     """
-    options = {"work_pool_name": pool, "name": name, "create_pool_if_not_found": False}
+    options: dict[str, Any] = {
+        "work_pool_name": pool,
+        "name": name,
+        "create_pool_if_not_found": False,
+    }
     if pool == GPU_POOL:
         kind = Kind("models", idle_seconds)
         return ColdWorker(**options) if cold else WarmWorker(kind=kind, limit=1, **options)
-    limit = limit or worker_limit()
+    if not limit:
+        limit, options["reserved"] = worker_limit(), SCHEDULE_LIMIT
     if cold:
         return StudioWorker(limit=limit, prefetch_seconds=0, **options)
     kind = Kind("flows", min(idle_seconds, _STUDIO_IDLE), _STUDIO_GROWTH)
