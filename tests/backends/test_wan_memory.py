@@ -17,7 +17,7 @@ from pipelines.backends.memory import (
 from pipelines.backends.wan import denoiser, loading, text_encoder
 from pipelines.backends.wan.footprint import Footprint, footprint_of
 from pipelines.backends.wan.loading import Source
-from pipelines.backends.wan.memory_plan import MemoryPlan, Work, plan_memory
+from pipelines.backends.wan.memory_plan import MemoryPlan, Phase, Work, plan_memory
 from pipelines.errors import BadFramesError, GenerationError, WeightsError
 from pipelines.schema.sizes import Size
 from tests.backends.clips import failing
@@ -128,11 +128,11 @@ def test_a_cpu_never_offloads_or_decodes_in_half_precision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "decoding", "modes"),
+    ("device", "phase", "modes"),
     [
         (
             "cuda",
-            True,
+            "decode",
             [
                 "bf16-decode",
                 "tiled-decode",
@@ -142,19 +142,21 @@ def test_a_cpu_never_offloads_or_decodes_in_half_precision() -> None:
         ),
         (
             "cuda",
-            False,
+            "denoise",
             ["tiled-encode", "offload, tiled-encode", "group-offload, tiled-encode"],
         ),
-        ("cpu", True, ["tiled-decode"]),
-        ("cpu", False, ["tiled-encode"]),
+        ("cuda", "place", ["offload", "group-offload"]),
+        ("cpu", "decode", ["tiled-decode"]),
+        ("cpu", "denoise", ["tiled-encode"]),
+        ("cpu", "place", []),
     ],
 )
 def test_each_step_down_saves_where_memory_ran_out(
-    device: str, decoding: bool, modes: list[str]
+    device: str, phase: Phase, modes: list[str]
 ) -> None:
     plan: MemoryPlan | None = MemoryPlan()
     seen = []
-    while plan := plan.below(device, decoding=decoding):
+    while plan := plan.below(device, phase):
         seen.append(plan.mode)
     assert seen == modes
 
@@ -312,7 +314,7 @@ def scarce(vae: Any, monkeypatch: pytest.MonkeyPatch, *, always: bool = False) -
     monkeypatch.setattr(vae, "decode", decoded)
 
 
-def test_out_of_memory_in_decoding_goes_on_with_tiles_and_the_next_clip_starts_afresh(
+def test_out_of_memory_in_decoding_goes_on_with_tiles_and_a_smaller_clip_is_decoded_whole(
     fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = backend_of("wan-t2v-14b", fresh_host)
@@ -323,6 +325,9 @@ def test_out_of_memory_in_decoding_goes_on_with_tiles_and_the_next_clip_starts_a
         clip = clip_of(backend, request)
     assert clip.memory_mode == "tiled-decode"
     assert same(list(clip.frames), whole)  # one tile is all of it
+    assert clip_of(backend, request).memory_mode == "tiled-decode"
+    assert clip_of(backend, request_for("wan-t2v-14b", frames=1)).memory_mode == "resident"
+    fresh_host.free *= 2
     assert clip_of(backend, request).memory_mode == "resident"
 
 
@@ -342,7 +347,7 @@ def test_too_little_free_memory_decodes_in_tiles_from_the_start(fresh_host: Memo
     backend = backend_of("wan-t2v-14b", fresh_host)
     request = request_for("wan-t2v-14b", size=Size(64, 64))
     fresh_host.free = backend.effort([request]).memory_bytes // 10
-    assert clip_of(backend, request).memory_mode == "tiled-decode, tiled-encode"
+    assert clip_of(backend, request).memory_mode == "tiled-decode"  # nothing is encoded
 
 
 def test_the_host_is_told_what_the_fastest_way_needs(fresh_host: MemoryHost) -> None:

@@ -73,6 +73,7 @@ class AnimateBackend(WanBackend):
                 work_of(request),
                 self.host.free_bytes(),
                 self.host.device,
+                options.decode,
             )
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * work_of(request).frames * options.steps * passes
