@@ -86,7 +86,7 @@ def test_one_that_is_wrong_or_does_not_work_is_passed_over(
 
 
 def test_a_gain_within_the_noise_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = {name: (0.002, 9.6) for name in ("_native_cudnn", "_native_flash", "flash", "_flash_3")}
+    slow = dict.fromkeys(("_native_cudnn", "_native_flash", "flash", "_flash_3"), (0.002, 9.6))
     assert choose(monkeypatch, functions(**slow)) == "native"
 
 

@@ -10,7 +10,7 @@ from pipelines.backends.frames import to_frames
 from pipelines.backends.wan import denoiser, loading, text_encoder
 from pipelines.backends.wan.footprint import Footprint, footprint_of
 from pipelines.backends.wan.loading import Source
-from pipelines.backends.wan.memory_plan import MemoryPlan, Phase, Work, plan_memory
+from pipelines.backends.wan.memory_plan import MemoryPlan, PlanPhase, Work, plan_memory
 from pipelines.errors import BadFramesError, GenerationError, WeightsError
 from pipelines.schema.sizes import Size
 from tests.backends.clips import failing
@@ -145,7 +145,7 @@ def test_a_cpu_never_offloads_or_decodes_in_half_precision() -> None:
     ],
 )
 def test_each_step_down_saves_where_memory_ran_out(
-    device: str, phase: Phase, modes: list[str]
+    device: str, phase: PlanPhase, modes: list[str]
 ) -> None:
     plan: MemoryPlan | None = MemoryPlan()
     seen = []

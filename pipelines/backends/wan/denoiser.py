@@ -19,7 +19,7 @@ from pipelines.backends.shortages import Shortages
 from pipelines.backends.wan.conditioning import Given, arguments_for
 from pipelines.backends.wan.footprint import Footprint
 from pipelines.backends.wan.loading import Source, load_pipeline
-from pipelines.backends.wan.memory_plan import MemoryPlan, Phase, Placement, held_bytes
+from pipelines.backends.wan.memory_plan import MemoryPlan, Placement, PlanPhase, held_bytes
 from pipelines.backends.wan.options import WanOptions
 from pipelines.backends.wan.placing import place, take_off, transformers_of
 from pipelines.errors import GenerationError
@@ -28,10 +28,10 @@ from pipelines.schema.sizes import Size
 _ADVICE = "choose a smaller size or fewer frames a chunk"
 _WARM_STEPS = 4
 """Steps in which both transformers of A14B take part, with the flow shifts of its presets."""
-RanOut = Callable[[MemoryPlan, Phase], None]
+RanOut = Callable[[MemoryPlan, PlanPhase], None]
 
 
-def _forget(_: MemoryPlan, __: Phase) -> None:
+def _forget(_: MemoryPlan, __: PlanPhase) -> None:
     """Memory that ran out changes this clip only."""
 
 
@@ -127,7 +127,7 @@ class WanDenoiser:
             raise GenerationError("the Wan models were freed; load them again")
         state = [plan]
 
-        def step_down(phase: Phase) -> bool:
+        def step_down(phase: PlanPhase) -> bool:
             if not self._placed:
                 phase = "place"
                 self._clear()

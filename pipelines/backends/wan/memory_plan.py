@@ -25,7 +25,7 @@ Placement = Literal["resident", "offload", "group-offload"]
 """`resident`       all models stay on the device
 `offload`        each model is there only while it works; A14B's transformers take turns
 `group-offload`  besides, a transformer is there block by block, which its blocks' travel slows"""
-Phase = Literal["place", "denoise", "decode"]
+PlanPhase = Literal["place", "denoise", "decode"]
 """What was going on when memory ran out: models came to the device, the transformer worked (or
 the VAE encoded given frames), or the VAE decoded."""
 Decoding = Literal["whole", "bf16", "tiled"]
@@ -90,7 +90,7 @@ class MemoryPlan:
         words += ["tiled-encode"] if self.tiled_encoding else []
         return ", ".join(words) or "resident"
 
-    def below(self, device: str, phase: Phase) -> "MemoryPlan | None":
+    def below(self, device: str, phase: PlanPhase) -> "MemoryPlan | None":
         """The next plan that takes less in `phase`, where memory ran out; None if there is none."""
         if phase == "decode" and self.decoding != "tiled":
             ways = _decodings(device)
@@ -101,7 +101,7 @@ class MemoryPlan:
         rest = places[places.index(self.placement) + 1 :]
         return replace(self, placement=rest[0]) if rest else None
 
-    def add_to(self, shortages: Shortages, phase: Phase, had: int) -> None:
+    def add_to(self, shortages: Shortages, phase: PlanPhase, had: int) -> None:
         """Remember that memory ran out in `phase` while `had` bytes could be had."""
         way, need = self._ways()[phase]
         shortages.add(way, need, had)
@@ -110,7 +110,7 @@ class MemoryPlan:
         """Whether memory ran out in one of its phases, with no less of it than now."""
         return any(shortages.rule_out(way, need, have) for way, need in self._ways().values())
 
-    def _ways(self) -> dict[Phase, tuple[tuple[object, ...], int]]:
+    def _ways(self) -> dict[PlanPhase, tuple[tuple[object, ...], int]]:
         """For each phase what memory hangs on, and the bytes that are planned."""
         return {
             "place": (("place", self.placement), self.place_bytes),

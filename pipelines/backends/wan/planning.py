@@ -10,8 +10,8 @@ from pipelines.backends.wan.denoiser import WanDenoiser
 from pipelines.backends.wan.footprint import Footprint
 from pipelines.backends.wan.memory_plan import (
     MemoryPlan,
-    Phase,
     Placement,
+    PlanPhase,
     Work,
     plan_memory,
 )
@@ -54,7 +54,7 @@ class ClipPlans:
             self.footprint, self.work, budget, self.host.device, self.decode, denoiser.shortages
         )
 
-    def remember(self, denoiser: WanDenoiser, plan: MemoryPlan, phase: Phase) -> None:
+    def remember(self, denoiser: WanDenoiser, plan: MemoryPlan, phase: PlanPhase) -> None:
         """Memory ran out in `phase` of `plan`: later plans of the same denoiser heed it."""
         plan.add_to(denoiser.shortages, phase, self._budget(denoiser))
 
