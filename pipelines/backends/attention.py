@@ -11,6 +11,7 @@ import logging
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -115,12 +116,12 @@ def _is_there(package: str) -> bool:
 
 
 def _fastest(candidates: dict[str, float], trial: _Trial) -> str:
-    best, best_time = NATIVE, trial.milliseconds(lambda: trial.compute(NATIVE)) / _GAIN
+    best, best_time = NATIVE, trial.milliseconds(partial(trial.compute, NATIVE)) / _GAIN
     for name, limit in candidates.items():
         error = _error(name, trial)
         if error is None or not error <= limit:
             continue
-        time = trial.milliseconds(lambda name=name: trial.compute(name))  # type: ignore[misc]
+        time = trial.milliseconds(partial(trial.compute, name))
         if time < best_time:
             best, best_time = name, time
     return best

@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,10 +164,14 @@ def _ours(
     source = Source(case.folder, "text", dtype=case.dtype)
     with WanDenoiser(source, device, compiling=case.compile) as wan:
         for _ in range(1 + case.rounds):
-            latents = clock.time("denoise", lambda: wan.denoise(job, plan, lambda *_: None))
-            video = clock.time("decode", lambda made=latents: wan.decode(made, plan))
-            frames = clock.time("frames", lambda made=video: np.stack(list(to_frames(made))))
+            latents = clock.time("denoise", partial(wan.denoise, job, plan, lambda *_: None))
+            video = clock.time("decode", partial(wan.decode, latents, plan))
+            frames = clock.time("frames", partial(_frames_of, video))
     return frames, clock
+
+
+def _frames_of(video: torch.Tensor) -> np.ndarray:
+    return np.stack(list(to_frames(video)))
 
 
 def _forget(device: torch.device) -> None:

@@ -8,7 +8,9 @@ What a preset did not ask for is done for want of memory only, and the manifest 
 Of the two ways to decode with less, neither gives the pixels of decoding whole in float32:
 bfloat16 rounds each of them by itself, tiles lack what lies beyond their edges, in the
 convolutions and in the attention over the whole frame. Decoding in bfloat16 comes first, because
-it is nearer and much faster. A preset that asks for it (`decode: bfloat16`) is planned from there
+it is nearer and needs no overlap. With the demo model's VAE at 416*240 and 9 frames, bfloat16 was
+0.35 of 255 off in the mean and 8 at most, tiles were 1.58 and 83 (999 of 1,000 values: 3 and 27).
+A preset that asks for it (`decode: bfloat16`) is planned from there
 on and has it in the identity of its chunks.
 """
 
