@@ -142,10 +142,10 @@ def _error(name: str, trial: _Trial) -> float | None:
         _log.info("attention %s is not usable here: %s", name, error)
         return None
     expected = trial.expected.float()
-    # A number that is none makes the error none, which is within no limit.
-    error = float((made - expected).norm() / expected.norm())
-    _log.info("attention %s differs from torch's by %.4f", name, error)
-    return error
+    # NaN anywhere makes this NaN, which is within no limit.
+    apart = float((made - expected).norm() / expected.norm())
+    _log.info("attention %s differs from torch's by %.4f", name, apart)
+    return apart
 
 
 def _trial(heads: Heads, device: torch.device, dtype: torch.dtype) -> _Trial:
@@ -177,9 +177,10 @@ def _trial(heads: Heads, device: torch.device, dtype: torch.dtype) -> _Trial:
 def _milliseconds(work: Callable[[], object]) -> float:
     """Median of a few calls on the current CUDA device, after one that is not counted."""
     work()
-    times = []
+    times: list[float] = []
     for _ in range(_REPEATS):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         start.record()
         work()
         end.record()

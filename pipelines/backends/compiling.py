@@ -8,7 +8,7 @@ and never waits for a compiler. A shape that cannot be compiled runs as it did w
 import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,7 @@ from pipelines.backends.base import Compile
 from pipelines.backends.memory import causes, is_device_error, is_out_of_memory
 from pipelines.errors import ReelwrightError
 
+Stance = Literal["eager_on_recompile", "force_eager"]
 _log = logging.getLogger("reelwright.models")
 _COMPILER = "inductor"
 _SHAPES = 64
@@ -75,7 +76,7 @@ class CompiledBlocks:
         if self._mode == "off":
             yield
             return
-        stance = "eager_on_recompile" if self.is_compiled(shape) else "force_eager"
+        stance: Stance = "eager_on_recompile" if self.is_compiled(shape) else "force_eager"
         with torch.compiler.set_stance(stance):
             yield
 
