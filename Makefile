@@ -1,5 +1,6 @@
-# Two targets do everything: `make demo` and `make test`. Both set up .venv first; the second
-# time that takes no time. PYTHON names the interpreter to build it with (3.11 to 3.13).
+# Two targets do everything: `make demo` and `make test`; `make studio` is for a GPU host. Each sets
+# up .venv first; the second time that takes no time. PYTHON names the interpreter to build it with
+# (3.11 to 3.13).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,12 +11,20 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo test test-slow test-faults test-attacks bench scorecard train lint clean
+.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
 	mkdir -p out
 	$(BIN)/reelwright make "$$PROMPT" --seconds 6 --upscale 4 --joins continue --out out/demo.mp4
+
+# For the GPU host: llama.cpp built with CUDA for its card, then the rest of .venv. The build comes
+# first, or pip would spend minutes on the CPU's.
+studio: $(BIN)/python
+	$(BIN)/python -m infra.apps.llama_build
+	@$(MAKE) --no-print-directory $(VENV)/.demo
+	$(BIN)/python -m infra.apps.llama_build --check
+	@$(BIN)/reelwright doctor || echo "What FAIL stands before is left to do."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults and not attacks"
@@ -33,6 +42,10 @@ test-attacks: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench
+
+# Speed and memory of the studio's models at their real sizes on this GPU; weights are random.
+bench-gpu: $(VENV)/.demo
+	@$(BIN)/python -m tests.gpu --out build/gpu
 
 # What the demo's video model can do, as its model card says it.
 scorecard: $(VENV)/.demo
@@ -57,6 +70,8 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up .venv (about 7 GB; once)"
+	@# After `make studio` a new version is built with CUDA here; pip would build it for the CPU.
+	@test ! -f $(VENV)/llama-cuda.json || $(BIN)/python -m infra.apps.llama_build
 	$(PIP) install $(PINNED) --editable '.[demo]'
 	touch $@
 

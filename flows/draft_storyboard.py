@@ -29,5 +29,5 @@ def draft_storyboard(brief: Brief) -> Draft:
         for chunk in plan.chunks:
             before = stills[-1] if stills else None
             stills.append(make_still(chunk, len(plan.chunks), before, context))
-        draft = make_draft(brief, plan, storyboard, stills, expected)
+        draft = make_draft(brief, plan, storyboard, stills, expected, context)
         return hand_off(draft, context)

@@ -1,4 +1,7 @@
-"""render-video: runs every GPU stage of one brief in one flow run, as direct calls of tasks."""
+"""render-video: runs every GPU stage of one brief in one flow run, in the main thread.
+
+While a chunk or a segment is made, the one before it is encoded and stored in the background.
+"""
 
 from prefect import flow
 
@@ -6,13 +9,13 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
 from tasks.artifacts import run_page, show_storyboard
 from tasks.check import check, learn_rates
-from tasks.chunks import make_chunk, prepare_backend
+from tasks.chunks import PendingChunk, make_chunk, prepare_backend, stored_chunks
 from tasks.context import LocalClip, open_context
 from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
 from tasks.publish import find_published, upload_film
 from tasks.stitch import add_film_sound, join_chunks, stitch_film
-from tasks.upscale import make_segment
+from tasks.upscale import make_segment, stored_segments
 
 
 @flow(name="render-video", persist_result=False)
@@ -31,15 +34,17 @@ def render_video(brief: Brief) -> Film:
         if published:
             return hand_off(published, context)
         prepare_backend(plan, context)
-        chunks: list[LocalClip] = []
+        pending: list[PendingChunk] = []
         for chunk in plan.chunks:
-            before = chunks[-1] if chunks else None
-            chunks.append(make_chunk(chunk, len(plan.chunks), before, context))
+            before = pending[-1] if pending else None
+            pending.append(make_chunk(chunk, len(plan.chunks), before, context))
+        chunks = stored_chunks(pending, context)
         joined = join_chunks(plan, chunks, context)
         film = joined.path
-        segments = []
+        segments: list[LocalClip] = []
         if plan.upscale:
-            segments = [make_segment(plan, chunk, film, context) for chunk in plan.chunks]
+            parts = [make_segment(plan, chunk, film, context) for chunk in plan.chunks]
+            segments = stored_segments(parts, context)
             film = stitch_film(plan, segments, "upscaled", context)
         film = add_film_sound(plan, chunks, film, context)
         made = upload_film(

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from pipelines.documents.brief import Brief
-from pipelines.documents.manifest import Film, Manifest, RunSummary
+from pipelines.documents.manifest import Film, Manifest, RunSummary, SegmentRecord
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.documents.stored_brief import StoredBrief
 
 _SOFTWARE = (
@@ -58,6 +59,7 @@ def make_manifest(brief: Brief, film: Film, bucket: str) -> Manifest:
         software=_software(),
         warnings=tuple(_warnings(film)),
         run=summary_of(film),
+        device=film.device,
     )
 
 
@@ -68,6 +70,7 @@ def _software() -> dict[str, str]:
 
 
 def _warnings(film: Film) -> Iterable[str]:
+    yield from stand_ins(film.device, film.storyboard)
     for shot in film.storyboard.shots:
         if shot.note:
             yield f"shot {shot.number}: {shot.note}"
@@ -82,5 +85,12 @@ def _warnings(film: Film) -> Iterable[str]:
         if join.made != join.asked:
             yield f"join {join.number}: no take went on smoothly, a {join.made} hides it"
     for number, part in enumerate(film.segments, start=1):
-        if part.memory_mode != "whole":
-            yield f"segment {number}: memory ran short, upscaled in tiles"
+        yield from _segment_warnings(number, part)
+
+
+def _segment_warnings(number: int, part: SegmentRecord) -> Iterable[str]:
+    way, _, remade = part.memory_mode.partition(", ")
+    if way == "tiled":
+        yield f"segment {number}: memory ran short, upscaled in tiles"
+    if remade:
+        yield f"segment {number}: numbers overflowed in 16 bits, it has {remade}"

@@ -8,7 +8,7 @@ artifacts are created.
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
@@ -28,8 +29,10 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.names import WARNINGS
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
@@ -121,8 +124,38 @@ class ProgressMirror:
         self._bar.show(100 * self._share, self._made)
 
 
+def show_stand_ins(lines: Sequence[str]) -> None:
+    """Show what stands in for a model or the device, as soon as it is known. `status` reads it."""
+    if deployment.id is None or not lines:
+        return
+    with _harmless("a warning"):
+        create_markdown_artifact("\n\n".join(lines), key=WARNINGS, description="Warning")
+
+
+def show_estimate(expected: Estimate) -> None:
+    """Show what each stage is expected to cost, before the first one begins."""
+    if deployment.id is None:
+        return
+    rows = [
+        {
+            "stage": item.stage,
+            "seconds": round(item.seconds),
+            "memory, GB": item.memory_words if item.parts else f"{item.memory_bytes / 1e9:.1f}",
+            "disk, MB": round(item.disk_bytes / 1e6),
+        }
+        for item in expected.stages
+    ]
+    with _harmless("the estimate"):
+        create_table_artifact(rows, key="estimate", description=f"Expected: {in_words(expected)}")
+
+
 def show_storyboard(plan: Plan, storyboard: Storyboard) -> None:
-    """Show the shots as a table, as soon as they are written."""
+    """Show the shots as a table, as soon as they are written, and whether a template wrote them."""
+    show_stand_ins(stand_ins(None, storyboard))
+    _show_shots(plan, storyboard)
+
+
+def _show_shots(plan: Plan, storyboard: Storyboard) -> None:
     if deployment.id is None:
         return
     rows: list[dict[str, Any]] = [
@@ -155,6 +188,7 @@ def show_draft(draft: Draft) -> None:
             for shot in draft.shots
         ]
         create_table_artifact(rows, key="draft", description=f"Draft. {in_words(draft.estimate)}")
+    show_stand_ins(draft.warnings)
 
 
 def describe_draft(draft: Draft) -> str:
@@ -162,6 +196,7 @@ def describe_draft(draft: Draft) -> str:
     invalid."""
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
     lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
+    lines += [line for warning in draft.warnings for line in ("", f"**Warning:** {warning}.")]
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
     return "\n".join([*lines, "", f"Their stills: {there}."])
@@ -219,7 +254,8 @@ def show_video(manifest: Manifest) -> None:
         return
     with _harmless("the video"):
         _show_pictures(manifest.content_id, manifest.address, f"/watch/{manifest.content_id}")
-        show_storyboard(manifest.plan, manifest.storyboard)
+        show_stand_ins(stand_ins(manifest.device, manifest.storyboard))
+        _show_shots(manifest.plan, manifest.storyboard)
         if manifest.transitions:
             rows = _transitions(manifest)
             create_table_artifact(rows, key="joins", description="How the chunks meet")

@@ -4,21 +4,26 @@ import logging
 from pathlib import Path
 
 from prefect import task
-from pydantic import ValidationError
 
 from infra.adapters import disk
+from infra.adapters.device.choice import upscaler_dtype
+from pipelines.backends.checkpoint import BYTES
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
-from pipelines.planning.estimate import Footprint, Rates, default_rates, estimate, learn
+from pipelines.planning.estimate import Rates, estimate, learn
+from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES, Footprint
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate
+from tasks.artifacts import show_estimate, show_stand_ins
 from tasks.chunks import inputs_of
-from tasks.context import RunContext
+from tasks.context import UPSCALER_SCALE, RunContext
 from tasks.options import STAGE
 from tasks.progress import report
+from tasks.rates import keep_rates, kept_rates
 
 
 @task(name="check", **STAGE)
@@ -29,20 +34,26 @@ def check(brief: Brief, context: RunContext) -> Estimate:
     or if the brief changes a shot that it does not have; MediaError if a video of the motion cannot
     be read; DiskFullError if the disk has too little free space; StoreError if the store fails.
     """
-    for key in brief.uploads:
-        _check_upload(key, context)
-    if brief.motion:
-        _check_motion(brief, context)
-    expected = estimate(brief, context.backend, _rates(context), _footprint(context))
+    sizes = {key: _check_upload(key, context) for key in brief.uploads}
+    archive = sizes[ObjectKey(brief.motion)] if brief.motion else 0
+    expected = estimate(brief, context.backend, _rates(context), footprint_of(context), archive)
     if context.host:
         cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
         expected = expected.model_copy(update={"cost": round(cost, 4)})
+    warnings = stand_ins(context.device_record, None)
+    for warning in warnings:
+        report(Progress("check", 1, 1, f"WARNING: {warning}"))
+    show_stand_ins(warnings)
     report(Progress("check", 1, 1, _in_words(expected)))
+    show_estimate(expected)
     disk.check_room(context.folder, expected.disk_bytes)
+    if brief.motion:
+        _check_motion(brief, context)  # it unpacks the archive
     return expected
 
 
-def _check_upload(key: ObjectKey, context: RunContext) -> None:
+def _check_upload(key: ObjectKey, context: RunContext) -> int:
+    """Its size in bytes. Raises BriefError if it is missing or damaged."""
     found = context.store.head(key)
     if found is None:
         raise BriefError(f"{key} is not in the bucket; upload the file again")
@@ -52,6 +63,7 @@ def _check_upload(key: ObjectKey, context: RunContext) -> None:
         raise BriefError(
             f"{key} is damaged in the bucket; upload the same file again, which replaces it"
         ) from error
+    return found.size
 
 
 def _check_motion(brief: Brief, context: RunContext) -> None:
@@ -71,7 +83,7 @@ def learn_rates(film: Film, context: RunContext) -> None:
     """Store how fast this machine was, for the next estimate. An error is logged and not raised."""
     try:
         rates = learn(_rates(context), film, context.backend)
-        disk.write_atomic(_path(context), rates.model_dump_json().encode())
+        keep_rates(context.settings, context.backend.definition, context.device, rates)
     except (OSError, ReelwrightError):
         # The film is finished, so an error here must not fail the run.
         logging.getLogger(__name__).warning("the rates were not kept", exc_info=True)
@@ -79,24 +91,28 @@ def learn_rates(film: Film, context: RunContext) -> None:
 
 def _in_words(expected: Estimate) -> str:
     return (
-        f"about {expected.seconds:,.0f} s, {expected.peak_memory_bytes / 1e9:.1f} GB of memory, "
+        f"about {expected.seconds:,.0f} s, {expected.memory_words}, "
         f"{expected.disk_bytes / 1e6:,.0f} MB of disk ({expected.basis})"
     )
 
 
-def _path(context: RunContext) -> Path:
-    folder = disk.make_directory(context.settings.paths.data_dir / "rates")
-    return folder / f"{context.backend.definition.name}-{context.device}.json"
-
-
 def _rates(context: RunContext) -> Rates:
-    try:
-        return Rates.model_validate_json(_path(context).read_bytes())
-    except (OSError, ValidationError):
-        return default_rates(context.backend.definition, context.device)
+    return kept_rates(context.settings, context.backend.definition, context.device)
 
 
-def _footprint(context: RunContext) -> Footprint:
-    models = context.enhancer_model, context.upscaler_model
-    sizes = [sum(model.sizes.values()) if model else 0 for model in models]
-    return Footprint(enhancer=sizes[0], upscaler=sizes[1])
+def footprint_of(context: RunContext) -> Footprint:
+    """What the models besides the video model take on this host, and how much room there is."""
+    host, upscaler = context.host, context.upscaler_model
+    if host is None:
+        return Footprint(enhancer=0, upscaler=0)
+    room, on_gpu = host.room_bytes(), host.device == "cuda"
+    return Footprint(
+        enhancer=context.writer_bytes,
+        upscaler=sum(upscaler.sizes.values()) if upscaler else 0,
+        way=context.upscale_way,
+        scale=UPSCALER_SCALE,
+        value_bytes=BYTES[upscaler_dtype(context.settings, host.device)],
+        base=DEVICE_CONTEXT if on_gpu else PROCESS_BYTES,
+        room=room,
+        loaded=room - host.free_bytes() if on_gpu else 0,
+    )

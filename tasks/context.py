@@ -4,6 +4,7 @@ Creating it checks the settings, ffmpeg and the model files before a model is lo
 remote backend and without upscaling uses no device, no weights and no device lock.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,21 +21,32 @@ from infra.adapters.weights.catalog import MODELS, set_models
 from infra.adapters.weights.library import require_models
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
 from pipelines.documents.brief import Brief
-from pipelines.documents.manifest import ChunkRecord, ModelRecord, SegmentRecord
+from pipelines.documents.manifest import (
+    ChunkRecord,
+    DeviceRecord,
+    ModelRecord,
+    SegmentRecord,
+)
+from pipelines.errors import WeightsError
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
+from pipelines.planning.memory import DEVICE_CONTEXT
 from pipelines.progress import Progress
+from pipelines.prompting.footprint import writer_footprint
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
+from pipelines.upscaling.ladder import Way
+from tasks.background import Background
+from tasks.language_model import llama_options
 from tasks.progress import report
 from tasks.stage_costs import StageCosts
 
 if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
 
-_ALL_LAYERS = -1
-_UPSCALER_SCALE = 4
+_log = logging.getLogger("reelwright.context")
+UPSCALER_SCALE = 4
 """Of every upscaler in the catalog. By 2, its picture is made by 4 and then made smaller."""
 
 
@@ -54,6 +66,9 @@ class RunContext:
         self.costs = StageCosts()
         self.tool = find_ffmpeg(settings.paths.ffmpeg)
         self.host = DeviceHost(settings) if needs_device(brief) else None
+        # Looked for first: a GPU that is demanded and missing is said before files are read.
+        self.device = self.host.device if self.host else "remote"
+        """`cpu`, `cuda`, or `remote` for a run without a device."""
         if self.host:
             require_models(settings.paths.models, models_of(brief))
         self.backend = create_backend(brief, self.host or NoDeviceHost(settings))
@@ -66,6 +81,8 @@ class RunContext:
         """Scratch; it is set as soon as the run has the device."""
         self.motions: dict[Digest, Motion] = {}
         """Archives that were unpacked into the scratch folder."""
+        self.background = Background()
+        """Stores finished work beside the device; it is open as soon as the run has the device."""
         self._stack = stack
         self._session: BackendSession | None = None
 
@@ -80,9 +97,17 @@ class RunContext:
         return ObjectStore(self.settings.store)
 
     @property
-    def device(self) -> str:
-        """`cpu`, `cuda`, or `remote` for a run without a device."""
-        return self.host.device if self.host else "remote"
+    def device_record(self) -> DeviceRecord:
+        """The device for the manifest, and why it is the CPU if it is."""
+        if self.host is None:
+            return DeviceRecord(kind="remote")
+        for_gpu = set_models(self.backend.definition.model_set).for_gpu
+        chosen = self.host.chosen
+        if chosen.kind == "cpu":
+            return DeviceRecord(kind="cpu", reason=chosen.reason, for_gpu=for_gpu)
+        import torch
+
+        return DeviceRecord(kind="cuda", name=torch.cuda.get_device_name(0), for_gpu=for_gpu)
 
     @property
     def session(self) -> BackendSession:
@@ -91,6 +116,28 @@ class RunContext:
             self._session = self._stack.enter_context(self.backend.open())
         return self._session
 
+    @property
+    def writer_bytes(self) -> int:
+        """Bytes on the device of the language model and what its process adds; 0 without one."""
+        folder = self.enhancer_model
+        if folder is None:
+            return 0
+        beside = DEVICE_CONTEXT if self.device == "cuda" else 0
+        try:
+            options = self._llama_options(folder)
+            footprint = writer_footprint(
+                folder.path,
+                options.context,
+                options.batch,
+                options.cache_bits,
+                flash=options.uses_flash_attention,
+            )
+            return footprint.total + beside
+        except WeightsError as error:
+            # A file that llama.cpp does not load either costs the words, and not the run.
+            _log.warning("the memory of the language model is taken from its size: %s", error)
+            return sum(folder.sizes.values()) + beside
+
     @contextmanager
     def enhancer(self) -> Iterator[LlamaEnhancer | None]:
         """The language model in a child process; None without a device or for a brief that is not
@@ -98,59 +145,63 @@ class RunContext:
 
         A small model stays loaded for the next run.
         """
-        folder, compute = self.enhancer_model, self.settings.compute
+        folder = self.enhancer_model
         if self.host is None or folder is None:
             yield None
             return
         entry = MODELS[folder.name].enhancer
         assert entry is not None
-        options = LlamaOptions(
-            context=entry.context,
-            threads=compute.llm_threads,
-            gpu_layers=_ALL_LAYERS if self.device == "cuda" else 0,
-            answer_timeout=compute.llm_timeout,
-        )
+        options = self._llama_options(folder)
         name = f"{folder.title}@{folder.components['file'][:12]}"
 
         def load() -> LlamaEnhancer:
             return LlamaEnhancer(folder.path, name, entry.prompt, options)
 
-        need = sum(folder.sizes.values())
-        with self.host.lent("enhancer", (name, str(options)), load, need) as model:
+        with self.host.lent("enhancer", (name, str(options)), load, self.writer_bytes) as model:
             yield model.renew()
+
+    def _llama_options(self, folder: ModelFolder) -> LlamaOptions:
+        entry = MODELS[folder.name].enhancer
+        assert entry is not None
+        return llama_options(self.settings.llm, entry.context, self.device)
 
     def upscaler(self) -> "RealEsrgan":
         """Real-ESRGAN on the device, loaded at the first call.
 
-        Raises WeightsError if the weights do not load.
+        Room is made for one frame at a time. A loaded video model is worth more than a larger
+        batch: reading it again would cost each brief more seconds than the batch saves. Raises
+        WeightsError if the weights do not load.
         """
         import torch
 
-        from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
+        from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
 
-        folder, settings = self.upscaler_model, self.settings.upscaler
-        assert self.host is not None
+        folder, settings, host = self.upscaler_model, self.settings.upscaler, self.host
+        assert host is not None
         assert folder is not None
+        asked = self.upscale_way
         options = UpscaleOptions(
             dtype=getattr(torch, upscaler_dtype(self.settings, self.device)),
             channels_last=settings.channels_last,
-            batch=settings.batch or (4 if self.device == "cuda" else 1),
-            tile=settings.tile,
+            batch=asked.batch,
+            tile=asked.tile,
         )
         key = (folder.title, folder.components["file"], str(options), self.device)
         device = torch.device(self.device)
-        work = workspace_bytes(
-            self.brief.resolved_preset().size,
-            options.batch,
-            _UPSCALER_SCALE,
-            options.dtype.itemsize,
-        )
-        return self.host.resident(
+        size = self.brief.resolved_preset().size
+        work = Way(1, asked.tile).workspace(size, UPSCALER_SCALE, options.dtype.itemsize)
+        return host.resident(
             "upscaler",
             key,
-            lambda: RealEsrgan(folder.path, device, options),
+            lambda: RealEsrgan(folder.path, device, options, host.free_bytes),
             sum(folder.sizes.values()) + work,
         )
+
+    @property
+    def upscale_way(self) -> Way:
+        """How many frames the upscaler makes at once, and in which tiles, if the memory allows."""
+        settings = self.settings.upscaler
+        return Way(settings.batch or (4 if self.device == "cuda" else 1), settings.tile)
 
     def upscale_spec(self) -> UpscaleSpec | None:
         """Everything that decides the pixels of the upscaling; None without upscaling."""
@@ -199,6 +250,9 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
         scratch = disk.scratch(settings.paths.data_dir / "scratch")
         context.folder = stack.enter_context(scratch)
         context.store.ensure_bucket()
+        # On a CPU, denoising and encoding would only take the processor from each other.
+        context.background = Background(beside=context.device != "cpu")
+        stack.enter_context(context.background)
         yield context
 
 

@@ -58,6 +58,7 @@ def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> F
         segments=tuple(item.model_copy(update={"made": False}) for item in manifest.segments),
         models=manifest.models,
         stages=context.costs.costs,
+        device=manifest.device,
     )
     for item in _published(film):
         if fault := _fault_of(context.store, item):
@@ -121,6 +122,7 @@ def upload_film(
         segments=tuple(s.record for s in segments if isinstance(s.record, SegmentRecord)),
         models=context.model_records(enhanced=storyboard.enhancer != "none"),
         stages=context.costs.costs,
+        device=context.device_record,
     )
 
 

@@ -8,6 +8,7 @@ from prefect import task
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.manifest import StoredObject
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import CorruptObjectError
 from pipelines.media.still import stack_png
 from pipelines.progress import Progress
@@ -16,6 +17,7 @@ from pipelines.schema.plan import ChunkSpec, Estimate, Plan, PlannedChunk
 from pipelines.schema.request import LastFrame
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
+from tasks.artifacts import show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import RunContext
 from tasks.options import STAGE
@@ -100,6 +102,7 @@ def make_draft(
     storyboard: Storyboard,
     stills: Sequence[StoredObject],
     expected: Estimate,
+    context: RunContext,
 ) -> Draft:
     """The draft that a person is asked to approve."""
     style = f". {without_control_tokens(brief.style)}" if brief.style else ""
@@ -112,4 +115,6 @@ def make_draft(
         )
         for shot, chunk, still in zip(storyboard.shots, plan.chunks, stills, strict=True)
     ]
-    return Draft(shots=tuple(shots), estimate=expected)
+    show_stand_ins(stand_ins(None, storyboard))
+    warnings = stand_ins(context.device_record, storyboard)
+    return Draft(shots=tuple(shots), estimate=expected, warnings=warnings)

@@ -54,6 +54,10 @@ _JWT_VARIABLES = (
     "WEED_JWT_FILER_SIGNING_KEY",
     "WEED_JWT_FILER_SIGNING_READ_KEY",
 )
+_MEMORY_LIMIT = "512MiB"
+"""Of Go's heap. The server allocates 232 MB from its start, of which it uses half: with a limit of
+256 MiB its garbage collector never rested (20 % of a core, 501 collections for 300 objects of
+0.7 MB; with 512 MiB they are 11)."""
 _SOCKETS = ("filer", "s3")
 _START_TIMEOUT = 60.0
 _STOP_GRACE = 3.0
@@ -123,7 +127,7 @@ class SeaweedServer:
             "TMPDIR": str(make_directory(self._folder / "tmp", private=True)),
             "AWS_ACCESS_KEY_ID": self.credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
-            "GOMEMLIMIT": "256MiB",
+            "GOMEMLIMIT": _MEMORY_LIMIT,
             **{name: secrets.token_hex(32) for name in _JWT_VARIABLES},
             **mutual_tls(self._folder / "tls"),
         }

@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.errors import SettingsError
 
 PREFIX = "REELWRIGHT_"
+_LEAST_CONTEXT = 1024
+"""Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
+vocabulary, and the answer may have 96."""
 
 
 class _Section(BaseSettings):
@@ -73,13 +76,56 @@ class ComputeSettings(_Section):
         description="Compile the transformer on CUDA: `auto` only for shapes that the warm process "
         "had time to compile while it waited, `on` every shape before its first chunk, `off` none.",
     )
-    llm_threads: int = Field(
-        1, ge=1, description="Threads of the language model; more are slower on a busy machine."
+    gpu: int = Field(
+        0,
+        ge=0,
+        description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
+        "first of CUDA_VISIBLE_DEVICES, else 0.",
+    )
+    gpu_memory_gb: float = Field(
+        22.0,
+        ge=0,
+        description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
     )
     gpu_hour_price: float = Field(
         0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
     )
-    llm_timeout: float = Field(120.0, gt=0, description="Seconds one sentence may take.")
+
+
+class LlmSettings(_Section):
+    """The language model that writes the shots."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}LLM_", frozen=True, extra="ignore")
+
+    gpu_layers: int = Field(
+        -1, ge=-1, description="Layers on the GPU, if there is one; -1: all, 0: none."
+    )
+    context: int = Field(
+        0, ge=0, description="Tokens of prompt and answer together; 0: as the catalog says."
+    )
+    batch: int = Field(
+        512, ge=32, le=8192, description="Tokens of a prompt that are evaluated at once."
+    )
+    flash_attention: bool = Field(False, description="Use llama.cpp's flash attention.")
+    kv_cache: Literal["f16", "q8_0", "q4_0"] = Field(
+        "f16", description="Numbers of the context; others than f16 turn flash attention on."
+    )
+    threads: int = Field(
+        1, ge=1, description="Threads that write words; more are slower on a busy machine."
+    )
+    prompt_threads: int = Field(
+        0, ge=0, description="Threads that read a prompt; 0: one for each core."
+    )
+    timeout: float = Field(120.0, gt=0, description="Seconds one sentence may take.")
+
+    @field_validator("context")
+    @classmethod
+    def _context_holds_a_prompt(cls, value: int) -> int:
+        if 0 < value < _LEAST_CONTEXT:
+            raise ValueError(
+                f"a prompt and its answer need {_LEAST_CONTEXT} tokens, or set it to 0"
+            )
+        return value
 
 
 class UpscalerSettings(_Section):
@@ -92,7 +138,7 @@ class UpscalerSettings(_Section):
         description="`auto` is float16 on CUDA, float32 on a CPU; bfloat16 is the fast mode there.",
     )
     channels_last: bool = Field(True, description="Memory format of the network.")
-    batch: int = Field(0, ge=0, description="Frames at once; 0 is 4 on CUDA, 1 on a CPU.")
+    batch: int = Field(0, ge=0, description="Most frames at once; 0 is 4 on CUDA, 1 on a CPU.")
     tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
 
 
@@ -227,6 +273,7 @@ class Settings:
         self.paths = PathSettings()
         self.store = StoreSettings()
         self.compute = ComputeSettings()
+        self.llm = LlmSettings()
         self.upscaler = UpscalerSettings()
         self.worker = WorkerSettings()
         self.gateway = GatewaySettings()
@@ -248,6 +295,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     PathSettings,
     StoreSettings,
     ComputeSettings,
+    LlmSettings,
     UpscalerSettings,
     WorkerSettings,
     GatewaySettings,

@@ -1,5 +1,6 @@
 """The command `reelwright`. Heavy libraries load only in the command that needs them."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -35,12 +36,27 @@ app.command()(restore)
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu",
+            help="Measure on the GPU which presets fit and how long they take; some minutes.",
+        ),
+    ] = False,
+) -> None:
     """Check what a run needs and say what to do about what is missing."""
     from infra.apps.doctor import examine
 
-    failed = False
-    for finding in examine(Settings.load()):
+    settings, failed = Settings.load(), False
+    if gpu:
+        from infra.apps.gpu.report import examine_gpu
+        from pipelines.backends.registry import definitions
+
+        found = examine_gpu(settings, definitions(), say)
+    else:
+        found = examine(settings)
+    for finding in found:
         mark = "ok  " if finding.good else ("FAIL" if finding.needed else "--  ")
         sys.stdout.write(plain(f"{mark} {finding.name:<14} {finding.text}") + "\n")
         failed |= finding.needed and not finding.good
@@ -99,6 +115,9 @@ def worker(
         int, typer.Option(min=0, help="Runs at once in the studio pool; 0: as its queues have.")
     ] = 0,
     name: Annotated[str, typer.Option(help="Of this worker; it mends what it left.")] = "",
+    gpu: Annotated[
+        int, typer.Option(min=-1, help="Card, as nvidia-smi counts; -1: REELWRIGHT_GPU, else 0.")
+    ] = -1,
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C."""
     from infra.apps.worker.main import serve
@@ -106,6 +125,10 @@ def worker(
 
     if pool not in (GPU_POOL, STUDIO_POOL):
         raise BriefError(f"pool {pool!r} is unknown; choose {STUDIO_POOL} or {GPU_POOL}")
+    if gpu >= 0:
+        if pool != GPU_POOL:
+            raise BriefError(f"--gpu is for the pool {GPU_POOL}; leave it out for {pool}")
+        os.environ["REELWRIGHT_GPU"] = str(gpu)  # the runs' processes read it too
     adopt_studio()
     serve(pool, cold=cold, limit=limit, name=name)
 

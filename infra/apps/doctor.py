@@ -9,6 +9,8 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from infra.adapters.device.choice import choose
+from infra.adapters.device.memory import GB, account
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS, MODELS, set_models
 from infra.adapters.weights.library import state_of
@@ -38,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("packages", _packages)
     yield _check("ffmpeg", lambda: _ffmpeg(settings))
     yield _check("device", lambda: _device(settings))
+    yield _check("language model", lambda: _llama(settings))
     yield _check("disk", lambda: _disk(settings.paths.data_dir))
     yield _check("object store", lambda: _store(settings))
     yield from examine_models(settings.paths.models)
@@ -78,12 +81,28 @@ def _ffmpeg(settings: Settings) -> str:
 def _device(settings: Settings) -> str:
     import torch
 
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        return f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
-    if settings.compute.device == "cuda":
-        raise SettingsError("REELWRIGHT_DEVICE=cuda, but torch finds no GPU; check the driver")
-    return f"CPU, {os.cpu_count()} cores (the studio models need a GPU)"
+    device = choose(settings)
+    if device.kind == "cpu":
+        return f"CPU, {os.cpu_count()} cores; the studio models need a GPU ({device.reason})"
+    name = torch.cuda.get_device_name(0)
+    try:
+        found = account(settings.compute.gpu_memory_gb)
+    except RuntimeError as error:  # the context does not fit, or the driver is in trouble
+        raise SettingsError(f"{name} is there, but CUDA does not start: {error}") from error
+    text = (
+        f"{name}, {found.total / GB:.1f} GB; {found.limit / GB:.1f} GB may be used "
+        f"(REELWRIGHT_GPU_MEMORY_GB={settings.compute.gpu_memory_gb:g}), "
+        f"{found.available / GB:.1f} GB are free"
+    )
+    if found.total < settings.compute.gpu_memory_gb * GB:
+        text += "; the card has less than the setting, so the card decides"
+    return text
+
+
+def _llama(settings: Settings) -> str:
+    from infra.apps.doctor_llama import examine_llama
+
+    return examine_llama(settings)
 
 
 def _disk(data_dir: Path) -> str:

@@ -15,6 +15,7 @@ from infra.apps.given_files import GivenFiles
 from infra.apps.session import session
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Manifest, TransitionRecord
+from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 from pipelines.planning.plan import timeline
 from pipelines.schema.keys import ObjectKey
@@ -131,7 +132,10 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         f"{'joins' if join.number == 1 else '':<9} {_in_words(join, clip.fps)}"
         for join in manifest.transitions
     ]
-    lines += [f"note      {warning}" for warning in manifest.warnings]
+    loud = stand_ins(manifest.device, manifest.storyboard)
+    lines += [
+        f"{'WARNING' if warning in loud else 'note':<9} {warning}" for warning in manifest.warnings
+    ]
     if out is not None:
         lines.append(f"files     {out}, {out.with_suffix('.jpg')}, {out.with_suffix('.json')}")
     return "\n".join(lines)

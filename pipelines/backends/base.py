@@ -30,7 +30,10 @@ Compile = Literal["auto", "on", "off"]
 Attention = Literal["exact", "fast"]
 """How a preset wants attention computed: `exact` in 16 bits or more, `fast` also in 8 bits."""
 StepReport = Callable[[int, int], None]
-"""Called with (steps done, steps in all) after each step of the work."""
+"""Called with (steps done, steps in all) after each step of the work.
+
+It may raise: a run that is cancelled, or whose previous chunk could not be stored, ends at the next
+step. A backend lets that pass."""
 Resident = TypeVar("Resident", bound="Closable")
 VIDEO_MODEL = "video"
 """Kind on the host of what makes clips: one for all backends, so that a model replaces another
@@ -123,6 +126,10 @@ class BackendHost(Protocol):
     def free_bytes(self) -> int:
         """Bytes that can be had on the device now, without what torch only keeps in reserve."""
 
+    def room_bytes(self) -> int:
+        """Bytes that can be had once the models that are loaded now have gone: what a forecast
+        counts with, since a model makes the others leave if it needs their room."""
+
 
 class InputMedia(Protocol):
     """The pixels and samples behind the inputs of a request."""
@@ -158,20 +165,30 @@ class GeneratedClip:
     """What one call made. The frames may be drawn once."""
 
     frames: Iterator[Frame]
-    """Exactly as many as were asked for, or drawing them raises BadFramesError."""
+    """Exactly as many as were asked for, or drawing them raises BadFramesError. They are still read
+    while the next clip is made: their memory must not be used again."""
     memory_mode: str
     """How the memory was spent, such as `resident` or `tiled-decode`; empty for a remote one."""
     sound: Sound | None = None
 
 
+Phase = Literal["encode", "denoise", "decode"]
+"""A part of the work of a backend on the device: its texts, the clip's latents, its pixels."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """What requests cost, in units that hold on every machine."""
+    """What requests cost: work in units that hold on every machine, memory on this host."""
 
     work: float
     """Megapixels x frames x passes, or the backend's own unit; rates are learned for each one."""
     memory_bytes: int
-    """Largest amount that it holds on the device at once; 0 for a remote one."""
+    """Largest amount that it holds on the device at once, as it plans for this host; 0 for a
+    remote one."""
+    phases: Mapping[Phase, int] = field(default_factory=dict)
+    """The same for each phase that it can tell; a phase on the CPU beside a GPU is left out."""
+    held_bytes: int = 0
+    """Bytes of models that stay on the device after the last clip."""
 
 
 class BackendSession(Protocol):
@@ -259,6 +276,9 @@ class BackendDefinition:
     """Seconds for a unit of work on each kind of device, before anything was measured."""
     basis: str = "not yet measured here"
     """Where `rates` come from."""
+    random_model: Callable[[str, Path, str], None] | None = None
+    """Writes one of `models` by its name into a folder, at its real size with random weights made
+    on the device named last, so that speed and memory can be measured without the real ones."""
 
     def models_for(self, inputs: frozenset[InputKind]) -> tuple[str, ...]:
         """Names in the catalog of what a video with these inputs needs."""

@@ -1,5 +1,6 @@
 """The files of one chunk on this machine, and their keys in the bucket."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -51,18 +52,20 @@ class ChunkFiles:
         self,
         tool: Ffmpeg,
         chunk: PlannedChunk,
-        frames: list[Frame],
+        frames: Sequence[Frame],
         sound: Sound | None,
         takes: TakeRecord,
         overlap: int,
+        go_on: Callable[[], None],
     ) -> None:
         """Write all files. The clip appears only when it is complete and verified.
 
-        `overlap` is the number of last frames that the next chunk may be given. Raises MediaError
-        as `write_sound` and `clip_writer`.
+        `overlap` is the number of last raw frames to keep, 1 or more. `go_on` is called
+        before each frame; what it raises ends the work. Raises MediaError as `write_sound` and
+        `clip_writer`.
         """
         request = chunk.request
-        self.overlap.write_bytes(stack_png(frames[-max(overlap, 1) :]))
+        self.overlap.write_bytes(stack_png(frames[-overlap:]))
         self.takes.write_text(takes.model_dump_json())
         if sound is not None:
             write_sound(self.sound, sound, Fraction(request.new_frames, request.fps))
@@ -77,6 +80,7 @@ class ChunkFiles:
             keyframe=fade_of(request.frames, request.fps),
         ) as write:
             for frame in frames:
+                go_on()
                 write(frame)
 
     def check(self, request: ClipRequest, *, sound: bool) -> TakeRecord:

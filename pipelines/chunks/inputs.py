@@ -5,10 +5,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Protocol, overload
 
 from pipelines.backends.base import Frame
-from pipelines.chunks.files import ChunkFiles
 from pipelines.errors import BriefError
 from pipelines.media.archive import Motion, unpack_motion
 from pipelines.media.ffmpeg import Ffmpeg
@@ -24,6 +25,45 @@ Fetch = Callable[[ObjectKey], bytes | None]
 fails."""
 
 
+class PreviousChunk(Protocol):
+    """The chunk that another one goes on from. Its clip may still be in the making."""
+
+    def last_frames(self, count: int) -> Sequence[Frame]:
+        """Its last `count` raw frames. Raises MediaError if their file is damaged."""
+
+    def clip_frames(self, request: ClipRequest) -> list[Frame]:
+        """All frames of its finished clip, in the size and rate of `request`.
+
+        Waits until the clip is finished. Raises MediaError if it cannot be read, and what its
+        making raised.
+        """
+
+
+class LateFrames(Sequence[Frame]):
+    """Frames that are read when the first of them is needed.
+
+    A continued chunk is compared with the clip before it only after it was made. So the device does
+    not wait until that clip is encoded.
+    """
+
+    def __init__(self, read: Callable[[], list[Frame]]) -> None:
+        self._read = read
+
+    @cached_property
+    def _frames(self) -> list[Frame]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Frame]: ...
+    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
+        return self._frames[index]
+
+
 @dataclass(frozen=True)
 class ChunkInputs:
     """The `InputMedia` of one chunk. Every method that reads an upload raises what `fetch`
@@ -35,10 +75,7 @@ class ChunkInputs:
     """Scratch, where archives are unpacked."""
     motions: dict[Digest, Motion]
     """Archives that were unpacked in this run."""
-    before: ChunkFiles | None = None
-    """The previous chunk."""
-    before_frames: int = 0
-    """Number of frames of its clip."""
+    before: PreviousChunk | None = None
 
     def picture(self, digest: Digest, size: Size, *, whole: bool = False) -> Frame:
         """An uploaded picture at `size`. Raises BriefError if it is gone."""
@@ -81,9 +118,10 @@ class ChunkInputs:
         """What the chunk begins with: the previous chunk, a picture, or nothing.
 
         Raises BriefError if the picture is gone, and MediaError if the previous chunk is damaged.
+        The frames of its clip are read later: see `LateFrames`.
         """
         if request.continuation and self.before:
-            film = self.before.frames(self.tool, request, self.before_frames)
+            film = LateFrames(partial(self.before.clip_frames, request))
             return FromChunk(film=film, overlap=self.overlap(request.continuation))
         if request.first_frame:
             return FromPicture(self.picture(request.first_frame.picture, request.size))

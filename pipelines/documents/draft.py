@@ -28,6 +28,8 @@ class Draft(BaseModel):
 
     shots: tuple[DraftShot, ...]
     estimate: Estimate
+    warnings: tuple[str, ...] = ()
+    """What stood in for a model or the device."""
 
 
 def edited(brief: Brief, draft: Draft, shots: list[HandShot]) -> Brief:

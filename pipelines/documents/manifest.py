@@ -110,16 +110,34 @@ class SegmentRecord(Frozen):
     made: bool
     seconds: float
     memory_mode: str
-    """`whole` for whole frames, or `tiled` after the memory ran out."""
+    """`whole` for whole frames, or `tiled` after the memory ran out. Frames that were not finite in
+    16 bits follow, with the numbers in which they were made again: `whole, 4 frames in bfloat16`.
+    """
 
 
 class StageCost(Frozen):
-    """Wall seconds and peak resident memory of this process after one stage."""
+    """Wall seconds and peak memory of one stage."""
 
     stage: Stage
     seconds: float
     peak_rss_bytes: int
+    """Of this process, from its start to the end of the stage."""
     peak_gpu_bytes: int = 0
+    """Most that this process and its children had on the GPU during the stage: torch's reserve,
+    the language model, and CUDA contexts. Versions up to 0.3.0 wrote torch's reserve alone, from
+    the start of the process."""
+
+
+class DeviceRecord(Frozen):
+    """The device that made the video."""
+
+    kind: Literal["cuda", "cpu", "remote"]
+    name: str = ""
+    """Of the GPU."""
+    reason: str = ""
+    """Why it is the CPU."""
+    for_gpu: bool = False
+    """Whether the models of the video are made for a GPU."""
 
 
 class ModelRecord(Frozen):
@@ -151,6 +169,8 @@ class Film(Frozen):
     segments: tuple[SegmentRecord, ...]
     models: tuple[ModelRecord, ...]
     stages: tuple[StageCost, ...]
+    device: DeviceRecord | None = None
+    """None if a version up to 0.3.0 made it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -197,6 +217,8 @@ class Manifest(Frozen):
     software: dict[str, str]
     warnings: tuple[str, ...]
     run: RunSummary
+    device: DeviceRecord | None = None
+    """None if a version up to 0.3.0 made it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,26 +1,21 @@
 """Estimates time, memory and disk space before a run. Every run improves the next estimate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.backends.base import BackendDefinition, VideoBackend
+from pipelines.backends.base import BackendDefinition, Effort, VideoBackend
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
-from pipelines.planning.plan import timeline
-from pipelines.schema.plan import Estimate
+from pipelines.planning.disk import disk_of
+from pipelines.planning.memory import Footprint, memory_of
+from pipelines.planning.plan import Slot, timeline
+from pipelines.schema.plan import Estimate, StageEstimate
 from pipelines.schema.request import ClipRequest
+from pipelines.schema.stages import STAGES, Stage
 
 _SMOOTHING = 0.5
 """Weight of the newest run in the remembered rates."""
-_PROCESS_BYTES = 1_000_000_000
-"""Resident size with torch and diffusers imported and no model loaded (measured, CPU)."""
-_CHUNK_BYTES, _FINAL_BYTES = 0.5, 0.25
-"""Bytes of H.264 for each pixel at our rate factors, measured with noise, which is the worst
-case."""
-_COPIES = 3
-"""A file is in the scratch folder, in the store and, during its upload, on the way between them."""
 
 
 class Rates(BaseModel):
@@ -35,8 +30,13 @@ class Rates(BaseModel):
     upscale: float
     """For each source megapixel x frame."""
     fixed: float
-    """For loading models and moving files, once in a run."""
+    """Once in a run, for the stage that encodes the texts. Before anything was measured it stands
+    for loading all models and for moving files too."""
     basis: str
+    stitch: float = 0.0
+    """For each megapixel x frame of the finished video."""
+    upload: float = 0.0
+    """Likewise."""
 
 
 _COMMON = {
@@ -51,39 +51,58 @@ def default_rates(backend: BackendDefinition, device: str) -> Rates:
     return Rates(chunk=backend.rates.get(device, 1.0), basis=backend.basis, **_COMMON[device])
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """Bytes on disk of the models besides the backend's."""
+def estimate(
+    brief: Brief, backend: VideoBackend, rates: Rates, footprint: Footprint, archive: int = 0
+) -> Estimate:
+    """The cost of the whole brief if nothing of it exists yet, on the host of `backend`.
 
-    enhancer: int
-    upscaler: int
-
-
-def estimate(brief: Brief, backend: VideoBackend, rates: Rates, footprint: Footprint) -> Estimate:
-    """The cost of the whole brief if nothing of it exists yet. Raises BriefError as `timeline`."""
-    preset, slots = brief.resolved_preset(), timeline(brief)
-    frames = sum(slot.frame_count for slot in slots)
-    pixels = preset.size.width * preset.size.height
+    `archive` is the size in bytes of the archive that the brief names. Raises BriefError as
+    `timeline`.
+    """
+    slots, size = timeline(brief), brief.resolved_preset().size
     effort = backend.effort(_requests(brief))
-    seconds = rates.fixed + rates.chunk * effort.work
-    if brief.enhance:
-        seconds += rates.shot * sum(slot.transition != "continue" for slot in slots)
-    if brief.upscale > 1:
-        seconds += rates.upscale * preset.size.megapixels * frames
-    stages = (
-        footprint.enhancer if brief.enhance else 0,
-        effort.memory_bytes,
-        footprint.upscaler if brief.upscale > 1 else 0,
+    seconds = _seconds(brief, slots, rates, effort)
+    memory = memory_of(effort, footprint, size)
+    disk = disk_of(brief, slots, archive)
+    stages = tuple(
+        StageEstimate(
+            stage=name,
+            seconds=round(seconds[name], 1),
+            memory_bytes=memory[name].peak,
+            parts=memory[name].parts,
+            disk_bytes=disk[name],
+        )
+        for name in STAGES
+        if _has_stage(brief, name)
     )
-    final = pixels * brief.upscale**2 * frames * _FINAL_BYTES if brief.upscale > 1 else 0
-    overlaps = 3 * pixels * brief.backend.capabilities.overlap * len(slots)
-    disk = _COPIES * (pixels * frames * _CHUNK_BYTES + overlaps + final)
     return Estimate(
-        seconds=round(seconds, 1),
-        peak_memory_bytes=_PROCESS_BYTES + max(stages),
-        disk_bytes=int(disk),
+        seconds=round(sum(seconds[item.stage] for item in stages), 1),
+        peak_memory_bytes=max(item.memory_bytes for item in stages),
+        disk_bytes=sum(item.disk_bytes for item in stages),
         basis=rates.basis,
+        stages=stages,
     )
+
+
+def _has_stage(brief: Brief, stage: Stage) -> bool:
+    if stage == "enhance":
+        return brief.enhance and not brief.storyboard
+    return stage != "upscale" or brief.upscale > 1
+
+
+def _seconds(
+    brief: Brief, slots: Sequence[Slot], rates: Rates, effort: Effort
+) -> dict[Stage, float]:
+    source = brief.resolved_preset().size.megapixels * sum(slot.frame_count for slot in slots)
+    finished = source * brief.upscale**2
+    return {
+        "enhance": rates.shot * sum(slot.transition != "continue" for slot in slots),
+        "encode": rates.fixed,
+        "chunks": rates.chunk * effort.work,
+        "stitch": rates.stitch * finished,
+        "upscale": rates.upscale * source,
+        "upload": rates.upload * finished,
+    }
 
 
 def _requests(brief: Brief) -> Sequence[ClipRequest]:
@@ -111,19 +130,27 @@ def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
     work = backend.effort([requests[record.digest] for record in made]).work if made else 0.0
     enlarged = sum(size.megapixels * item.frames for item in film.segments if item.made)
     written = film.storyboard.written
-    learned = {
-        "shot": _blend(rates.shot, _enhance_seconds(film), written),
-        "chunk": _blend(rates.chunk, sum(record.seconds for record in made), work),
-        "upscale": _blend(rates.upscale, sum(r.seconds for r in film.segments if r.made), enlarged),
-    }
     if not (work or enlarged or written):
         return rates
+    finished = film.plan.final_size.megapixels * film.plan.frames
+    learned = {
+        "shot": _blend(rates.shot, _seconds_of(film, "enhance"), written),
+        "fixed": _blend(rates.fixed, _seconds_of(film, "encode"), 1 if work else 0),
+        "chunk": _blend(rates.chunk, sum(record.seconds for record in made), work),
+        "stitch": _blend(rates.stitch, _seconds_of(film, "stitch"), finished),
+        "upscale": _blend(rates.upscale, sum(r.seconds for r in film.segments if r.made), enlarged),
+        "upload": _blend(rates.upload, _seconds_of(film, "upload"), finished),
+    }
     return rates.model_copy(update={**learned, "basis": "measured on this machine"})
 
 
 def _blend(old: float, seconds: float, work: float) -> float:
-    return old if not work else (1 - _SMOOTHING) * old + _SMOOTHING * seconds / work
+    """The new rate; the first measured one counts fully where there was none."""
+    if not work:
+        return old
+    measured = seconds / work
+    return (1 - _SMOOTHING) * old + _SMOOTHING * measured if old else measured
 
 
-def _enhance_seconds(film: Film) -> float:
-    return sum(stage.seconds for stage in film.stages if stage.stage == "enhance")
+def _seconds_of(film: Film, stage: Stage) -> float:
+    return sum(item.seconds for item in film.stages if item.stage == stage)

@@ -4,6 +4,7 @@ fails."""
 import inspect
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -16,9 +17,18 @@ from typing import IO, Any, Literal, Protocol, Self
 from pipelines import processes
 from pipelines.errors import EnhancerError
 from pipelines.prompting import llama_child
-from pipelines.prompting.texts import TEMPLATES
+from pipelines.prompting.placement import Placement
+from pipelines.prompting.texts import MARKERS, TEMPLATES
 
 MAX_TOKENS = 96
+KvCache = Literal["f16", "q8_0", "q4_0"]
+"""Numbers of the context's keys and values, as llama.cpp calls them."""
+_CACHE_BITS: dict[KvCache, float] = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5}
+"""Bits of one number: blocks of 32 share a factor of 16 bits."""
+_GGML_TYPES: dict[KvCache, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
+"""Numbers of `enum ggml_type`. llama_cpp has them too, but its import loads the library."""
+_FIELD = re.compile(r"\{(\w+)\}")
+_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
 _CHILD = inspect.getsource(llama_child)
 """Source of the child, given to it as text. If the child read the file, it could read that of
 another version."""
@@ -51,10 +61,45 @@ class LlamaOptions:
     """How the model is loaded, and how long loading and answers may take (seconds)."""
 
     context: int = 2048
+    """Tokens of prompt and answer together."""
+    batch: int = 512
+    """Tokens of a prompt that are evaluated at once."""
     threads: int = 1
+    """Threads while words are written, token by token."""
+    prompt_threads: int = 0
+    """Threads while a prompt is evaluated; 0: one for each core."""
     gpu_layers: int = 0
+    """Layers on the GPU; -1: all."""
+    flash_attention: bool = False
+    kv_cache: KvCache = "f16"
+    """Others than `f16` need flash attention, which is then on."""
     load_timeout: float = 300.0
     answer_timeout: float = 120.0
+
+    @property
+    def cache_bits(self) -> float:
+        """Bits of a number of the context's keys and values, for the memory that it needs."""
+        return _CACHE_BITS[self.kv_cache]
+
+    @property
+    def uses_flash_attention(self) -> bool:
+        """Whether it is on, by its own option or for the sake of `kv_cache`."""
+        return self.flash_attention or self.kv_cache != "f16"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `llama_cpp.Llama`."""
+        return {
+            "n_ctx": self.context,
+            "n_batch": self.batch,
+            "n_ubatch": self.batch,
+            "n_threads": self.threads,
+            "n_threads_batch": self.prompt_threads or None,
+            "n_gpu_layers": self.gpu_layers,
+            "flash_attn": self.uses_flash_attention,
+            "type_k": _GGML_TYPES[self.kv_cache],
+            "type_v": _GGML_TYPES[self.kv_cache],
+        }
 
 
 class LlamaEnhancer:
@@ -76,6 +121,8 @@ class LlamaEnhancer:
         self._options = options
         self._child: _Child | None = None
         self._starts_left = _STARTS
+        self.placement: Placement | None = None
+        """Where the model lies, as llama.cpp said at the last start of the child."""
 
     @property
     def name(self) -> str:
@@ -96,20 +143,39 @@ class LlamaEnhancer:
         """End the child."""
         self._drop()
 
+    def load(self) -> Placement:
+        """Start the child, if it does not run, and return where the model lies.
+
+        Raises EnhancerError if the model does not load, or the child has no starts left.
+        """
+        if self._child is None:
+            self._start()
+        assert self.placement is not None
+        return self.placement
+
+    @property
+    def notice(self) -> str:
+        """A sentence if the model should be on a GPU and no layer of it is; else empty."""
+        if self.placement is None or not self._options.gpu_layers:
+            return ""
+        reason = self.placement.why_not_on_gpu
+        return f"the language model ran on the CPU beside a GPU: {reason}" if reason else ""
+
     def words(self, request: ShotRequest) -> str:
         """The continuation, unchecked, up to the end of a sentence.
 
         Raises EnhancerError if the child could not answer, or failed after its last start.
         """
+        parts, head = self._parts(request)
         message = {
-            "pieces": self._pieces(request),
+            "parts": parts,
+            "head": head,
             "seed": request.seed % 2**31,
             "max_tokens": MAX_TOKENS,
         }
         while True:
             try:
-                if self._child is None:
-                    self._start()
+                self.load()
                 assert self._child is not None
                 answer = self._child.ask(message, self._options.answer_timeout)
             except EnhancerError:
@@ -121,27 +187,43 @@ class LlamaEnhancer:
                 raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
             return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
 
-    def _pieces(self, request: ShotRequest) -> list[tuple[str, bool]]:
-        """The prompt as pairs (text, may hold control tokens). Only our own template may hold
-        them."""
-        pieces: list[tuple[str, bool]] = []
-        rest = self._template.removeprefix("<s>")  # the child adds it as a token
-        while "{" in rest:
-            before, _, rest = rest.partition("{")
-            field, _, rest = rest.partition("}")
-            pieces += [(before, True), (getattr(request, field), False)]
-        return [*pieces, (rest, True)]
+    def _parts(self, request: ShotRequest) -> tuple[list[tuple[str, bool]], int]:
+        """The prompt as pairs (text, is marker), and how many of them stand before the first field.
+
+        Markers are looked for before the fields are filled: what people write never is one.
+        """
+        parts: list[tuple[str, bool]] = []
+        head = 0
+        for text, is_marker in _split(self._template):
+            before, *_ = _FIELD.split(text)
+            if not head and before != text:
+                parts.append((before, False))
+                head, text = len(parts), text.removeprefix(before)
+            filled = _FIELD.sub(lambda field: str(getattr(request, field[1])), text)
+            parts.append((filled, is_marker))
+        return parts, head
 
     def _start(self) -> None:
         if self._starts_left == 0:
             raise EnhancerError("the enhancer's process was given up after two starts")
         self._starts_left -= 1
         self._child = _Child(self._model, self._options)
+        self.placement = self._child.placement
 
     def _drop(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
+
+
+def _split(template: str) -> list[tuple[str, bool]]:
+    """The template as pairs (text, is marker), without the beginning that the child adds."""
+    parts: list[tuple[str, bool]] = []
+    position = 0
+    for marker in _MARKER.finditer(template):
+        parts += [(template[position : marker.start()], False), (marker[0], True)]
+        position = marker.end()
+    return [*parts, (template[position:], False)]
 
 
 def _whole_sentence(text: str, *, cut: bool) -> str:
@@ -154,13 +236,19 @@ def _whole_sentence(text: str, *, cut: bool) -> str:
     return "" if cut else text
 
 
+def _placement_in(answer: dict[str, Any]) -> Placement:
+    try:
+        return Placement.of(answer)
+    except KeyError as error:
+        raise EnhancerError(f"the enhancer answered nonsense: it left out {error}") from error
+
+
 class _Child:
     def __init__(self, model: Path, options: LlamaOptions) -> None:
-        numbers = (options.context, options.threads, options.gpu_layers)
-        argv = [sys.executable, "-c", _CHILD, str(model)]
+        argv = [sys.executable, "-c", _CHILD, str(model), json.dumps(options.arguments)]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._process = processes.start_child(
-            [*argv, *map(str, numbers)],
+            argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -170,6 +258,7 @@ class _Child:
             answer = self._read(options.load_timeout)
             if not answer.get("ready"):
                 raise EnhancerError(f"the enhancer's model does not load: {answer.get('error')}")
+            self.placement = _placement_in(answer)
         except BaseException:
             self.close()
             raise

@@ -2,6 +2,15 @@
 
 Shot n depends on the brief and on shots 1 to n-1 only. So a longer version of a brief starts with
 the same shots, and their chunks are found in the bucket.
+
+If the enhancer fails, or no answer of it passes the checks, a template writes the shot. Such a shot
+is never kept under the digest of the enhancer's own shot: in version 0.2 it was, and a brief whose
+first run met a broken enhancer got the template's words in every later run too. It is kept
+under a digest that also names the run. So a run that is started again after a crash goes on with
+the words of the chunks that it has finished, and an editor gets the words that he approved, though
+the enhancer may work again; every other run asks the enhancer again. That holds for `refused`
+words as well as for a `failed` model: the same seeds give the same words only on the same build and
+device, and a device that computes wrongly gives words that the checks refuse.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,25 +24,30 @@ from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import PromptEnhancer, ShotRequest
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Transition, digest_of
-from pipelines.schema.storyboard import Shot, ShotSource, Storyboard
+from pipelines.schema.storyboard import Cause, Shot, ShotSource, Storyboard
 from pipelines.schema.text import without_control_tokens
 
 ATTEMPTS = 3
 LONG_BRIEF = 600
 """Characters from which a brief is used unchanged: the video model has no tokens left for more
 words."""
-RECIPE = "shot/2"
+RECIPE = "shot/3"
 _SEED_STEP = 100_003
 """Difference of seeds between attempts. It is larger than any number of shots, so no two requests
 share a seed."""
+_NO_REMARK: dict[str, object] = {"note": "", "cause": ""}
+"""Of a shot whose words are not those that the remark was about."""
 
 Find = Callable[[Digest], Shot | None]
 Keep = Callable[[Digest, Shot], None]
+RunName = Callable[[], str]
+"""What a run has in common with those whose template's shots it may use. It is asked only if the
+enhancer's own shot is not there, because finding it out may take requests to a server."""
 
 
 @dataclass(frozen=True)
 class WrittenShot:
-    """A shot, and whether it was written now."""
+    """A shot, and whether the enhancer was asked for it now."""
 
     shot: Shot
     fresh: bool
@@ -46,11 +60,12 @@ def write_storyboard(
     enhancer: PromptEnhancer | None,
     find: Find,
     keep: Keep,
+    run: RunName,
 ) -> Storyboard:
     """A shot of `brief` for each of `transitions`. A shot that continues repeats the words before.
 
     If the enhancer fails, a template replaces its words. `find` looks a shot up by its digest,
-    `keep` stores a new one. Raises only what `find` and `keep` raise.
+    `keep` stores a new one, and `run` names the run. Raises only what these three raise.
     """
     if brief.storyboard:
         return _by_hand(brief, len(transitions))
@@ -58,7 +73,7 @@ def write_storyboard(
     reason = _why_own_words(brief, idea, enhancer)
     count = sum(item != "continue" for item in transitions)
     if reason is None and enhancer is not None:
-        written = _write_all(count, idea, seed, enhancer, find, keep)
+        written = _write_all(count, idea, seed, enhancer, find, keep, run)
         name = enhancer.name
     else:
         numbers = range(1, count + 1)
@@ -71,7 +86,7 @@ def write_storyboard(
     shots: list[Shot] = []
     for number, transition in enumerate(transitions, start=1):
         if transition == "continue":
-            going_on: dict[str, object] = {"number": number, "source": "continued", "note": ""}
+            going_on = {"number": number, "source": "continued", **_NO_REMARK}
             shot = _override(shots[-1].model_copy(update=going_on), brief)
         else:
             shot = _override(next(fresh).shot.model_copy(update={"number": number}), brief)
@@ -79,7 +94,7 @@ def write_storyboard(
     return Storyboard(
         shots=tuple(_styled(shot, brief) for shot in shots),
         enhancer=name,
-        written=sum(item.fresh for item in written),
+        written=sum(item.fresh and item.shot.source != "template" for item in written),
     )
 
 
@@ -102,17 +117,34 @@ def shot_digests(count: int, idea: str, seed: int, enhancer: str) -> Iterator[Di
         yield Digest(digest)
 
 
+def stand_in_digest(run: str, digest: Digest) -> Digest:
+    """Identity of the template's shot that `run` uses in place of the enhancer's shot `digest`."""
+    return digest_of([RECIPE, "stand-in", run, digest])
+
+
 def _write_all(
-    count: int, idea: str, seed: int, enhancer: PromptEnhancer, find: Find, keep: Keep
+    count: int,
+    idea: str,
+    seed: int,
+    enhancer: PromptEnhancer,
+    find: Find,
+    keep: Keep,
+    run: RunName,
 ) -> list[WrittenShot]:
     written: list[WrittenShot] = []
     for number, digest in enumerate(shot_digests(count, idea, seed, enhancer.name), start=1):
-        found = find(digest)
+        found = _by_the_enhancer(find(digest)) or find(stand_in_digest(run(), digest))
         shot = found or _write(number, idea, seed, enhancer, [item.shot for item in written])
         if found is None:
-            keep(digest, shot)
+            stood_in = shot.source == "template"
+            keep(stand_in_digest(run(), digest) if stood_in else digest, shot)
         written.append(WrittenShot(shot, fresh=found is None))
     return written
+
+
+def _by_the_enhancer(shot: Shot | None) -> Shot | None:
+    """`shot`, unless it is one of the template's, which version 0.2 kept like the others."""
+    return None if shot is None or shot.source == "template" else shot
 
 
 def _why_own_words(brief: Brief, idea: str, enhancer: PromptEnhancer | None) -> str | None:
@@ -144,21 +176,32 @@ def _write(
     opening = idea[:1].upper() + idea[1:].rstrip(" .,;:!?")
     before = [shot.prompt.removeprefix(f"{shot.camera}: {opening}") for shot in earlier]
     fault = ""
+    cause: Cause = "refused"
     for attempt in range(ATTEMPTS):
         request = ShotRequest(idea, camera, opening, seed + number + attempt * _SEED_STEP)
         try:
             words = without_control_tokens(enhancer.words(request))
         except EnhancerError as error:
-            fault = str(error)
+            fault, cause = str(error), "failed"
             break
         fault = fault_of(words, idea, before)
         if not fault:
             source: ShotSource = "llm-retry" if attempt else "llm"
             prompt = f"{camera}: {opening}, {words}"
             return Shot(number=number, camera=camera, prompt=prompt, source=source)
-    note = f"the template stands in for the enhancer: {fault}"
-    prompt = f"{camera}: {opening}."
-    return Shot(number=number, camera=camera, prompt=prompt, source="template", note=note)
+    return _from_template(number, camera, opening, cause, fault)
+
+
+def _from_template(number: int, camera: str, opening: str, cause: Cause, fault: str) -> Shot:
+    why = f"{ATTEMPTS} answers failed the checks, the last one: " if cause == "refused" else ""
+    return Shot(
+        number=number,
+        camera=camera,
+        prompt=f"{camera}: {opening}.",
+        source="template",
+        note=f"the template stands in for the enhancer: {why}{fault}",
+        cause=cause,
+    )
 
 
 def _override(shot: Shot, brief: Brief) -> Shot:
@@ -167,7 +210,7 @@ def _override(shot: Shot, brief: Brief) -> Shot:
     if not (override and override.prompt):
         return shot
     words = without_control_tokens(override.prompt)
-    return shot.model_copy(update={"prompt": words, "source": "editor", "note": ""})
+    return shot.model_copy(update={"prompt": words, "source": "editor", **_NO_REMARK})
 
 
 def _styled(shot: Shot, brief: Brief) -> Shot:

@@ -12,3 +12,7 @@ def _read(name: str) -> str:
 
 TEMPLATES = {kind: _read(kind) for kind in ("completion", "instruct")}
 """The prompt template for each kind of model."""
+
+MARKERS = ("[INST]", "[/INST]")
+"""What a template writes for control tokens. Vocabularies without them have them as plain text.
+The beginning (`<s>`, `<bos>`) stands in no template: the vocabulary says whether there is one."""

@@ -25,6 +25,9 @@ GPU_POOL: Final = "rtx-5090"
 """Flows that use the GPU: one run at a time."""
 POOLS: Final = (STUDIO_POOL, GPU_POOL)
 
+WARNINGS: Final = "warnings"
+"""Key of the artifact that says what stands in for a model or the device of a run."""
+
 
 def brief_deployment(priority: str) -> str:
     """The deployment for briefs of that priority, as Prefect writes it: FLOW/NAME."""

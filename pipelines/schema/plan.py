@@ -9,6 +9,7 @@ from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
+from pipelines.schema.stages import Stage
 
 
 def digest_of(value: Any) -> Digest:
@@ -167,13 +168,45 @@ class Plan(Frozen):
         return digest_of({"source": source, "upscale": self.upscale.model_dump(mode="json")})
 
 
+class StageEstimate(Frozen):
+    """The expected cost of one stage of a run."""
+
+    stage: Stage
+    seconds: float
+    """Of `encode`, with the loading of the models."""
+    memory_bytes: int
+    """Most that is on the device at once, as it is planned for this host: models of earlier stages
+    that stay there, and on a CPU the whole process."""
+    disk_bytes: int
+    """Bytes that it adds on this machine, the object store's included."""
+    parts: Mapping[str, int] = {}
+    """`memory_bytes` of the parts of the stage that differ, such as `denoise` and `decode`."""
+
+    @property
+    def memory_words(self) -> str:
+        """The memory in GB, such as `encode 13.0` or `denoise 6.1, decode 11.7`."""
+        parts = self.parts or {str(self.stage): self.memory_bytes}
+        return ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
+
+
 class Estimate(Frozen):
     """The expected cost of a run, before it starts."""
 
     seconds: float
     peak_memory_bytes: int
+    """The largest of all stages."""
     disk_bytes: int
+    """The sum of all stages."""
     cost: float = 0.0
     """Price of the GPU's time in the operator's currency; 0 if no price is set."""
     basis: str
     """Source of the figures: measured on this machine, or derived from which published figure."""
+    stages: tuple[StageEstimate, ...] = ()
+    """In the order of the run. Empty in manifests of versions up to 0.2."""
+
+    @property
+    def memory_words(self) -> str:
+        """The memory in words, such as `at most 13.0 GB of memory (encode 13.0, denoise 6.1)`."""
+        loading = [item for item in self.stages if item.stage not in ("stitch", "upload")]
+        each = f" ({', '.join(item.memory_words for item in loading)})" if loading else ""
+        return f"at most {self.peak_memory_bytes / 1e9:.1f} GB of memory{each}"

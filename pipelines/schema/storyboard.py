@@ -8,6 +8,9 @@ ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor", "continu
 """`llm`: the first answer passed all checks. `llm-retry`: an answer with a later seed passed.
 `template`: no answer passed, or the model failed. `brief`: the brief's own words. `editor`: an
 editor wrote them. `continued`: the words of the previous shot, which this one continues."""
+Cause = Literal["", "refused", "failed"]
+"""Why the template wrote a shot. `refused`: the model answered, and no answer passed the checks.
+`failed`: the model gave no answer, because it did not load, hung or crashed."""
 
 
 class Shot(Frozen):
@@ -19,6 +22,8 @@ class Shot(Frozen):
     source: ShotSource
     note: str = ""
     """Why the words are not the model's first answer, for the manifest."""
+    cause: Cause = ""
+    """Empty unless `source` is `template`."""
 
 
 class Storyboard(Frozen):
@@ -28,4 +33,7 @@ class Storyboard(Frozen):
     enhancer: str
     """Name and revision of the language model, or `none`."""
     written: int
-    """Shots written in this run; the others were found in the bucket."""
+    """Shots that the model wrote in this run; the others were found in the bucket, or the template
+    wrote them."""
+    notices: tuple[str, ...] = ()
+    """Warnings about how they were written, for the manifest."""

@@ -1,10 +1,14 @@
-"""Upscales one segment of the stitched film into a clip."""
+"""Upscales one segment of the stitched film, and writes it as a clip.
 
-from collections.abc import Callable
+These are two functions, so that one thread can encode while another one keeps the device busy.
+"""
+
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.backends.base import Frame
 from pipelines.media.codec import clip_writer, read_frames
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.sizes import Size
@@ -28,28 +32,32 @@ class SegmentSource:
     frames: int
 
 
-def upscale_segment(
-    tool: Ffmpeg,
-    network: RealEsrgan,
-    source: SegmentSource,
-    factor: int,
-    path: Path,
-    report: Callable[[int], None],
-) -> None:
-    """Write the upscaled segment to `path`. Memory does not depend on its length.
+def upscaled_frames(
+    tool: Ffmpeg, network: RealEsrgan, source: SegmentSource, factor: int
+) -> Generator[Frame, None, None]:
+    """Yield the frames of the segment, `factor` times as wide and high.
 
-    `report` receives the number of finished frames. Raises MediaError if the film ends early or the
-    clip is not as planned, UpscaleError if memory runs out even with the smallest tiles; and as
-    `Ffmpeg.run`. Then there is no file.
+    A caller that may stop before the end must close the generator. Raises MediaError if the film
+    ends early, UpscaleError if memory runs out even with the smallest tiles; and as `Ffmpeg.run`.
     """
-    large = source.size.scaled(factor)
     taken = read_frames(
         tool, source.film, source.size, fps=source.fps, start=source.start, frames=source.frames
     )
-    written = clip_writer(
+    with closing(taken) as frames:
+        yield from network.upscale(frames, factor)
+
+
+def write_segment(
+    tool: Ffmpeg, frames: Iterable[Frame], source: SegmentSource, factor: int, path: Path
+) -> None:
+    """Write the upscaled `frames` of the segment to `path`. Memory does not depend on its length.
+
+    Raises MediaError if it is another number of frames or the clip is not as planned; and as
+    `Ffmpeg.run`. Then there is no file.
+    """
+    large = source.size.scaled(factor)
+    with clip_writer(
         tool, path, large, source.frames, fps=source.fps, crf=FINAL_CRF, speed=FINAL_SPEED
-    )
-    with closing(taken) as frames, written as write:
-        for done, frame in enumerate(network.upscale(frames, factor), start=1):
+    ) as write:
+        for frame in frames:
             write(frame)
-            report(done)

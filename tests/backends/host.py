@@ -90,6 +90,9 @@ class MemoryHost:
     def free_bytes(self) -> int:
         return self.free
 
+    def room_bytes(self) -> int:
+        return self.free
+
     def close(self) -> None:
         for kind in list(self.loaded):
             self.release(kind)

@@ -7,7 +7,8 @@
 (e) only when asked for, as `queue`: many briefs at once
 (f) only when asked for, as `gateway`: /health beside many clients that ask for states
 (g) only when asked for, as `gallery`: its pages with 20,000 videos, and the gateway's memory
-(h) only when asked for, as `wan`: a clip by stock diffusers' pipeline and by ours
+(h) only when asked for, as `overlap`: a film whose chunks are stored beside the device or after it
+(i) only when asked for, as `wan`: a clip by stock diffusers' pipeline and by ours
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
@@ -34,7 +35,7 @@ MODELS = REPOSITORY / "build" / "test-models"
 UPSCALER = "realesr-animevideov3"
 SIZE = "416*240"
 ROUNDS = 4
-_ON_DEMAND = ("queue", "gateway", "gallery", "wan")
+_ON_DEMAND = ("queue", "gateway", "gallery", "overlap", "wan")
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
         "gateway": lambda: importlib.import_module("tests.bench.gateway").bench_gateway(),
         "gallery": lambda: importlib.import_module("tests.bench.gallery").bench_gallery(),
         "wan": lambda: importlib.import_module("tests.bench.wan").bench_wan(),
+        "overlap": bench_overlap,
     }
     wanted = sys.argv[1:] or [name for name in parts if name not in _ON_DEMAND]
     results: dict[str, Any] = {"cpu_cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
@@ -146,16 +148,33 @@ def bench_memory() -> dict[str, Any]:
     return {"peak_mb": peaks, "peak_30_over_3": round(peaks[30] / peaks[3], 3)}
 
 
-def _child(what: str, env: dict[str, str]) -> dict[str, float]:
+def bench_overlap() -> dict[str, Any]:
+    """6 chunks, on a device that sleeps and on this processor; both ways in turn, twice."""
+    results: dict[str, Any] = {}
+    with _servers() as (env, _):
+        for device in ("asleep", "demo"):
+            runs: dict[str, list[Any]] = {"after": [], "beside": []}
+            for number in range(4):
+                name = ("after", "beside", "beside", "after")[number]
+                given = {"BENCH_DEVICE": device, "BENCH_SEED": str(number)}
+                beside = {"BENCH_BESIDE": str(int(name == "beside"))}
+                runs[name].append(_child("overlap", env | given | beside))
+            wall = {name: min(run["wall_seconds"] for run in found) for name, found in runs.items()}
+            ratio = round(wall["beside"] / wall["after"], 2)
+            results[device] = runs | {"wall_beside_over_after": ratio}
+    return results
+
+
+def _child(what: str, env: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.bench_{what}"],
+        [sys.executable, "-m", f"tests.bench.{what}"],
         env=env,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 

@@ -96,6 +96,30 @@ def test_a_unit_is_valid(unit: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_unit_of_a_further_card_is_that_of_the_first_but_for_its_number() -> None:
+    folder = DEPLOY / "systemd"
+    first = (folder / "reelwright-gpu.service").read_text()
+    further = (folder / "reelwright-gpu@.service").read_text()
+    for of_first, of_further in (
+        ("on its first card", "on card %i"),
+        ("nvidia-modprobe -u -c=0", "nvidia-modprobe -u -c=%i"),
+        ("reelwright worker rtx-5090\n", "reelwright worker rtx-5090 --gpu %i\n"),
+    ):
+        assert first.count(of_first) == 1
+        first = first.replace(of_first, of_further)
+    assert further.endswith(first)
+    assert all(line.startswith("#") for line in further.removesuffix(first).splitlines())
+
+
+@pytest.mark.parametrize("name", ["reelwright-gpu.service", "reelwright-gpu@.service"])
+def test_a_gpu_unit_never_works_on_the_cpu_and_starts_without_nvidia_modprobe(name: str) -> None:
+    lines = (DEPLOY / "systemd" / name).read_text().splitlines()
+    assert "Environment=REELWRIGHT_DEVICE=cuda" in lines
+    before = next(line for line in lines if line.startswith("ExecStartPre="))
+    assert before.startswith("ExecStartPre=+-/")  # as root, and a failure is none
+    assert "DeviceAllow=char-nvidia-uvm rwm" in lines
+
+
 @pytest.mark.parametrize("service", COMPOSE["services"])
 def test_a_container_is_pinned_checked_and_unprivileged(service: str) -> None:
     found = COMPOSE["services"][service]

@@ -14,7 +14,8 @@ from pipelines.backends.wan.options import WanOptions
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
-from pipelines.planning.estimate import Footprint, default_rates, estimate
+from pipelines.planning.estimate import default_rates, estimate
+from pipelines.planning.memory import Footprint
 from pipelines.planning.plan import seed_of
 from pipelines.schema.limits import MINUTES
 from pipelines.schema.shots import MAX_PROMPT

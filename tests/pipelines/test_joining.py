@@ -68,7 +68,7 @@ def backends() -> Iterator[None]:
 
 def plan_of(brief: Brief) -> Plan:
     transitions = [slot.transition for slot in timeline(brief)]
-    storyboard = write_storyboard(brief, transitions, 1, None, lambda _: None, lambda *_: None)
+    storyboard = write_storyboard(brief, transitions, 1, None, lambda _: None, lambda *_: None, str)
     return make_plan(brief, storyboard, PlanningBackend(brief.backend), None)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
-from pipelines.planning.estimate import Footprint, default_rates, estimate
+from pipelines.planning.estimate import default_rates, estimate
+from pipelines.planning.memory import Footprint
 from pipelines.planning.plan import frames_of, timeline
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.keys import Digest, ObjectKey
@@ -130,7 +131,7 @@ def test_shots_by_hand_share_the_length_and_may_have_seeds() -> None:
     hand = [{"prompt": "a fox", "seed": 7}, {"prompt": "a bear"}]
     brief = Brief.model_validate({"prompt": "x", "seconds": 8, "storyboard": hand})
     transitions = [slot.transition for slot in timeline(brief)]
-    written = write_storyboard(brief, transitions, 1, None, no_shot, keep)
+    written = write_storyboard(brief, transitions, 1, None, no_shot, keep, str)
     assert [shot.prompt for shot in written.shots] == ["a fox", "a fox", "a bear", "a bear"]
     assert {shot.source for shot in written.shots} == {"editor"}
     plan = plan_brief(brief, written)

@@ -3,6 +3,7 @@
 import sys
 import types
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from pipelines.backends.base import Frame
 from pipelines.errors import MediaError, UpscaleError, WeightsError
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.sizes import Size
+from pipelines.upscaling.ladder import workspace_bytes
 from pipelines.upscaling.ncnn import convert
-from pipelines.upscaling.network import RealEsrgan, UpscaleOptions, workspace_bytes
-from pipelines.upscaling.video import SegmentSource, upscale_segment
+from pipelines.upscaling.network import RealEsrgan, UpscaleOptions
+from pipelines.upscaling.video import SegmentSource, upscaled_frames, write_segment
 from tests.support.installed import folder_of
 from tests.support.pictures import decode, moving_frames, numbered_frames, read_number, write_clip
 
@@ -216,13 +218,12 @@ def test_a_segment_of_a_film_is_enlarged_frame_for_frame(
     ]
     film = tmp_path / "film.mp4"
     stitch(ffmpeg, clips, film, fps=16, frames=15)
-    seen: list[int] = []
     out = tmp_path / "segment.mp4"
-    upscale_segment(ffmpeg, net, SegmentSource(film, SIZE, 16, 5, 5), 2, out, seen.append)
+    source = SegmentSource(film, SIZE, 16, 5, 5)
+    write_segment(ffmpeg, upscaled_frames(ffmpeg, net, source, 2), source, 2, out)
     frames = decode(out)
     assert [read_number(frame) for frame in frames] == [5, 6, 7, 8, 9]
     assert frames[0].shape == (128, 192, 3)
-    assert seen == [1, 2, 3, 4, 5]
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
@@ -252,12 +253,15 @@ def test_a_failure_leaves_no_ffmpeg_even_if_somebody_keeps_the_error(
     film = write_clip(ffmpeg, tmp_path / "film.mp4", moving_frames(size, 33), size, 33)
     network = load(compact)
 
-    def fail(done: int) -> None:
-        raise MediaError(f"after frame {done}")
-
     source = SegmentSource(film, size, 16, 0, 33)
+
+    def broken() -> Iterator[np.ndarray]:
+        with closing(upscaled_frames(ffmpeg, network, source, 2)) as frames:
+            yield next(frames)
+            raise MediaError("after frame 1")
+
     with pytest.raises(MediaError) as kept:
-        upscale_segment(ffmpeg, network, source, 2, tmp_path / "out.mp4", fail)
+        write_segment(ffmpeg, broken(), source, 2, tmp_path / "out.mp4")
     left = [child.name() for child in psutil.Process().children(recursive=True)]
     assert kept.value
     assert not any("ffmpeg" in name for name in left)

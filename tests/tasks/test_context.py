@@ -1,14 +1,18 @@
 """What a run needs is looked for before anything starts."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import torch
 
 from infra.adapters.settings import Settings
 from pipelines.documents.brief import Brief
-from pipelines.errors import WeightsError
-from tasks.context import check_surroundings, models_of
+from pipelines.documents.manifest import DeviceRecord
+from pipelines.errors import SettingsError, WeightsError
+from tasks.context import RunContext, check_surroundings, models_of
 from tests.e2e.tiny_studio import install_tiny
+from tests.support.fake_gpu import FakeCard, environment, install
 
 
 @pytest.fixture
@@ -45,3 +49,43 @@ def test_a_lora_that_is_missing_is_named_before_anything_starts(
 def test_a_run_that_has_everything_is_let_through(settings: Settings, tmp_path: Path) -> None:
     install_tiny(tmp_path / "models", "t2v-1.3B")
     check_surroundings(Brief(prompt="x", preset="video_fast", enhance=False), settings)
+
+
+def device_of(brief: Brief) -> DeviceRecord:
+    with ExitStack() as stack:
+        return RunContext(brief, Settings.load(), stack).device_record
+
+
+def test_the_manifest_s_device_says_why_a_film_for_a_gpu_is_made_on_the_cpu(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_tiny(tmp_path / "models", "t2v-1.3B")
+    brief = Brief(prompt="x", preset="video_fast", enhance=False)
+    asked = DeviceRecord(kind="cpu", reason="REELWRIGHT_DEVICE=cpu", for_gpu=True)
+    assert device_of(brief) == asked
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "auto")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with environment():
+        found = device_of(brief)
+    assert (found.kind, found.for_gpu) == ("cpu", True)
+    assert found.reason.startswith("torch finds no GPU: ")
+
+
+def test_the_manifest_names_the_gpu(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_tiny(tmp_path / "models", "t2v-1.3B")
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "auto")
+    install(monkeypatch, FakeCard())
+    with environment():
+        found = device_of(Brief(prompt="x", preset="video_fast", enhance=False))
+    assert found == DeviceRecord(kind="cuda", name="NVIDIA GeForce RTX 5090", for_gpu=True)
+
+
+def test_a_gpu_that_is_demanded_and_missing_is_said_before_files_are_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with environment(), pytest.raises(SettingsError, match="torch finds no GPU"):
+        check_surroundings(Brief(prompt="x", preset="video_fast"), Settings.load())

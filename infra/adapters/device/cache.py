@@ -4,16 +4,14 @@ The module's state lives as long as its process, which is how a warm process kee
 """
 
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
+from infra.adapters.device import memory, peak
 from pipelines.backends.base import Closable
 
 Model = TypeVar("Model", bound=Closable)
 _log = logging.getLogger("reelwright.models")
-_MEMORY = Path("/proc/meminfo")
 _resident: dict[str, tuple[tuple[str, ...], Closable]] = {}
 
 
@@ -37,36 +35,13 @@ def is_resident(kind: str, key: tuple[str, ...]) -> bool:
 def release(kind: str) -> None:
     """Free what is loaded as `kind`, if anything is."""
     if kind in _resident:
+        peak.note()
         _resident.pop(kind)[1].close()
+        memory.forget_child(kind)
+        peak.note()
 
 
 def release_all(but: str = "") -> None:
     """Free all models but those of one kind."""
     for kind in [kind for kind in _resident if kind != but]:
         release(kind)
-
-
-def free_bytes(device: str) -> int:
-    """Bytes that can be had on `device` now.
-
-    torch keeps freed memory in reserve, which the driver counts as taken; it can be had too. So
-    can the page cache of a host, which is most of its memory after a model was read.
-    """
-    if device == "cuda":
-        import torch
-
-        reserved = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        return int(torch.cuda.mem_get_info()[0]) + reserved
-    return _available()
-
-
-def _available() -> int:
-    """The kernel's estimate of what programs can have; where there is none, what nothing uses."""
-    try:
-        for line in _MEMORY.read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024  # the file says kB and means 1024 bytes
-    except (OSError, ValueError, IndexError):
-        pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

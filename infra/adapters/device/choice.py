@@ -1,28 +1,104 @@
 """Which device and which numbers the models use, and the lock of the device."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from infra.adapters import disk
-from infra.adapters.settings import Settings
+from infra.adapters.device import nvml
+from infra.adapters.settings import ComputeSettings, Settings
 from pipelines.errors import SettingsError
 
-_GPU = Path("/dev/nvidia0")
+_VISIBLE, _ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+_DEVICES = Path("/dev")
+_DRIVER = Path("/proc/driver/nvidia/version")
+_HIDDEN = ("", "-1")
+"""Values of CUDA_VISIBLE_DEVICES that hide every card."""
+_PROBE = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)"
+_PROBE_SECONDS = 300.0
+"""A busy host has taken 85 s to load torch; a broken driver may never answer."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device of this process."""
+
+    kind: Literal["cuda", "cpu"]
+    reason: str = ""
+    """Why it is the CPU; empty on a GPU."""
+
+
+def choose(settings: Settings) -> Device:
+    """The device that the settings and the machine give. No CUDA context is made.
+
+    Raises SettingsError if a GPU is demanded, by REELWRIGHT_DEVICE=cuda or by naming one with
+    REELWRIGHT_GPU, and torch finds none.
+    """
+    compute = settings.compute
+    if compute.device == "cpu":
+        return Device("cpu", "REELWRIGHT_DEVICE=cpu")
+    import torch
+
+    see_one_card(compute, os.environ)
+    if torch.cuda.is_available():
+        return Device("cuda")
+    reason = f"torch finds no GPU: {_why_none(os.environ, built=torch.version.cuda is not None)}"
+    if compute.device == "cuda" or _is_named(compute):
+        named = f"REELWRIGHT_GPU={compute.gpu}" if _is_named(compute) else "REELWRIGHT_DEVICE=cuda"
+        raise SettingsError(
+            f"{named}, but {reason}; repair that, or set REELWRIGHT_DEVICE=cpu to work without"
+        )
+    return Device("cpu", reason)
 
 
 def device_name(settings: Settings) -> str:
-    """`cuda` or `cpu`. Raises SettingsError if CUDA is demanded and torch finds no GPU."""
-    wanted = settings.compute.device
-    if wanted == "cpu":
-        return "cpu"
-    import torch
+    """`cuda` or `cpu`. Raises SettingsError as `choose`."""
+    return choose(settings).kind
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
+
+def see_one_card(compute: ComputeSettings, environment: MutableMapping[str, str]) -> None:
+    """Let this process and its children see one card only, by the variables that CUDA reads when
+    it starts: llama.cpp would spread a model over all cards that it sees.
+
+    It is the card of REELWRIGHT_GPU, counted as nvidia-smi counts. Without that, the first one of
+    a CUDA_VISIBLE_DEVICES that is set already, else card 0.
+    """
+    if compute.device == "cpu":
+        return
+    if _is_named(compute):
+        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", str(compute.gpu)
+    elif _VISIBLE in environment:
+        environment[_VISIBLE] = visible_card(environment)
+    else:
+        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", "0"
+
+
+def visible_card(environment: Mapping[str, str]) -> str:
+    """The first entry of CUDA_VISIBLE_DEVICES: an index or a UUID; empty if it hides all cards."""
+    return environment.get(_VISIBLE, "0").split(",")[0].strip()
+
+
+def require_gpu(settings: Settings) -> None:
+    """Raises SettingsError as `choose`, without loading torch into this process.
+
+    A worker calls it before it takes runs, which would all fail.
+    """
+    compute = settings.compute
+    if compute.device == "cpu" or not (compute.device == "cuda" or _is_named(compute)):
+        return
+    probe = [sys.executable, "-c", _PROBE]
+    try:
+        done = subprocess.run(probe, capture_output=True, check=False, timeout=_PROBE_SECONDS)
+    except subprocess.TimeoutExpired as error:
         raise SettingsError(
-            "REELWRIGHT_DEVICE=cuda, but torch finds no GPU; check the driver or set it to auto"
-        )
-    return "cpu"
+            f"CUDA does not start within {_PROBE_SECONDS:g} s; see nvidia-smi"
+        ) from error
+    if done.returncode != 0:
+        choose(settings)
 
 
 def video_dtype(settings: Settings, device: str) -> str:
@@ -36,10 +112,38 @@ def upscaler_dtype(settings: Settings, device: str) -> str:
 
 
 def device_lock(settings: Settings) -> Path:
-    """One run at a time: on a GPU for all users of the machine, else for this data directory."""
-    if device_name(settings) == "cuda" and _GPU.exists():
-        return _GPU
-    return disk.make_directory(settings.paths.data_dir) / "device.lock"
+    """One run at a time on a device. On a GPU, the file of that card, which all users of the
+    machine share; where there is none, and on a CPU, a file in this data directory."""
+    folder = disk.make_directory(settings.paths.data_dir)
+    if device_name(settings) != "cuda":
+        return folder / "device.lock"
+    entry = visible_card(os.environ)
+    found = nvml.card(entry)
+    number = str(found.minor) if found else entry
+    file = _DEVICES / f"nvidia{number}"
+    if number.isdigit() and file.exists():
+        return file
+    return folder / f"device-{entry}.lock"
+
+
+def _is_named(compute: ComputeSettings) -> bool:
+    """Whether REELWRIGHT_GPU is set, be it to its default."""
+    return "gpu" in compute.model_fields_set
+
+
+def _why_none(environment: Mapping[str, str], *, built: bool) -> str:
+    """Why torch finds no GPU. `built` says whether torch was built with CUDA."""
+    entry = visible_card(environment)
+    if not built:
+        return "this torch is built without CUDA; install the one that constraints.txt pins"
+    if entry in _HIDDEN:
+        return f"{_VISIBLE}={entry} hides it"
+    if not _DRIVER.exists():
+        return "no NVIDIA driver is loaded (nvidia-smi)"
+    number = nvml.count()
+    if number is not None and entry.isdigit() and int(entry) >= number:
+        return f"the number {entry} is asked for, and this machine has {number}, counted from 0"
+    return "the driver is loaded, but CUDA does not start (nvidia-smi)"
 
 
 def _either(wanted: str, device: str, on_cuda: str) -> str:

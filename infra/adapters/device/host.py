@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from infra.adapters.device import cache, choice
+from infra.adapters.device import cache, choice, memory
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
@@ -25,9 +25,14 @@ class DeviceHost:
         self._models: dict[str, ModelFolder] = {}
 
     @cached_property
+    def chosen(self) -> choice.Device:
+        """The device, and why it is the CPU. Raises SettingsError if it must be a GPU."""
+        return choice.choose(self.settings)
+
+    @property
     def device(self) -> str:
         """`cuda` or `cpu`."""
-        return choice.device_name(self.settings)
+        return self.chosen.kind
 
     @property
     def dtype(self) -> str:
@@ -62,15 +67,23 @@ class DeviceHost:
             cache.release(kind)
             if need > self.free_bytes():
                 cache.release_all()
+            if self.device == "cuda":
+                memory.enforce(self.settings.compute.gpu_memory_gb)
         return cache.resident(kind, key, load)
 
     @contextmanager
     def lent(
         self, kind: str, key: tuple[str, ...], load: Callable[[], Model], need: int
     ) -> Iterator[Model]:
-        """A model that is used for a moment: it stays afterwards only if it is small."""
+        """A model in a process of its own that is used for a moment: it stays afterwards only if it
+        is small. What torch has in reserve is given back first, since that process cannot use it.
+        """
         try:
-            yield self.resident(kind, key, load, need)
+            model = self.resident(kind, key, load, need)
+            if self.device == "cuda":
+                memory.give_back()
+                memory.count_child(kind, need)
+            yield model
         finally:
             if need > SMALL * self.free_bytes():
                 cache.release(kind)
@@ -80,8 +93,19 @@ class DeviceHost:
         cache.release(kind)
 
     def free_bytes(self) -> int:
-        """Bytes that can be had on the device now."""
-        return cache.free_bytes(self.device)
+        """Bytes that can be had on the device now, within REELWRIGHT_GPU_MEMORY_GB on a GPU."""
+        if self.device == "cuda":
+            return memory.account(self.settings.compute.gpu_memory_gb).available
+        return memory.host_bytes()
+
+    def room_bytes(self) -> int:
+        """Bytes that can be had once the models that are loaded now have gone. On a CPU that is
+        what is free: the kernel does not tell which part of the process is models."""
+        if self.device != "cuda":
+            return self.free_bytes()
+        import torch
+
+        return self.free_bytes() + int(torch.cuda.memory_allocated())
 
 
 class NoDeviceHost:
@@ -133,6 +157,10 @@ class NoDeviceHost:
 
     def free_bytes(self) -> int:
         """Nothing is free."""
+        return 0
+
+    def room_bytes(self) -> int:
+        """There is no room either."""
         return 0
 
 

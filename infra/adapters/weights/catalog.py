@@ -21,6 +21,7 @@ DEMO = ModelSet(
     ("gemma-3-270m", "tiny-wan", "realesr-animevideov3"),
     enhancer="gemma-3-270m",
     upscaler="realesr-animevideov3",
+    for_gpu=False,
 )
 STUDIO = ModelSet(
     "studio",

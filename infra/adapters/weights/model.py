@@ -91,3 +91,5 @@ class ModelSet:
     models: tuple[str, ...]
     enhancer: str
     upscaler: str
+    for_gpu: bool = True
+    """Whether its videos, and those of backends that use its companions, need a GPU."""

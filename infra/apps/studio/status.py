@@ -1,7 +1,9 @@
-"""`reelwright status`: pools, queues, the run on the GPU, the last errors."""
+"""`reelwright status`: pools, queues, the run on the GPU, the last errors and warnings."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -9,21 +11,27 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.objects import Artifact, FlowRun, StateType
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra.adapters.settings import Settings
 from pipelines.errors import ServerError
-from pipelines.schema.names import GPU_POOL, STUDIO_POOL
+from pipelines.schema.names import GPU_POOL, STUDIO_POOL, WARNINGS
 
 _ERRORS = 5
+_RECENT = timedelta(days=1)
+"""Warnings older than this are not shown: their cause may be gone."""
+_PAGES = 50
+"""Most pages of runs that are searched for warnings."""
 _AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 
 
@@ -54,6 +62,9 @@ class Status:
     processes: dict[str, bool] = field(default_factory=dict)
     pools: list[Pool] = field(default_factory=list)
     errors: list[Run] = field(default_factory=list)
+    warnings: list[Run] = field(default_factory=list)
+    """What stood in for a model or the device in the last day: each line once, with the newest run
+    that says it."""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -67,6 +78,8 @@ class Status:
             lines += [f"  {run.name}: {run.state} {run.progress}".rstrip() for run in pool.at_work]
         lines.append("last errors" if self.errors else "no errors")
         lines += [f"  {run.name}: {run.state}: {run.message}" for run in self.errors]
+        lines += ["WARNINGS of the last day"] if self.warnings else []
+        lines += [f"  {run.name}: {run.message}" for run in self.warnings]
         return "\n".join(lines)
 
 
@@ -86,6 +99,7 @@ def status(settings: Settings) -> Status:
                         limit=_ERRORS,
                     )
                 ],
+                warnings=recent_warnings(client),
             )
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise ServerError(
@@ -111,6 +125,37 @@ def _progress(client: SyncPrefectClient, run: FlowRun) -> str:
         if artifact.type == "progress":
             return f"{float(str(artifact.data)):.0f} % {artifact.description or ''}".strip()
     return ""
+
+
+def recent_warnings(client: SyncPrefectClient) -> list[Run]:
+    """The warnings on the pages of the last day's runs."""
+    pages = client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[WARNINGS])),
+        sort=ArtifactSort.CREATED_DESC,
+        limit=_PAGES,
+    )
+    since = datetime.now(UTC) - _RECENT
+    found = warning_lines(page for page in pages if page.created and page.created > since)
+    ids = [page.flow_run_id for page in found.values() if page.flow_run_id]
+    if not ids:
+        return []
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids))
+    runs = {run.id: run for run in client.read_flow_runs(flow_run_filter=wanted, limit=_PAGES)}
+    lines = []
+    for line, page in found.items():
+        if page.flow_run_id in runs:
+            run = runs[page.flow_run_id]
+            lines.append(Run(run.name, (run.state.name or "") if run.state else "", line))
+    return lines
+
+
+def warning_lines(pages: Iterable[Artifact]) -> dict[str, Artifact]:
+    """Each line of `pages`, newest first, with the first page that holds it."""
+    found: dict[str, Artifact] = {}
+    for page in pages:
+        for line in filter(None, str(page.data).split("\n")):
+            found.setdefault(line, page)
+    return found
 
 
 def _run(run: FlowRun, progress: str = "") -> Run:

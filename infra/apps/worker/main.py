@@ -7,6 +7,7 @@ import sys
 
 import anyio
 
+from infra.adapters.device.choice import require_gpu, see_one_card
 from infra.adapters.disk import exclusive, make_directory
 from infra.adapters.settings import Settings
 from infra.apps import environment
@@ -23,7 +24,11 @@ _RETRIES = "7"
 
 
 def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
-    """Run the pool's worker in this process. Raises SettingsError if it is served here already."""
+    """Run the pool's worker in this process.
+
+    Raises SettingsError if the pool is served here already, on the same GPU, or if a GPU is
+    demanded that is not there: then its runs stay in the queue.
+    """
     settings = Settings.load()
     environment.require_server()
     # Prefect reads these at its import.
@@ -36,19 +41,40 @@ def serve(pool: str, *, cold: bool, limit: int, name: str = "") -> None:
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("REELWRIGHT_S3_PATIENCE", f"{settings.worker.store_patience:g}")
     folder = make_directory(settings.paths.data_dir / "workers")
+    own = worker_id(pool, settings)
 
     def taken() -> None:
+        card = f" on GPU {settings.compute.gpu}" if pool == GPU_POOL else ""
+        other = ", another --gpu" if pool == GPU_POOL else ""
         raise SettingsError(
-            f"another worker of this machine serves the pool {pool} with {folder.parent}; stop it "
-            "first, or give this one another REELWRIGHT_DATA_DIR"
+            f"another worker of this machine serves the pool {pool}{card} with {folder.parent}; "
+            f"stop it first, or give this one{other} or another REELWRIGHT_DATA_DIR"
         )
 
     show_log()
-    with exclusive(folder / f"{pool}.lock", taken):
-        name = name or f"{pool}-{socket.gethostname()}"
+    with exclusive(folder / f"{own}.lock", taken):
+        if pool == GPU_POOL:
+            see_one_card(settings.compute, os.environ)  # inherited by every process of a run
+            require_gpu(settings)
+        name = name or worker_name(own)
         anyio.run(_serve, pool, cold, limit, name, settings)
     sys.stdout.flush()
     os._exit(0)  # children and threads of libraries have nothing left to say
+
+
+def worker_id(pool: str, settings: Settings) -> str:
+    """Tells the workers of one data directory apart: the pool, and the GPU if it is not the first.
+
+    Without the number for GPU 0, which has the name that workers had when each host had one.
+    """
+    gpu = settings.compute.gpu
+    return f"{pool}-gpu{gpu}" if pool == GPU_POOL and gpu else pool
+
+
+def worker_name(own: str) -> str:
+    """The name on the server of the worker `own` of this host, see `worker_id`. It must stay the
+    same from start to start: a worker mends the runs that bear its name."""
+    return f"{own}-{socket.gethostname()}"
 
 
 async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Settings) -> None:

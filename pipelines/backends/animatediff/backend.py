@@ -74,7 +74,7 @@ class AnimateDiffBackend:
             options = self._options(request)
             work += request.size.megapixels * request.frames * _passes(options) * options.steps
             most = max(most, _workspace(request, options))
-        return Effort(work, self._weights + most)
+        return Effort(work, self._weights + most, held_bytes=self._weights)
 
     @contextmanager
     def open(self) -> "Iterator[AnimateDiffSession]":

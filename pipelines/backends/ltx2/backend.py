@@ -14,6 +14,7 @@ from pipelines.backends.base import (
     GeneratedClip,
     InputMedia,
     ModelFolder,
+    Phase,
     StepReport,
     UsedModel,
 )
@@ -73,15 +74,20 @@ class Ltx2Backend:
         return (UsedModel(self._folder.name, self._folder.licence, self._parts),)
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
-        """Megapixels x frames x passes; as memory, the least with which it works: the streamed
-        transformer's. With more it takes more."""
-        work, peak = 0.0, 0
+        """Megapixels x frames x passes; as memory, that of the mode that the host has room for."""
+        work, peak, held = 0.0, 0, 0
+        room = self.host.room_bytes()
         for request in requests:
             options = _options(self._definition, request)
             passes = 2 if options.guidance > 1 else 1
             work += request.size.megapixels * request.frames * STEPS * passes
-            peak = max(peak, self.footprint(options).peak("stream", request))
-        return Effort(work, peak)
+            footprint = self.footprint(options)
+            mode = footprint.mode_for(request, room)
+            peak, held = max(peak, footprint.peak(mode, request)), footprint.held(mode)
+        encoder = int(_BESIDE * self._bytes("text_encoder"))
+        # What does not fit comes layer by layer, which takes less than the video model.
+        phases: dict[Phase, int] = {"encode": encoder} if encoder <= room else {}
+        return Effort(work, max(peak, *phases.values(), 0), phases, held)
 
     @contextmanager
     def open(self) -> "Iterator[Ltx2Session]":

@@ -24,8 +24,7 @@ from pipelines.backends.checkpoint import settings_of
 from pipelines.backends.wan.animate_options import MODEL, AnimateOptions, Mode
 from pipelines.backends.wan.backend import WanBackend
 from pipelines.backends.wan.footprint import Footprint
-from pipelines.backends.wan.memory_plan import Work, plan_memory
-from pipelines.backends.wan.text_encoder import encoder_bytes
+from pipelines.backends.wan.memory_plan import MemoryPlan, Work, held_bytes, plan_memory
 from pipelines.backends.wan.variants import Variant
 from pipelines.schema.presets import BackendOptions
 from pipelines.schema.request import ClipRequest
@@ -65,20 +64,18 @@ class AnimateBackend(WanBackend):
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
         """Megapixels x frames x steps; a step without guidance is half of one with it."""
-        work, peak = 0.0, encoder_bytes(self.encoder, self.host.dtype)
+        work, held = 0.0, 0
+        plans: list[MemoryPlan] = []
+        room = self.host.room_bytes()
         for request in requests:
             options = AnimateOptions.checked(request.options)
-            plan = plan_memory(
-                self.footprint_of(request, options),
-                work_of(request),
-                self.host.free_bytes(),
-                self.host.device,
-                options.decode,
-            )
+            footprint = self.footprint_of(request, options)
+            plan = plan_memory(footprint, work_of(request), room, self.host.device, options.decode)
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * work_of(request).frames * options.steps * passes
-            peak = max(peak, plan.peak_bytes)
-        return Effort(work, peak)
+            plans.append(plan)
+            held = held_bytes(self.footprint(options), plan.placement)
+        return self.priced(work, plans, held)
 
     def footprint_of(self, request: ClipRequest, options: AnimateOptions) -> Footprint:
         """What the models take, and beside the VAE the videos of a request."""

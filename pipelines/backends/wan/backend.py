@@ -11,11 +11,12 @@ from pipelines.backends.base import (
     Effort,
     Lora,
     ModelFolder,
+    Phase,
     UsedModel,
 )
 from pipelines.backends.checkpoint import bytes_on_device, gguf_of, settings_of
-from pipelines.backends.wan.footprint import Footprint, footprint_of
-from pipelines.backends.wan.memory_plan import Work, plan_memory
+from pipelines.backends.wan.footprint import ENCODING, Footprint, footprint_of
+from pipelines.backends.wan.memory_plan import MemoryPlan, Work, held_bytes, plan_memory
 from pipelines.backends.wan.options import WanOptions
 from pipelines.backends.wan.variants import VACE_INPUTS, Variant
 from pipelines.errors import WeightsError
@@ -123,21 +124,31 @@ class WanBackend:
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
         """Megapixels x frames x steps; a step without guidance is half of one with it."""
-        work, peak = 0.0, 0
+        work, held = 0.0, 0
+        plans: list[MemoryPlan] = []
+        room = self.host.room_bytes()
         for request in requests:
             options = WanOptions.checked(request.options)
-            plan = plan_memory(
-                self.footprint(options),
-                work_of(request, self.route),
-                self.host.free_bytes(),
-                self.host.device,
-                options.decode,
-            )
+            footprint = self.footprint(options)
+            clip = work_of(request, self.route)
+            plan = plan_memory(footprint, clip, room, self.host.device, options.decode)
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * request.frames * options.steps * passes
-            peak = max(peak, plan.peak_bytes)
-        encoder = bytes_on_device(self.encoder.path / "text_encoder", self.host.dtype)
-        return Effort(work, max(peak, encoder))
+            plans.append(plan)
+            held = held_bytes(footprint, plan.placement)
+        return self.priced(work, plans, held)
+
+    def priced(self, work: float, plans: Sequence[MemoryPlan], held: int) -> Effort:
+        """What `work` costs that is done as `plans` say, and leaves `held` bytes on the device."""
+        weights = bytes_on_device(self.encoder.path / "text_encoder", self.host.dtype)
+        encoder = int(ENCODING * weights)
+        phases: dict[Phase, int] = {
+            "denoise": max((plan.denoise_bytes for plan in plans), default=0),
+            "decode": max((plan.decode_bytes for plan in plans), default=0),
+        }
+        if encoder <= self.host.room_bytes() or self.host.device == "cpu":
+            phases["encode"] = encoder  # else it works on the CPU
+        return Effort(work, max(phases.values()), phases, held)
 
     def stored(self, options: WanOptions) -> str:
         """How the transformers are stored: `fp8`, `gguf`, or in the dtype they compute in."""

@@ -13,6 +13,7 @@ from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
 from pipelines.backends.wan.libraries import LIBRARIES
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.backends.wan.options import TwoTransformerOptions, WanOptions
+from pipelines.backends.wan.random_weights import write_released
 from pipelines.backends.wan.variants import VACE_INPUTS, Variant
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import Preset
@@ -181,6 +182,7 @@ _T2V_SMALL = BackendDefinition(
     # On 2 cores about 5.5e12 operations a unit at 1e11 a second.
     rates={"cpu": 55.0, "cuda": 0.1},
     basis=f"{_PUBLISHED}; on a CPU calculated; not yet measured here",
+    random_model=write_released,
 )
 
 _LARGE_SIZES = ("832*480", "480*832", "1280*720", "720*1280")

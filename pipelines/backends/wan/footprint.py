@@ -17,6 +17,8 @@ _CHANNEL, _HIDDEN = 14, 3.2
 49 kB for the 1.3B, 87 (measured 83) for the 5B, 116 for the 14B."""
 _VACE = 2
 """A VACE transformer holds its control's tokens besides."""
+ENCODING = 1.1
+"""Memory that the text encoder needs while it works, as a multiple of its weights."""
 _WAN21, _WAN22 = (72, 213), (91, 340)
 """Bytes a pixel for each channel of the VAE's last level, decoding in float32: of a single frame,
 and of each of several. Wan 2.2's VAE has residual levels, and a channel unfolds to 4 pixels."""

@@ -18,14 +18,13 @@ from pipelines.backends.base import TEXT_ENCODER, BackendHost, ModelFolder
 from pipelines.backends.checkpoint import bytes_on_device
 from pipelines.backends.checks import loads
 from pipelines.backends.memory import free_memory, run_with_less
+from pipelines.backends.wan.footprint import ENCODING
 from pipelines.backends.wan.loading import LOAD_ERRORS
 from pipelines.errors import WeightsError
 from pipelines.schema.keys import Digest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
-_BESIDE = 1.1
-"""Memory that the encoder needs while it works, as a multiple of its weights."""
 _SMALL = 0.05
 """Share of the free memory up to which the encoder stays, though it is used for a moment only."""
 
@@ -139,7 +138,7 @@ def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: Embe
     def work() -> None:
         device = devices[0]
         key = (model.component("text_encoder"), model.component("tokenizer"), host.dtype, device)
-        need = int(_BESIDE * weights) if device == host.device else 0
+        need = int(ENCODING * weights) if device == host.device else 0
         encoder = host.resident(
             TEXT_ENCODER,
             key,

@@ -1,0 +1,174 @@
+"""Settings of the language model, and what `doctor` and the manifest say about its place."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.adapters.settings import Settings
+from infra.adapters.weights.index import write_index
+from infra.apps import doctor_llama
+from infra.apps.doctor_llama import examine_llama
+from pipelines.documents.brief import Brief
+from pipelines.errors import EnhancerError, SettingsError
+from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
+from pipelines.prompting.placement import Placement
+from pipelines.publishing import make_manifest
+from tasks.language_model import llama_options, with_placement
+from tests.support.published import film_of
+from tests.support.tiny_gguf import write_tiny_mistral
+
+MISTRAL = "mistral-7b-instruct-v0.2.Q4_K_M.gguf"
+ON_GPU = Placement({"CUDA0": 33}, {"CUDA0": 4_000_000_000}, {"CUDA0": "a card"}, True, 2.0)
+ON_CPU = Placement({"CPU": 33}, {"CPU": 4_000_000_000}, {}, False, 2.0)
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **values: object) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(f"REELWRIGHT_{name}", str(value))
+    return Settings.load()
+
+
+def test_every_setting_reaches_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "LLM_GPU_LAYERS": 20,
+        "LLM_CONTEXT": 8192,
+        "LLM_BATCH": 1024,
+        "LLM_KV_CACHE": "q8_0",
+        "LLM_THREADS": 3,
+        "LLM_PROMPT_THREADS": 5,
+    }
+    options = llama_options(settings(monkeypatch, **values).llm, 4096, "cuda")
+    assert options.arguments == {
+        "n_gpu_layers": 20,
+        "n_ctx": 8192,
+        "n_batch": 1024,
+        "n_ubatch": 1024,
+        "flash_attn": True,
+        "type_k": 8,
+        "type_v": 8,
+        "n_threads": 3,
+        "n_threads_batch": 5,
+    }
+
+
+def test_the_numbers_of_the_context_are_those_of_llama_cpp() -> None:
+    import llama_cpp
+
+    for name, number in (("f16", "F16"), ("q8_0", "Q8_0"), ("q4_0", "Q4_0")):
+        arguments = LlamaOptions(kv_cache=name).arguments
+        assert arguments["type_k"] == getattr(llama_cpp, f"GGML_TYPE_{number}")
+
+
+def test_by_default_all_layers_go_to_a_gpu_and_none_to_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    llm = settings(monkeypatch).llm
+    assert llama_options(llm, 4096, "cuda").gpu_layers == -1
+    assert llama_options(llm, 4096, "cpu").gpu_layers == 0
+    assert llama_options(llm, 4096, "cpu").context == 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("LLM_CONTEXT", 100, "need 1024 tokens"),
+        ("LLM_CONTEXT", -1, "greater than or equal to 0"),
+        ("LLM_GPU_LAYERS", -2, "greater than or equal to -1"),
+        ("LLM_BATCH", 8, "greater than or equal to 32"),
+        ("LLM_KV_CACHE", "q5", "q4_0"),
+        ("LLM_PROMPT_THREADS", -1, "greater than or equal to 0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, rule: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"REELWRIGHT_{name}={value}: .*{rule}"):
+        settings(monkeypatch, **{name: value})
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings over a folder in which a tiny Mistral is installed; no GPU is seen."""
+    folder = tmp_path / "mistral-7b"
+    folder.mkdir()
+    write_tiny_mistral(folder / MISTRAL)
+    write_index(folder, "test", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return settings(monkeypatch, MODELS_DIR=tmp_path, DEVICE="cpu")
+
+
+def test_without_a_gpu_a_model_on_the_cpu_is_a_fact(studio: Settings) -> None:
+    assert examine_llama(studio).startswith(
+        "Mistral-7B-Instruct-v0.2, Q4_K_M: 3 of 3 layers on CPU"
+    )
+
+
+def test_beside_a_gpu_a_model_on_the_cpu_is_a_fault_unless_it_is_wanted_there(
+    studio: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_llama, "device_name", lambda _: "cuda")
+    with pytest.raises(SettingsError, match=r"there is a GPU, but .*run: make studio"):
+        examine_llama(studio)
+    assert "layers on CPU" in examine_llama(settings(monkeypatch, LLM_GPU_LAYERS=0))
+
+
+def test_a_tiny_model_shows_the_build_where_none_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = examine_llama(settings(monkeypatch, MODELS_DIR=tmp_path, DEVICE="cpu"))
+    assert said.startswith("a tiny one: 3 of 3 layers on CPU")
+    assert said.endswith("no language model is installed")
+
+
+def refusing(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads of the installed model fail with `error`, those of the tiny one go to a GPU."""
+
+    def load(subject: doctor_llama._Subject, _: LlamaOptions) -> Placement:
+        if subject.name:
+            raise EnhancerError(f"the enhancer's model does not load: {error}")
+        return ON_GPU
+
+    monkeypatch.setattr(doctor_llama, "_load", load)
+    monkeypatch.setattr(doctor_llama, "device_name", lambda _: "cuda")
+
+
+def test_a_full_card_is_no_fault_of_the_build(
+    studio: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing("allocating 4095.05 MiB on device 0: cudaMalloc failed: out of memory", monkeypatch)
+    said = examine_llama(studio)
+    assert said.startswith("a tiny one: 33 of 33 layers on CUDA0 (a card, 4,000 MB)")
+    assert "no memory for Mistral-7B-Instruct-v0.2" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        ("invalid magic characters", "reelwright models download mistral-7b"),
+        ("libcudart.so.13: cannot open shared object file", "make studio"),
+    ],
+)
+def test_a_model_that_does_not_load_is_a_fault_with_a_remedy(
+    studio: Settings, monkeypatch: pytest.MonkeyPatch, error: str, remedy: str
+) -> None:
+    refusing(error, monkeypatch)
+    with pytest.raises(SettingsError, match=f"{error}.*{remedy}"):
+        examine_llama(studio)
+
+
+@pytest.mark.parametrize(("placement", "count"), [(ON_CPU, 1), (ON_GPU, 0)])
+def test_a_video_whose_words_came_from_the_cpu_beside_a_gpu_warns_of_it(
+    placement: Placement, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log, which is the run's page too, and in the manifest."""
+    brief = Brief(prompt="a red fox")
+    film = film_of(brief)
+    llama = LlamaEnhancer(Path("none"), "m", "instruct", LlamaOptions(gpu_layers=-1))
+    llama.placement = placement
+    with caplog.at_level("INFO", logger="reelwright.enhance"):
+        storyboard = with_placement(film.storyboard, llama)
+    manifest = make_manifest(brief, film.model_copy(update={"storyboard": storyboard}), "bucket")
+    warnings = [text for text in manifest.warnings if "CPU beside a GPU" in text]
+    assert len(warnings) == count
+    assert [record.message for record in caplog.records][1:] == warnings
+    assert "33 of 33 layers" in caplog.text

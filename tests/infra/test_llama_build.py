@@ -1,0 +1,252 @@
+"""`make studio` builds llama.cpp for the card that is there, once, and says why if it cannot."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PINNED = "0.3.36"
+NVCC = """case "$1" in
+--version) echo "Cuda compilation tools, release {release}, V{release}.1" ;;
+--list-gpu-arch) printf 'compute_{known}\\n' ;;
+esac"""
+PIP = f"""
+import json, os, pathlib, shutil, sys
+home = pathlib.Path(__file__).parents[1]
+with (home / "calls").open("a") as calls:
+    print(json.dumps([sys.argv[1:], os.environ["CMAKE_ARGS"], os.environ["CUDACXX"]]), file=calls)
+for old in home.glob("llama_cpp*"):
+    shutil.rmtree(old)
+if (home / "broken").exists():
+    sys.exit(1)
+package = home / "llama_cpp"
+(package / "lib").mkdir(parents=True)
+(package / "__init__.py").write_text("def llama_supports_gpu_offload(): return CUDA")
+if not (home / "no-cuda").exists():
+    (package / "lib" / "libggml-cuda.so").touch()
+info = home / "llama_cpp_python-{PINNED}.dist-info"
+info.mkdir()
+(info / "METADATA").write_text("Name: llama-cpp-python\\nVersion: {PINNED}\\n")
+"""
+
+
+@dataclass
+class Done:
+    code: int
+    text: str
+
+
+@dataclass
+class Host:
+    """A machine with programs of our own as driver, compiler and pip."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "llama-cuda.json"
+
+    def program(self, name: str, script: str) -> None:
+        path = self.folder / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def cards(self, *capabilities: str) -> None:
+        self.program(
+            "nvidia-smi", f"printf '{''.join(item + chr(92) + 'n' for item in capabilities)}'"
+        )
+
+    def nvcc(self, release: str, *known: str) -> None:
+        self.program("nvcc", NVCC.format(release=release, known="\\ncompute_".join(known)))
+
+    def build(self, *options: str, **variables: str) -> Done:
+        env = {"PATH": str(self.folder / "bin"), "PYTHONPATH": str(self.folder)} | variables
+        env["PIP_NO_INDEX"] = "1"
+        argv = [sys.executable, "-m", "infra.apps.llama_build", "--record", str(self.record)]
+        done = subprocess.run(
+            [*argv, *options], env=env, cwd=REPOSITORY, capture_output=True, text=True
+        )
+        assert "Traceback" not in done.stderr
+        return Done(done.returncode, done.stdout + done.stderr)
+
+    @property
+    def calls(self) -> list[tuple[list[str], str, str]]:
+        """Arguments of pip, CMAKE_ARGS and CUDACXX of each build."""
+        path = self.folder / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host with an RTX 5090 and a compiler that knows it."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()  # without it the real pip would come first
+    (tmp_path / "pip" / "__main__.py").write_text(PIP)
+    made = Host(tmp_path)
+    made.cards("12.0")
+    made.nvcc("12.8", "75", "89", "90", "120")
+    return made
+
+
+def test_a_dry_run_says_what_would_be_built_and_builds_nothing(host: Host) -> None:
+    done = host.build("--dry-run", CMAKE_ARGS="-DGGML_NATIVE=off")
+    assert done.code == 0
+    wanted = "CMAKE_ARGS=-DGGML_NATIVE=off -DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=120\n"
+    assert wanted in done.text
+    assert f"llama-cpp-python=={PINNED}" in done.text
+    assert "compute capability 12.0" in done.text
+    assert (host.calls, host.record.exists()) == ([], False)
+
+
+def test_the_build_is_of_the_pinned_version_from_its_source_and_for_every_card(host: Host) -> None:
+    host.cards("12.0", "8.9", "12.0")
+    assert host.build().code == 0
+    ((arguments, cmake, compiler),) = host.calls
+    assert arguments[-1] == f"llama-cpp-python=={PINNED}"
+    assert {"--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary"} <= set(arguments)
+    assert cmake == "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89;120"
+    assert compiler == str(host.folder / "bin" / "nvcc")
+
+
+def test_a_second_time_nothing_is_built(host: Host) -> None:
+    host.build()
+    again = host.build()
+    assert (again.code, len(host.calls)) == (0, 1)
+    assert "is built with CUDA for 120" in again.text
+
+
+def test_it_is_built_again_for_another_card_or_compiler_or_after_a_build_for_the_cpu(
+    host: Host,
+) -> None:
+    host.build()
+    host.cards("9.0")
+    host.build()
+    host.nvcc("13.0", "90")
+    host.build()
+    (host.folder / "llama_cpp" / "lib" / "libggml-cuda.so").unlink()
+    host.build()
+    assert [cmake[-3:] for _, cmake, _ in host.calls] == ["120", "=90", "=90", "=90"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"), [("broken", "code 1"), ("no-cuda", "without lib/libggml-cuda.so")]
+)
+def test_a_build_that_failed_is_not_recorded(host: Host, damage: str, sentence: str) -> None:
+    host.build()
+    host.cards("8.9")
+    (host.folder / damage).touch()
+    failed = host.build()
+    assert failed.code == 1
+    assert sentence in failed.text
+    assert not host.record.exists()
+    (host.folder / damage).unlink()
+    assert (host.build().code, host.record.exists()) == (0, True)
+
+
+def test_without_a_card_nothing_is_built(host: Host) -> None:
+    (host.folder / "bin" / "nvidia-smi").unlink()
+    none = host.build()
+    assert none.code == 1
+    assert "no NVIDIA driver is here" in none.text
+    assert "make demo" in none.text
+    host.program("nvidia-smi", "echo 'No devices were found'")
+    assert "names no NVIDIA card" in host.build().text
+    host.program("nvidia-smi", "echo 'could not communicate with the driver'; exit 9")
+    assert "repair the driver" in host.build().text
+    assert host.calls == []
+
+
+def test_without_a_compiler_for_the_card_nothing_is_built(host: Host) -> None:
+    host.nvcc("12.4", "75", "89")
+    old = host.build()
+    assert old.code == 1
+    assert "CUDA 12.4 does not know compute capability 12.0" in old.text
+    missing = host.build(CUDACXX="/nowhere/nvcc")
+    assert missing.code == 1
+    assert "/nowhere/nvcc is not there" in missing.text
+    assert "install the CUDA toolkit" in missing.text
+    assert host.calls == []
+
+
+def test_a_compiler_beside_path_is_found_by_cuda_home(host: Host) -> None:
+    home = host.folder / "cuda"
+    (home / "bin").mkdir(parents=True)
+    (host.folder / "bin" / "nvcc").rename(home / "bin" / "nvcc")
+    assert host.build(CUDA_HOME=str(home)).code == 0
+    assert host.calls[0][2] == str(home / "bin" / "nvcc")
+
+
+def test_an_old_driver_leaves_the_card_to_cmake(host: Host) -> None:
+    host.program(
+        "nvidia-smi", "echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2"
+    )
+    assert host.build().code == 0
+    assert host.calls[0][1].endswith("ARCHITECTURES=native")
+
+
+@pytest.mark.parametrize(("finds", "code"), [("True", 0), ("False", 1)])
+def test_the_check_asks_the_library_for_a_gpu(host: Host, finds: str, code: int) -> None:
+    host.build()
+    (host.folder / "llama_cpp" / "__init__.py").write_text(
+        f"def llama_supports_gpu_offload(): return {finds}"
+    )
+    done = host.build("--check")
+    assert done.code == code
+    assert ("finds no GPU" in done.text) == bool(code)
+
+
+def test_a_library_that_does_not_load_fails_the_check_with_its_own_words(host: Host) -> None:
+    host.build()
+    (host.folder / "llama_cpp" / "__init__.py").write_text("raise OSError('libcudart.so.13: no')")
+    done = host.build("--check")
+    assert done.code == 1
+    assert "libcudart.so.13: no" in done.text
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose .venv notes what it is asked to do."""
+    shutil.copy(REPOSITORY / "Makefile", tmp_path)
+    bin_ = tmp_path / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    for name in ("python", "reelwright"):
+        (bin_ / name).write_text(f'#!/bin/sh\necho "{name} $*" >> log\n')
+        (bin_ / name).chmod(0o755)
+    return tmp_path
+
+
+def make(checkout: Path, target: str) -> list[str]:
+    """What `make` asked the .venv to do, shortened to what matters here."""
+    log = checkout / "log"
+    log.unlink(missing_ok=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    subprocess.run(["make", target], cwd=checkout, env=env, check=True, capture_output=True)
+    lines = log.read_text().splitlines()
+    return [
+        "pip" if " -m pip " in line else line.removeprefix("python -m infra.apps.")
+        for line in lines
+    ]
+
+
+def test_make_studio_builds_before_pip_could_and_then_runs_doctor(checkout: Path) -> None:
+    build = ["llama_build", "pip", "llama_build --check", "reelwright doctor"]
+    assert make(checkout, "studio") == build
+    assert make(checkout, "studio") == [line for line in build if line != "pip"]
+
+
+def test_make_demo_after_make_studio_never_puts_the_cpus_build_in_its_place(checkout: Path) -> None:
+    assert make(checkout, "demo")[0] == "pip"
+    (checkout / ".venv" / "llama-cuda.json").touch()
+    assert "pip" not in make(checkout, "demo")
+    os.utime(checkout / "constraints.txt", (2**32, 2**32))
+    assert make(checkout, "demo")[:2] == ["llama_build", "pip"]
