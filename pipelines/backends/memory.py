@@ -1,7 +1,10 @@
-"""What local backends share about memory: noticing that it ran out, and going on with less."""
+"""What local backends share about memory: noticing that it ran out, and going on with less.
+
+Also told from it: errors after which the device refuses all further work of this process.
+"""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import torch
@@ -14,12 +17,34 @@ Mode = TypeVar("Mode", bound=str)
 _SAID_SO = (
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "Triton Error [CUDA]: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    # cuBLAS finds no memory for its own workspace when a thread uses it for the first time.
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",
+    # torch tries cuDNN's ways to convolve, passes over each whose workspace does not fit, and
+    # says this after the last one.
+    "unable to find an engine to execute this computation",
     "can't allocate memory",
+    "Cannot allocate memory",
 )
 """Only the allocator of CUDA raises a type of its own. An `AcceleratorError`, cuBLAS, cuDNN and
 the CPU's allocator raise RuntimeErrors with these words."""
+_DEVICE = (
+    "CUDA error",
+    "CUDA driver error",
+    "Triton Error [CUDA]",
+    "CUBLAS_STATUS_",
+    "CUSOLVER_STATUS_",
+    "CUDNN_STATUS_",
+    "device-side assert",
+    "uncorrectable ECC error",
+    "illegal memory access",
+    "unspecified launch failure",
+)
+"""Words of errors that the device or a library on it reported."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -27,6 +52,38 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID_SO)
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Whether the device reported `error`, or an error behind it, that is not about memory.
+
+    After an illegal access, a failed launch, an assertion on the device or an ECC error every
+    later call of this process fails too; only a new process can use the device again. Some of
+    the errors that this function knows pass (an invalid launch configuration), but CUDA reports
+    errors late and under other calls' names, so that none of them is worth trusting.
+    """
+    return any(_of_device(item) for item in causes(error))
+
+
+def _of_device(error: BaseException) -> bool:
+    if is_out_of_memory(error) or not isinstance(error, RuntimeError):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return any(text in str(error) for text in _DEVICE)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, then the errors that it was raised from or while they were handled, each once."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        yield item
+        waiting += [other for other in (item.__context__, item.__cause__) if other is not None]
 
 
 def free_memory() -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from infra.adapters.device import cache, choice, memory
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
-from pipelines.backends.base import Closable, Lora, ModelFolder
+from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
 from pipelines.errors import SettingsError
 
 Model = TypeVar("Model", bound=Closable)
@@ -38,6 +38,11 @@ class DeviceHost:
     def dtype(self) -> str:
         """`bfloat16` or `float32`."""
         return choice.video_dtype(self.settings, self.device)
+
+    @property
+    def compile(self) -> Compile:
+        """The setting; `off` on a CPU, where a compilation takes longer than it saves."""
+        return self.settings.compute.compile if self.device == "cuda" else "off"
 
     @property
     def cache_folder(self) -> Path:
@@ -118,6 +123,11 @@ class NoDeviceHost:
     def dtype(self) -> str:
         """There is none. Raises SettingsError."""
         raise _no_device("the device's numbers")
+
+    @property
+    def compile(self) -> Compile:
+        """There is no device to compile for."""
+        return "off"
 
     @property
     def cache_folder(self) -> Path:
