@@ -24,7 +24,18 @@ from urllib.parse import unquote
 COMMIT = "c0ffee" + "0" * 34
 _TEXTS = (".json", ".md", ".txt")
 _BLOCK = 2**20
-Content = bytes | Path
+
+
+@dataclass(frozen=True)
+class FileOnDisk:
+    """A file that is streamed; its size and digest are known beforehand."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+Content = bytes | FileOnDisk
 Files = Mapping[str, Content]
 
 
@@ -37,8 +48,10 @@ class FakeHub:
     repositories: Mapping[str, Files] = field(default_factory=dict)
     commits: Mapping[str, str] = field(default_factory=dict)
     """Commit of a repository, if it is not `COMMIT`."""
-    sums: dict[Path, str] = field(default_factory=dict)
-    """SHA-256 of files on disk; what is missing is hashed at the first request."""
+    others: dict[str, Content] = field(default_factory=dict)
+    """Files at addresses of their own, `/file/<name>`, beside `files`."""
+    spend: bool = False
+    """Delete a file on disk as soon as it was sent to its end."""
     url: str = ""
     port: int = 0
     token: str = ""
@@ -72,14 +85,12 @@ class FakeHub:
         """The only commit of a repository."""
         return self.commits.get(repository, COMMIT)
 
-    def sha256(self, content: Content) -> str:
+    @staticmethod
+    def sha256(content: Content) -> str:
         """The digest of a file."""
-        if isinstance(content, bytes):
-            return hashlib.sha256(content).hexdigest()
-        if content not in self.sums:
-            with content.open("rb") as handle:
-                self.sums[content] = hashlib.file_digest(handle, "sha256").hexdigest()
-        return self.sums[content]
+        if isinstance(content, FileOnDisk):
+            return content.sha256
+        return hashlib.sha256(content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -111,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.file(name, self.hub.of(repository)[name], body)
         if path.startswith("/file/"):
             name = path.removeprefix("/file/")
-            content = self.hub.files.get(name)
+            content = self.hub.others.get(name) or self.hub.files.get(name)
             return self.empty(404) if content is None else self.file(name, content, body)
         repository, _, rest = path[1:].partition("/resolve/")
         commit, _, name = rest.partition("/")
@@ -158,7 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         size = self.hub.announced.get(name, size_of(content))
         found: dict[str, Any] = {"rfilename": name, "size": size}
         if name.endswith(_TEXTS):
-            data = content if isinstance(content, bytes) else content.read_bytes()
+            assert isinstance(content, bytes), f"{name}: small files are held in memory"
+            data = content
             found["blobId"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             return found
         sha256 = self.hub.sha256(content)
@@ -206,15 +218,17 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(content, bytes):
             self.wfile.write(content[start:stop])
             return
-        with content.open("rb") as handle:
+        with content.path.open("rb") as handle:
             handle.seek(start)
             while start < stop and (block := handle.read(min(_BLOCK, stop - start))):
                 self.wfile.write(block)
                 start += len(block)
+        if self.hub.spend and stop == content.size:
+            content.path.unlink(missing_ok=True)
 
 
 def size_of(content: Content) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
+    return len(content) if isinstance(content, bytes) else content.size
 
 
 @contextmanager
