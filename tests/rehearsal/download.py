@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.model import HubSource, UrlSource
-from infra.apps.models import models_app
+from infra.apps import cli
 
 
 def main(description: Path, words: list[str]) -> None:
@@ -30,7 +30,8 @@ def main(description: Path, words: list[str]) -> None:
                 url = f"{described['url']}/file/{model.file}"
                 source_here = UrlSource(url, found["sha256"][model.file])
                 MODELS[name] = dataclasses.replace(model, source=source_here, size=found["size"])
-    models_app(["download", *words])
+    sys.argv = ["reelwright", "models", "download", *words]
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class RehearsalPlan:
         return {
             "features": 8 if self.tiny else 64,
             "blocks": 1 if self.tiny else min(23, self.layers or 23),
-            "growth": 4 if self.tiny else 32,
+            "growth": 32,  # the only one that the loader of such files knows
         }
 
     def _layers(self, real: int) -> int:

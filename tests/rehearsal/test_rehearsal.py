@@ -26,8 +26,9 @@ def test_a_tiny_studio_set_is_downloaded_cut_resumed_and_makes_a_film(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("REELWRIGHT_MODELS_DIR", "REELWRIGHT_DEVICE", "REELWRIGHT_DTYPE"):
-        monkeypatch.setenv(name, "")  # so that what the rehearsal sets is taken back
+    # So that what the rehearsal sets is taken back.
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("REELWRIGHT_DTYPE", "auto")
 
     def film(values: dict[str, Any], target: Path) -> Manifest:
         manifest = in_process(**values)
