@@ -52,7 +52,7 @@ class DeviceHost:
     def model(self, name: str) -> ModelFolder:
         """An installed model, its files proven once for each run. Raises WeightsError."""
         if name not in self._models:
-            self._models[name] = installed_model(self.settings.paths.models, name)
+            self._models[name] = installed_model(self.settings.paths.models, name, self.dtype)
         return self._models[name]
 
     def lora(self, name: str) -> Lora:
