@@ -1,10 +1,10 @@
 """SHA-256 of files at the pinned commits, as public sources print them.
 
 No machine of the authors reaches the hub. What stands here was found in several public repositories
-that agree (whether one copied the other is not known): for t2v-1.3B six lists of the commit 0fad780a (some hashed the
-downloaded files, some printed the hub's answer), for mistral-7b three of the commit 3a6fbf4a. A
-hub or mirror that announces other bytes for these commits is refused. Nothing was found for
-vace-1.3B; its files are held to what the hub announces.
+that agree (whether one copied the other is not known): for t2v-1.3B six lists of the commit
+0fad780a (some hashed the downloaded files, some printed the hub's answer), for mistral-7b three of
+the commit 3a6fbf4a. A hub or mirror that announces other bytes for these commits is refused.
+Nothing was found for vace-1.3B; its files are held to what the hub announces.
 """
 
 from collections.abc import Mapping
