@@ -210,7 +210,7 @@ class Brief(BaseModel):
     def _prompt(cls, value: str) -> str:
         text = clean_text(value, "brief", MAX_PROMPT)
         if not without_control_tokens(text):
-            raise ValueError("the brief is empty; say in a sentence what the video shows")
+            raise ValueError("the prompt is empty; say in a sentence what the video shows")
         return text
 
     @field_validator("style", "negative")
@@ -221,6 +221,8 @@ class Brief(BaseModel):
     @field_validator("campaign", "stands_in_for")
     @classmethod
     def _tag(cls, value: str) -> str:
+        if any(mark in value for mark in "\r\n"):
+            raise ValueError(f"the campaign {value!r:.80} has a line break; write it in one line")
         return clean_text(value, "campaign or model name", 100)
 
     @field_validator("preset")
