@@ -208,7 +208,7 @@ class Brief(BaseModel):
     @field_validator("prompt")
     @classmethod
     def _prompt(cls, value: str) -> str:
-        text = clean_text(value, "brief", MAX_PROMPT)
+        text = clean_text(value, "prompt", MAX_PROMPT)
         if not without_control_tokens(text):
             raise ValueError("the prompt is empty; say in a sentence what the video shows")
         return text
