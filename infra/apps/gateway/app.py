@@ -38,8 +38,6 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),
-    # Prefect's pages, which have another port of this host, show the pictures of a video.
-    ("Cross-Origin-Resource-Policy", "same-site"),
     (
         "Content-Security-Policy",
         "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self'; "
