@@ -71,6 +71,11 @@ class ComputeSettings(_Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Numbers of Wan: `auto` is bfloat16 on CUDA, float32 on a CPU."
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Compile the transformer on CUDA: `auto` only for shapes that the warm process "
+        "had time to compile while it waited, `on` every shape before its first chunk, `off` none.",
+    )
     gpu: int = Field(
         0,
         ge=0,

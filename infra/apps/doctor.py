@@ -167,6 +167,7 @@ def _models(folder: Path, models: list[Model]) -> str:
         size = sum(state.size for state in states.values())
         return f"{', '.join(states)} ({size_text(size)})"
     need, free = sum(model.size for model in lacking), free_bytes(folder)
+    room = sum(model.room for model in lacking)
     names = " ".join(model.name for model in lacking)
     parts = [
         f"{model.name} is {states[model.name].kind}"
@@ -174,6 +175,6 @@ def _models(folder: Path, models: list[Model]) -> str:
         for model in lacking
     ]
     text = f"{', '.join(parts)}; about {size_text(need)} to fetch, {size_text(free)} free"
-    if need + RESERVE > free:
+    if room + RESERVE > free:
         text += ", which is too little: set REELWRIGHT_MODELS_DIR to a larger disk"
     raise WeightsError(f"{text}; run: reelwright models download {names}")

@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from infra.adapters.disk import exclusive, make_directory
-from infra.adapters.weights.adopt import adopt, take_in_quantised
+from infra.adapters.weights.adopt import adopt, is_ours, take_in_quantised
 from infra.adapters.weights.catalog import models_of
 from infra.adapters.weights.fetch import Say, fetch_hub, fetch_url
+from infra.adapters.weights.halve import shrink_folder, shrinkable
 from infra.adapters.weights.index import (
     check_files,
     digest_of_files,
@@ -21,7 +22,7 @@ from infra.adapters.weights.index import (
 )
 from infra.adapters.weights.library import place_of, state_of
 from infra.adapters.weights.model import BuiltSource, HubSource, Model, UrlSource
-from infra.adapters.weights.space import check_space
+from infra.adapters.weights.space import check_space, size_text
 from infra.adapters.weights.transfer import NoProgress, Progress
 from pipelines.errors import SettingsError, WeightsError
 
@@ -40,19 +41,29 @@ def install(models: Path, name: str, say: Say, progress: Progress | None = None)
 
 
 def install_all(
-    models: Path, wanted: Sequence[Model], say: Say, progress: Progress | None = None
+    models: Path,
+    wanted: Sequence[Model],
+    say: Say,
+    progress: Progress | None = None,
+    *,
+    keep_float32: bool = False,
 ) -> None:
-    """As `install`, for several models. If their sizes together have no room, none is begun."""
+    """As `install`, for several models. If their sizes together have no room, none is begun.
+
+    With `keep_float32`, weights stay as the hub has them, and 16-bit copies are fetched anew.
+    """
     missing = [model for model in wanted if state_of(models, model).kind == "missing"]
     if len(missing) > 1:
         names = ", ".join(model.name for model in missing)
-        check_space(models, sum(model.size for model in missing), names)
+        sizes = [model.size if keep_float32 else model.room for model in missing]
+        check_space(models, sum(sizes), names)
     for model in wanted:
-        if _intact(models, model):  # before the lock: the folder may be one that we only read
-            say(_is_installed(model))
+        # Before the lock: the folder may be one that we only read.
+        if _intact(models, model, copies=not keep_float32):
+            say(_is_installed(models, model))
             continue
         with installing(models, model, say):
-            install_model(models, model, say, progress or NoProgress())
+            install_model(models, model, say, progress or NoProgress(), keep_float32=keep_float32)
 
 
 def installing(models: Path, model: Model, say: Say) -> AbstractContextManager[None]:
@@ -69,46 +80,78 @@ def installing(models: Path, model: Model, say: Say) -> AbstractContextManager[N
     )
 
 
-def install_model(models: Path, model: Model, say: Say, progress: Progress) -> None:
+def install_model(
+    models: Path, model: Model, say: Say, progress: Progress, *, keep_float32: bool = False
+) -> None:
     """As `install`, for one model that nobody else writes to (`installing`)."""
-    if _intact(models, model):
-        say(_is_installed(model))
+    copies = not keep_float32
+    if _intact(models, model, copies=copies):
+        say(_is_installed(models, model))
         return
     found = place_of(models, model)
     if found:
         take_in_quantised(model, *found, say)
-        if _intact(models, model):
-            say(_is_installed(model))
+        if _intact(models, model, copies=copies):
+            say(_is_installed(models, model))
             return
     if found is None and adopt(models, model, say, progress):
-        say(_is_installed(model))
+        say(_is_installed(models, model))
         return
     folder = found[0] if found else _begun(models, model)
     say(f"{model.name}: {model.title} …")
     match model.source:
         case HubSource() as source:
-            fetch_hub(model, source, make_directory(folder), say, progress)
+            target = make_directory(folder)
+            fetch_hub(model, source, target, say, progress, keep_float32=keep_float32)
         case UrlSource() as source:
             fetch_url(model, source, make_directory(folder), say, progress)
         case BuiltSource() as source:
             _build(model, source, folder)
 
 
-def _is_installed(model: Model) -> str:
-    return f"{model.name}: {model.title} is installed"
+def shrink(models: Path, model: Model, say: Say) -> None:
+    """Store the float32 weights of an installed model in 16 bits.
+
+    Its identity stays, so that a studio keeps its chunks. Raises WeightsError if the model is not
+    installed or not intact, DiskFullError if a copy has no room; it is usable then, too.
+    """
+    if not isinstance(model.source, HubSource) or not model.source.halved:
+        say(f"{model.name}: {model.title} is small or of 16 bits already")
+        return
+    with installing(models, model, say):
+        found = place_of(models, model)
+        if found is None:
+            raise WeightsError(
+                f"{model.title} ({model.name}) is not installed in {models}; "
+                f"run: reelwright models download {model.name}"
+            )
+        folder, index = found
+        check_files(folder, index)
+        before = sum(record.size for record in index.lying(folder).values())
+        after = shrink_folder(folder, index, model.source.halved, say).size
+    say(f"{model.name}: {size_text(after)} on disk instead of {size_text(before)}")
+
+
+def _is_installed(models: Path, model: Model) -> str:
+    found, text = place_of(models, model), f"{model.name}: {model.title} is installed"
+    if found and isinstance(model.source, HubSource):
+        folder, index = found
+        if shrinkable(folder, index, model.source.halved):
+            text += f" in float32; it is smaller after: reelwright models shrink {model.name}"
+    return text
 
 
 def _begun(models: Path, model: Model) -> Path:
-    """The folder that a download of this or an older version began to fill, or the usual one.
-
-    `wan/` is filled by people, who may not want it changed.
-    """
-    ours = [models / name for name in model.folders if not name.startswith("wan/")]
+    """The folder that a download of this or an older version began to fill, or the usual one."""
+    ours = [models / name for name in model.folders if is_ours(name)]
     return next((folder for folder in ours if folder.is_dir() and any(folder.iterdir())), ours[0])
 
 
-def _intact(models: Path, model: Model) -> bool:
-    """Whether it is there, whole, and, if it comes with this version, of this version."""
+def _intact(models: Path, model: Model, *, copies: bool = True) -> bool:
+    """Whether it is there, whole, and, if it comes with this version, of this version.
+
+    Unless `copies` will do, float32 weights must not be stored in 16 bits.
+    """
     found = place_of(models, model)
     if found is None:
         return False
@@ -117,6 +160,8 @@ def _intact(models: Path, model: Model) -> bool:
         offered = _revision(model.source.package)
         if offered and index.revision != offered:
             return False
+    if index.originals and not copies:
+        return False
     try:
         check_files(folder, index)
     except WeightsError:

@@ -24,13 +24,14 @@ Prompt = Annotated[str, typer.Argument(help="The brief: what the video shows.")]
 PresetName = Annotated[str, _option(f"One of {', '.join(presets())}.")]
 Seconds = Annotated[float | None, _option("Length of the video.")]
 Seed = Annotated[int, _option("A take to repeat; -1: from the brief.")]
-Upscale = Annotated[int, _option("1, 2 or 4.")]
+Upscale = Annotated[int, _option("2 or 4; 1: the preset's.")]
 SizeText = Annotated[str, _option(f"One of {_SIZES}.")]
 AspectText = Annotated[str, _option("landscape, portrait or square.")]
 Image = Annotated[bool, _option("A single picture.")]
 Frames = Annotated[int, _option("Frames a chunk; -1: the preset's.")]
 Steps = Annotated[int, _option("Denoising steps; -1: the preset's.")]
 Guidance = Annotated[float, _option("Guidance; -1: the preset's.")]
+FlowShift = Annotated[float, _option("Flow shift; -1: the preset's.")]
 Joins = Annotated[str, _option("How shots meet: cut, continue, crossfade.")]
 Style = Annotated[str, _option("Added to every shot.")]
 Negative = Annotated[str, _option("What must not be seen.")]
@@ -61,6 +62,7 @@ def make(
     frames: Frames = PICK,
     steps: Steps = PICK,
     guidance: Guidance = _ANY,
+    flow_shift: FlowShift = _ANY,
     joins: Joins = "cut",
     style: Style = "",
     negative: Negative = "",
@@ -78,8 +80,9 @@ def make(
 ) -> None:
     """Make one video from start to published, and print where it lies."""
     given = dict(locals())  # all options that are fields of a brief under the same name
-    names = "prompt preset seed upscale size aspect frames steps guidance joins style negative"
-    values = {name: given[name] for name in (*names.split(), "enhance", "lora", "lora_strength")}
+    names = "prompt preset seed upscale size aspect frames steps guidance flow_shift joins style"
+    more = "negative enhance lora lora_strength"
+    values = {name: given[name] for name in f"{names} {more}".split()}
     values |= {
         "kind": "image" if image else "video",
         "shots": _overrides(shot_seed or [], shot_prompt or []),

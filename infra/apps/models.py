@@ -52,6 +52,10 @@ def models_download(
         list[str] | None,
         typer.Option(help="Accept the licence of this model without being asked; repeatable."),
     ] = None,
+    keep_float32: Annotated[
+        bool,
+        typer.Option("--keep-float32", help="Keep float32 weights; else they take 16 bits."),
+    ] = False,
 ) -> None:
     """Install models; what is there and intact is left alone, what broke off goes on."""
     from infra.apps.downloads import shown_progress
@@ -60,7 +64,19 @@ def models_download(
     models = Settings.load().paths.models
     wanted = _chosen(names, every)
     accept(models, wanted, accept_licence or [])
-    install_all(models, wanted, say, shown_progress())
+    install_all(models, wanted, say, shown_progress(), keep_float32=keep_float32)
+
+
+@models_app.command("shrink")
+def models_shrink(names: Names = None) -> None:
+    """Store float32 weights of installed models in 16 bits; what they make stays the same."""
+    from infra.apps.install import shrink
+
+    if not names:
+        raise BriefError("name models or sets; `reelwright models list` shows them")
+    models = Settings.load().paths.models
+    for model in models_of(names):
+        shrink(models, model, say)
 
 
 @models_app.command("verify")

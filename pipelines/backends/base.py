@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,12 @@ from pipelines.schema.sizes import Size
 
 Frame = npt.NDArray[np.uint8]
 """Height x width x 3, RGB, 0 to 255."""
+Compile = Literal["auto", "on", "off"]
+"""`auto`  models are compiled for the shapes that were warmed, as a warm process does
+`on`    for every shape, before its first clip
+`off`   not at all"""
+Attention = Literal["exact", "fast"]
+"""How a preset wants attention computed: `exact` in 16 bits or more, `fast` also in 8 bits."""
 StepReport = Callable[[int, int], None]
 """Called with (steps done, steps in all) after each step of the work.
 
@@ -90,6 +96,10 @@ class BackendHost(Protocol):
     @property
     def dtype(self) -> str:
         """`bfloat16` or `float32`: what transformers and text encoders compute in."""
+
+    @property
+    def compile(self) -> Compile:
+        """Whether its models are to be compiled; `off` on a CPU."""
 
     @property
     def cache_folder(self) -> Path:
@@ -193,6 +203,18 @@ class BackendSession(Protocol):
         """Make one clip.
 
         Raises BadFramesError on non-finite pixels and GenerationError if memory runs out.
+        """
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A session that can get ready for a preset before there is a brief for it."""
+
+    def warm(self, preset: Preset) -> bool:
+        """Load what `preset` needs and compile it for its size and length.
+
+        This takes tens of seconds. Returns whether compiled code is there now; False at once where
+        the host compiles nothing. Raises what `generate` raises.
         """
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from pipelines.backends.base import Frame
@@ -31,12 +33,34 @@ def check_shape(video: torch.Tensor, size: Size, frames: int) -> None:
         )
 
 
+_GROUP = 128 * 1024 * 1024
+"""Bytes of frames that leave the device at once: more than 81 frames of 832*480 have."""
+
+
 def to_frames(video: torch.Tensor) -> Iterator[Frame]:
     """Yield the frames of `video` (1 x 3 x F x H x W in -1…1) as RGB, rounded to 8 bits.
 
-    Raises BadFramesError if any value is NaN or infinite.
+    They become 8-bit numbers on the device and leave it in groups of up to 128 MiB, each by one
+    copy into pinned memory. Raises BadFramesError if any value is NaN or infinite.
     """
     check_finite(video, "frames")
-    for index in range(video.shape[2]):
-        frame = (video[0, :, index].float().clamp(-1, 1) + 1) * 127.5
-        yield frame.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    count, height, width = video.shape[2:]
+    at_once = max(1, _GROUP // (3 * height * width))
+    for start in range(0, count, at_once):
+        yield from _to_host(video[0, :, start : start + at_once])
+
+
+def _to_host(video: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """`video` (3 x F x H x W) as F x H x W x 3 in the host's memory."""
+    colours, count, height, width = video.shape
+    shape = (count, height, width, colours)
+    made = torch.empty(shape, dtype=torch.uint8, device=video.device)
+    # Frame by frame, because the numbers in between have four bytes.
+    for index in range(count):
+        frame = (video[:, index].float().clamp(-1, 1) + 1) * 127.5
+        made[index] = frame.round().to(torch.uint8).permute(1, 2, 0)
+    if made.device.type == "cpu":
+        return made.numpy()
+    host = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+    # Blocking: numpy reads the memory as soon as it has the array.
+    return host.copy_(made).numpy()

@@ -8,7 +8,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -16,6 +15,7 @@ from pydantic import (
 
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.fit import check_fit
+from pipelines.backends.options import changed_options
 from pipelines.backends.registry import definition_of, offered_sizes, presets
 from pipelines.schema import limits
 from pipelines.schema.keys import ObjectKey, is_key
@@ -72,7 +72,10 @@ class Brief(BaseModel):
         description="Landscape, portrait or square, with about as many pixels as the preset.",
     )
     upscale: Literal[1, 2, 4] = Field(
-        1, title="Upscale", description="1 keeps the size, 2 and 4 enlarge with Real-ESRGAN."
+        1,
+        title="Upscale",
+        description="2 and 4 enlarge with Real-ESRGAN; 1 does what the preset says, which is to "
+        "keep the size, except for presets that are made small to be enlarged.",
     )
     joins: Literal["cut", "continue", "crossfade"] = Field(
         "cut",
@@ -168,6 +171,12 @@ class Brief(BaseModel):
     guidance: float = Field(
         -1.0, title="Guidance", description=f"0 to {limits.MAX_GUIDANCE:g}; -1 takes the preset's."
     )
+    flow_shift: float = Field(
+        -1.0,
+        title="Flow shift",
+        description="0.1 to 30; more of it spends more steps on shapes and movement and fewer on "
+        "detail. -1 takes the preset's.",
+    )
     lora: str = Field(
         "",
         title="LoRA",
@@ -187,12 +196,21 @@ class Brief(BaseModel):
         max_length=100,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _enlarged(cls, values: Any) -> Any:
+        """With the upscale of a preset that is made small to be enlarged."""
+        if not isinstance(values, dict) or values.get("upscale", 1) != 1:
+            return values
+        preset = presets().get(str(values.get("preset")))
+        return {**values, "upscale": preset.upscale} if preset else values
+
     @field_validator("prompt")
     @classmethod
     def _prompt(cls, value: str) -> str:
-        text = clean_text(value, "brief", MAX_PROMPT)
+        text = clean_text(value, "prompt", MAX_PROMPT)
         if not without_control_tokens(text):
-            raise ValueError("the brief is empty; say in a sentence what the video shows")
+            raise ValueError("the prompt is empty; say in a sentence what the video shows")
         return text
 
     @field_validator("style", "negative")
@@ -203,6 +221,8 @@ class Brief(BaseModel):
     @field_validator("campaign", "stands_in_for")
     @classmethod
     def _tag(cls, value: str) -> str:
+        if any(mark in value for mark in "\r\n"):
+            raise ValueError(f"the campaign {value!r:.80} has a line break; write it in one line")
         return clean_text(value, "campaign or model name", 100)
 
     @field_validator("preset")
@@ -361,28 +381,9 @@ class Brief(BaseModel):
         return preset.model_copy(update=changes)
 
     def _options(self, preset: Preset) -> BackendOptions:
-        wanted: dict[str, Any] = {
-            name: value
-            for name in ("steps", "guidance", "lora_strength")
-            if (value := getattr(self, name)) != PICK
-        }
-        if self.lora:
-            wanted["lora"] = self.lora
-        absent = sorted(set(wanted) - set(type(preset.options).model_fields))
-        if absent:
-            raise ValueError(
-                f"{absent[0]} {wanted[absent[0]]!r} is set, but the preset {self.preset!r} has no "
-                "such option: leave it at its default, or choose another preset"
-            )
-        try:
-            return preset.options.replaced(**wanted) if wanted else preset.options
-        except ValidationError as error:
-            item = error.errors()[0]
-            raise ValueError(
-                f"{item['loc'][0]} {item['input']!r:.80} is not allowed by the preset "
-                f"{self.preset!r}: {item['msg'].lower()}; choose such a value, or leave it at its "
-                "default"
-            ) from error
+        names = ("steps", "guidance", "flow_shift", "lora_strength")
+        wanted = {name: value for name in names if (value := getattr(self, name)) != PICK}
+        return changed_options(preset, wanted | ({"lora": self.lora} if self.lora else {}))
 
     def override_of(self, shot: int) -> ShotOverride | None:
         """The change to `shot` (counted from 1), if the editor made one."""

@@ -1,7 +1,7 @@
 """Presets: named combinations of a backend, a size, a length and options."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.request import OptionValue, VideoRole
@@ -55,6 +55,8 @@ class Preset(Frozen):
     frames: int
     """Frames of a chunk."""
     options: BackendOptions
+    upscale: Literal[1, 2, 4] = 1
+    """Factor by which its pictures are enlarged if a brief asks for none."""
 
     @property
     def is_still(self) -> bool:

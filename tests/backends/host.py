@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.backends.base import Frame, Lora, ModelFolder
+from pipelines.backends.base import Compile, Frame, Lora, ModelFolder
 from pipelines.errors import BriefError, WeightsError
 from pipelines.schema.keys import Digest
 from pipelines.schema.request import Continuation, ReferenceVideo
@@ -51,6 +51,7 @@ class MemoryHost:
     ) -> None:
         self.device = "cpu"
         self.dtype = dtype
+        self.compile: Compile = "off"
         self.cache_folder = cache_folder
         self.free = free
         self.loaded: dict[str, tuple[tuple[str, ...], Any]] = {}

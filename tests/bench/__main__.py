@@ -8,6 +8,7 @@
 (f) only when asked for, as `gateway`: /health beside many clients that ask for states
 (g) only when asked for, as `gallery`: its pages with 20,000 videos, and the gateway's memory
 (h) only when asked for, as `overlap`: a film whose chunks are stored beside the device or after it
+(i) only when asked for, as `wan`: a clip by stock diffusers' pipeline and by ours
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
@@ -34,7 +35,7 @@ MODELS = REPOSITORY / "build" / "test-models"
 UPSCALER = "realesr-animevideov3"
 SIZE = "416*240"
 ROUNDS = 4
-_ON_DEMAND = ("queue", "gateway", "gallery", "overlap")
+_ON_DEMAND = ("queue", "gateway", "gallery", "overlap", "wan")
 
 
 def main() -> None:
@@ -51,6 +52,7 @@ def main() -> None:
         "queue": lambda: importlib.import_module("tests.bench.queue").bench_queue(),
         "gateway": lambda: importlib.import_module("tests.bench.gateway").bench_gateway(),
         "gallery": lambda: importlib.import_module("tests.bench.gallery").bench_gallery(),
+        "wan": lambda: importlib.import_module("tests.bench.wan").bench_wan(),
         "overlap": bench_overlap,
     }
     wanted = sys.argv[1:] or [name for name in parts if name not in _ON_DEMAND]

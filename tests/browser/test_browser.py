@@ -284,7 +284,7 @@ def test_a_python_client_of_the_wan_service_goes_on_working(studio: Studio) -> N
         assert video.headers["content-type"] == "video/mp4"
         assert video.content[4:8] == b"ftyp"
         manifest = client.get(found["video_path"].replace(".mp4", ".json")).json()
-        assert manifest["plan"]["stands_in_for"] == "Wan2.1-T2V-1.3B"
+        assert manifest["brief"]["stands_in_for"] == "Wan2.1-T2V-1.3B"
         assert manifest["clip"]["frames"] == 33
         assert "stands in for" in client.get(found["watch"]).text
 

@@ -41,5 +41,5 @@ def test_what_is_no_brief_at_all_is_refused() -> None:
     brief = Brief(prompt="a fox", seconds=1)
     values = json.loads(manifest_of(brief, film_of(brief), None).model_dump_json())
     values["brief"]["prompt"] = ""
-    with pytest.raises(ValueError, match="the brief is empty"):
+    with pytest.raises(ValueError, match="the prompt is empty"):
         Manifest.model_validate_json(json.dumps(values))

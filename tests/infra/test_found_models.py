@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.adapters.weights.catalog import MODELS
-from infra.adapters.weights.index import read_index
+from infra.adapters.weights.index import FileRecord, read_index, record_of
 from infra.adapters.weights.library import installed_model, state_of
 from infra.adapters.weights.model import HubSource, Model
 from infra.adapters.weights.transfer import NoProgress
@@ -114,6 +114,24 @@ def test_an_altered_folder_is_left_alone_and_the_model_downloaded(
     assert any("m-1.safetensors is altered: it is not the hub's" in line for line in said), said
     assert sorted(folder.rglob("*")) == before
     assert state_of(tmp_path, GUIDE).folder == tmp_path / "t2v-A14B"
+
+
+def test_a_folder_of_ours_that_proves_wrong_is_mended_without_a_second_reading(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading 126 GB twice takes minutes."""
+    folder = lay(hub, tmp_path / "t2v-A14B")
+    damage(folder / "transformer/m-2.safetensors", "bit-flipped")
+    read: list[str] = []
+
+    def reading(path: Path) -> FileRecord:
+        read.append(str(path.relative_to(folder)))
+        return record_of(path)
+
+    monkeypatch.setattr("infra.adapters.weights.fetch.record_of", reading)
+    download(tmp_path)
+    assert hub.names() == ["transformer/m-2.safetensors"]
+    assert len(read) == len(set(read)) == len(read_index(folder).files)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import default_rates, estimate
 from pipelines.planning.memory import Footprint
+from pipelines.planning.plan import seed_of
 from pipelines.schema.limits import MINUTES
 from pipelines.schema.shots import MAX_PROMPT
 from pipelines.schema.sizes import Size
@@ -153,6 +154,8 @@ def test_the_names_of_presets_are_public_and_stay() -> None:
         "video_fast",
         "video_high",
         "video_turbo",
+        "video_turbo_high",
+        "video_high_safe",
         "video_14b",
         "video_14b_turbo",
         "video_5b",
@@ -194,6 +197,26 @@ def test_a_guidance_of_the_brief_holds_for_chunks_that_go_on_too() -> None:
     usual = Brief(prompt="x").resolved_preset().options
     assert isinstance(usual, WanOptions)
     assert [usual.guidance_of(begun=begun) for begun in (False, True)] == [4, 1]
+
+
+def test_two_flow_shifts_of_one_brief_differ_in_nothing_else() -> None:
+    briefs = [parse_brief({"prompt": "a fox", "flow_shift": shift}) for shift in (3.5, 8)]
+    options = [brief.resolved_preset().options for brief in briefs]
+    assert options[0].replaced(flow_shift=8) == options[1]
+    assert seed_of(briefs[0]) == seed_of(briefs[1])
+    with pytest.raises(BriefError, match=r"flow_shift 0 is outside 0\.1 to 30"):
+        parse_brief({"prompt": "a fox", "flow_shift": 0})
+    with pytest.raises(BriefError, match="has no such option"):
+        parse_brief({"prompt": "a fox", "preset": "ltx2_sound", "flow_shift": 3})
+
+
+def test_a_preset_that_is_made_small_is_enlarged_however_the_brief_comes() -> None:
+    for values in ({}, {"upscale": 1}):
+        assert parse_brief({"prompt": "x", "preset": "video_high_safe"} | values).upscale == 2
+        assert parse_brief({"prompt": "x", "preset": "video_high"} | values).upscale == 1
+    assert parse_brief({"prompt": "x", "preset": "video_high_safe", "upscale": 4}).upscale == 4
+    with pytest.raises(BriefError):
+        parse_brief({"prompt": "x", "preset": ["video_high_safe"]})
 
 
 def test_the_form_has_no_field_that_may_be_null() -> None:

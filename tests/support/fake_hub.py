@@ -5,22 +5,38 @@ metadata, and files with ETag, commit and ranges. As on the real hub, small text
 once and have a git id; large files have a sha256 and are redirected to another host. A gated
 repository lists its files to everybody and serves them to those with the right token. It can
 break off or stop in the middle of a file, send other bytes than it announced, or announce files
-that are larger than any disk.
+that are larger than any disk. Files may lie on disk: they are streamed and never held in memory.
 """
 
 import hashlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 COMMIT = "c0ffee" + "0" * 34
 _TEXTS = (".json", ".md", ".txt")
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class FileOnDisk:
+    """A file that is streamed; its size and digest are known beforehand."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+Content = bytes | FileOnDisk
+Files = Mapping[str, Content]
 
 
 @dataclass
@@ -28,6 +44,14 @@ class FakeHub:
     """What the hub holds and how it misbehaves."""
 
     files: dict[str, bytes]
+    """Of every repository, unless `repositories` has files for each."""
+    repositories: Mapping[str, Files] = field(default_factory=dict)
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Commit of a repository, if it is not `COMMIT`."""
+    others: dict[str, Content] = field(default_factory=dict)
+    """Files at addresses of their own, `/file/<name>`, beside `files`."""
+    spend: bool = False
+    """Delete a file on disk as soon as it was sent to its end."""
     url: str = ""
     port: int = 0
     token: str = ""
@@ -37,6 +61,8 @@ class FakeHub:
     hold: dict[str, int] = field(default_factory=dict)
     """Files that stop after so many bytes until `go_on` is set."""
     go_on: threading.Event = field(default_factory=threading.Event)
+    patience: float = 60
+    """Seconds after which it goes on by itself."""
     altered: set[str] = field(default_factory=set)
     """Files whose bytes are not those announced."""
     announced: dict[str, int] = field(default_factory=dict)
@@ -50,6 +76,21 @@ class FakeHub:
     def names(self) -> list[str]:
         """Files that were sent, in order."""
         return [name for name, _ in self.sent]
+
+    def of(self, repository: str) -> Files:
+        """The files of a repository."""
+        return self.repositories.get(repository, {}) if self.repositories else self.files
+
+    def commit(self, repository: str) -> str:
+        """The only commit of a repository."""
+        return self.commits.get(repository, COMMIT)
+
+    @staticmethod
+    def sha256(content: Content) -> str:
+        """The digest of a file."""
+        if isinstance(content, FileOnDisk):
+            return content.sha256
+        return hashlib.sha256(content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,25 +110,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body: bool) -> None:
-        path = self.path.partition("?")[0]
+        path = unquote(self.path.partition("?")[0])
         if path.startswith("/api/models/"):
-            self.hub.revisions.append(path.rpartition("/")[2])
-            return self.info()
+            repository, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            self.hub.revisions.append(revision)
+            return self.info(repository)
         if path.startswith("/elsewhere/"):
             if token := self.headers.get("Authorization"):
                 self.hub.tokens_elsewhere.append(token)
-            return self.file(path.removeprefix("/elsewhere/"), body)
-        name = path.partition(f"/resolve/{COMMIT}/")[2]
-        if not name:
+            repository, _, name = path.removeprefix("/elsewhere/").partition("/resolve/")
+            return self.file(name, self.hub.of(repository)[name], body)
+        if path.startswith("/file/"):
             name = path.removeprefix("/file/")
-            return self.file(name, body) if name in self.hub.files else self.empty(404)
-        if name not in self.hub.files:
+            content = self.hub.others.get(name) or self.hub.files.get(name)
+            return self.empty(404) if content is None else self.file(name, content, body)
+        repository, _, rest = path[1:].partition("/resolve/")
+        commit, _, name = rest.partition("/")
+        files = self.hub.of(repository)
+        if commit != self.hub.commit(repository) or name not in files:
             return self.empty(404, {"X-Error-Code": "EntryNotFound"})
         if self.hub.token and (status := self.refused()):
             return self.empty(status, {"X-Error-Code": "GatedRepo"})
         if name.endswith(_TEXTS):
-            return self.file(name, body)
-        return self.empty(302, {"Location": f"http://localhost:{self.hub.port}/elsewhere/{name}"})
+            return self.file(name, files[name], body)
+        place = f"http://localhost:{self.hub.port}/elsewhere/{repository}/resolve/{name}"
+        return self.empty(302, {"Location": place})
 
     def refused(self) -> int:
         given = self.headers.get("Authorization")
@@ -102,63 +149,86 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def info(self) -> None:
-        siblings = [self.sibling(name, data) for name, data in self.hub.files.items()]
+    def info(self, repository: str) -> None:
+        files = self.hub.of(repository)
+        if not files and self.hub.repositories:
+            return self.empty(404, {"X-Error-Code": "RepoNotFound"})
+        siblings = [self.sibling(name, content) for name, content in files.items()]
         gated = "auto" if self.hub.token else False
-        body = {"id": "x/y", "sha": COMMIT, "gated": gated, "siblings": siblings}
+        commit = self.hub.commit(repository)
+        body = {"id": repository, "sha": commit, "gated": gated, "siblings": siblings}
         text = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+        return None
 
-    def sibling(self, name: str, data: bytes) -> dict[str, Any]:
-        size = self.hub.announced.get(name, len(data))
+    def sibling(self, name: str, content: Content) -> dict[str, Any]:
+        size = self.hub.announced.get(name, size_of(content))
         found: dict[str, Any] = {"rfilename": name, "size": size}
         if name.endswith(_TEXTS):
+            assert isinstance(content, bytes), f"{name}: small files are held in memory"
+            data = content
             found["blobId"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             return found
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = self.hub.sha256(content)
         found["blobId"] = hashlib.sha1(sha256.encode()).hexdigest()  # of the pointer, not the file
         found["lfs"] = {"sha256": sha256, "size": size, "pointerSize": 134}
         return found
 
-    def file(self, name: str, body: bool) -> None:
-        data = self.hub.files[name]
-        etag = hashlib.sha256(data).hexdigest()
+    def file(self, name: str, content: Content, body: bool) -> None:
+        etag, size = self.hub.sha256(content), size_of(content)
         if name in self.hub.altered:
-            data = bytes(len(data))
+            content = bytes(size)
         start = int((self.headers.get("Range") or "bytes=0-")[6:].partition("-")[0] or 0)
-        if start >= len(data) > 0:
-            return self.empty(416, {"Content-Range": f"bytes */{len(data)}"})
+        if start >= size > 0:
+            return self.empty(416, {"Content-Range": f"bytes */{size}"})
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(size - start))
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("ETag", f'"{etag}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
         if body:
             self.hub.sent.append((name, start))
-            self.body(name, data, start)
+            self.body(name, content, start, size)
         return None
 
-    def body(self, name: str, data: bytes, start: int) -> None:
+    def body(self, name: str, content: Content, start: int, size: int) -> None:
         if name in self.hub.break_off:
             self.hub.break_off.discard(name)
-            self.wfile.write(data[start : len(data) // 2])
+            self.write(content, start, size // 2)
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)  # close() waits for the streams on it
             self.close_connection = True
             return
         if stop := self.hub.hold.pop(name, 0):
-            self.wfile.write(data[start:stop])
+            self.write(content, start, stop)
             self.wfile.flush()
-            self.hub.go_on.wait(60)
+            self.hub.go_on.wait(self.hub.patience)
             start = stop
-        self.wfile.write(data[start:])
+        self.write(content, start, size)
+
+    def write(self, content: Content, start: int, stop: int) -> None:
+        """The bytes from `start` to `stop`, a block at a time."""
+        if isinstance(content, bytes):
+            self.wfile.write(content[start:stop])
+            return
+        with content.path.open("rb") as handle:
+            handle.seek(start)
+            while start < stop and (block := handle.read(min(_BLOCK, stop - start))):
+                self.wfile.write(block)
+                start += len(block)
+        if self.hub.spend and stop == content.size:
+            content.path.unlink(missing_ok=True)
+
+
+def size_of(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.size
 
 
 @contextmanager

@@ -54,8 +54,11 @@ def needs(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return told
 
 
-def on_a_card(monkeypatch: pytest.MonkeyPatch, *, free: int, allocated: int) -> None:
+def on_a_card(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch, *, free: int, allocated: int
+) -> None:
     """As on a GPU with `free` bytes, beside `allocated` bytes of models of an earlier run."""
+    context.device = "cuda"
     monkeypatch.setattr(DeviceHost, "chosen", property(lambda _: Device("cuda")))
     monkeypatch.setattr(DeviceHost, "free_bytes", lambda _: free)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: allocated)
@@ -86,7 +89,7 @@ def test_the_upscaler_gets_room_for_one_frame_at_a_time(
     context: RunContext, needs: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that no video model has to leave for a larger batch."""
-    on_a_card(monkeypatch, free=20 * GB, allocated=0)
+    on_a_card(context, monkeypatch, free=20 * GB, allocated=0)
     context.upscaler()
     assert context.upscaler_model is not None
     assert context.upscale_way == Way(4)
@@ -98,7 +101,7 @@ def test_the_upscaler_gets_room_for_one_frame_at_a_time(
 def test_loaded_models_count_as_room_for_others(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_a_card(monkeypatch, free=14 * GB, allocated=7 * GB)
+    on_a_card(context, monkeypatch, free=14 * GB, allocated=7 * GB)
     found = footprint_of(context)
     assert (found.room, found.loaded) == (21 * GB, 7 * GB)
     assert (found.base, found.value_bytes, found.way) == (DEVICE_CONTEXT, 2, Way(4))

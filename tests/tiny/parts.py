@@ -85,10 +85,10 @@ def save_umt5(folder: Path) -> None:
         decoder_start_token_id=0,
     )
     save_sharded(UMT5EncoderModel(config).to(torch.bfloat16), folder / "text_encoder")
-    _save_t5_tokenizer(folder / "tokenizer")
+    save_t5_tokenizer(folder / "tokenizer")
 
 
-def _save_t5_tokenizer(folder: Path) -> None:
+def save_t5_tokenizer(folder: Path) -> None:
     """One token a printable ASCII character, ended by `</s>`; everything else is `<unk>`."""
     from transformers import T5TokenizerFast
 

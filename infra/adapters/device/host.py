@@ -9,7 +9,7 @@ from typing import TypeVar
 from infra.adapters.device import cache, choice, memory
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
-from pipelines.backends.base import Closable, Lora, ModelFolder
+from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
 from pipelines.errors import SettingsError
 
 Model = TypeVar("Model", bound=Closable)
@@ -40,6 +40,11 @@ class DeviceHost:
         return choice.video_dtype(self.settings, self.device)
 
     @property
+    def compile(self) -> Compile:
+        """The setting; `off` on a CPU, where a compilation takes longer than it saves."""
+        return self.settings.compute.compile if self.device == "cuda" else "off"
+
+    @property
     def cache_folder(self) -> Path:
         """For what can be made again."""
         return self.settings.paths.data_dir / "cache"
@@ -47,7 +52,7 @@ class DeviceHost:
     def model(self, name: str) -> ModelFolder:
         """An installed model, its files proven once for each run. Raises WeightsError."""
         if name not in self._models:
-            self._models[name] = installed_model(self.settings.paths.models, name)
+            self._models[name] = installed_model(self.settings.paths.models, name, self.dtype)
         return self._models[name]
 
     def lora(self, name: str) -> Lora:
@@ -118,6 +123,11 @@ class NoDeviceHost:
     def dtype(self) -> str:
         """There is none. Raises SettingsError."""
         raise _no_device("the device's numbers")
+
+    @property
+    def compile(self) -> Compile:
+        """There is no device to compile for."""
+        return "off"
 
     @property
     def cache_folder(self) -> Path:

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.adapters.weights.fetch import UNKNOWN, Say, hashed, hub_listing, records_as_listed
-from infra.adapters.weights.index import Index, record_of, save_index, unindexed_quantised
+from infra.adapters.weights.index import (
+    Index,
+    Journal,
+    record_of,
+    save_index,
+    unindexed_quantised,
+)
 from infra.adapters.weights.model import HubSource, Model, UrlSource
 from infra.adapters.weights.transfer import Progress
 from pipelines.errors import WeightsError
@@ -22,17 +28,18 @@ _SHARDS = ".safetensors.index.json"
 def adopt(models: Path, model: Model, say: Say, progress: Progress) -> Path | None:
     """Index the first complete folder of `model` that has no index; None if there is none.
 
-    Raises WeightsError if a complete one cannot be read or written to.
+    A download that is not finished is left to `fetch_hub`, which knows what it hashed and stored
+    in 16 bits. Raises WeightsError if a complete one cannot be read or written to.
     """
     for name in model.folders:
         folder = models / name
-        if not folder.is_dir() or (folder / "index.json").exists():
+        if not folder.is_dir() or (folder / "index.json").exists() or Journal.is_in(folder):
             continue
         if fault := own_fault(model, folder):
             if name != model.name:  # an unfinished download of ours needs no word
                 say(f"{folder} is not taken for {model.name}: {fault}")
             continue
-        if _index(model, folder, say, progress):
+        if _index(model, folder, Journal(folder) if is_ours(name) else None, say, progress):
             return folder
     return None
 
@@ -44,15 +51,18 @@ def take_in_quantised(model: Model, folder: Path, index: Index, say: Say) -> Ind
         return index
     say(f"{model.name}: {', '.join(names)} added to it; the identity of its videos changes")
     added = {name: record_of(folder / name) for name in names}
-    return save_index(folder, index.source, index.revision, {**index.files, **added})
+    files = {**index.files, **added}
+    return save_index(folder, index.source, index.revision, files, index.originals)
 
 
-def _index(model: Model, folder: Path, say: Say, progress: Progress) -> bool:
+def _index(
+    model: Model, folder: Path, journal: Journal | None, say: Say, progress: Progress
+) -> bool:
     say(f"{model.name}: found in {folder}, hashing it")
     try:
         match model.source:
             case HubSource() as source:
-                return _index_hub(model, source, folder, say, progress)
+                return _index_hub(model, source, folder, journal, say, progress)
             case UrlSource() as source:
                 record = record_of(folder / model.file)
                 if source.sha256 and record.sha256 != source.sha256:
@@ -69,7 +79,14 @@ def _index(model: Model, folder: Path, say: Say, progress: Progress) -> bool:
         ) from error
 
 
-def _index_hub(model: Model, source: HubSource, folder: Path, say: Say, progress: Progress) -> bool:
+def _index_hub(
+    model: Model,
+    source: HubSource,
+    folder: Path,
+    journal: Journal | None,
+    say: Say,
+    progress: Progress,
+) -> bool:
     try:
         wanted = hub_listing(source, None)
     except WeightsError as error:
@@ -81,7 +98,7 @@ def _index_hub(model: Model, source: HubSource, folder: Path, say: Say, progress
         return True
     progress.begin(model.name, wanted.size, 0)
     try:
-        found = records_as_listed(folder, wanted, progress)
+        found = records_as_listed(folder, wanted, progress, journal)
     finally:
         progress.end()
     if isinstance(found, str):
@@ -91,11 +108,17 @@ def _index_hub(model: Model, source: HubSource, folder: Path, say: Say, progress
     return True
 
 
+def is_ours(name: str) -> bool:
+    """Whether downloads go to the folder `name` below the models directory: `wan/` is filled by
+    people, who may not want it changed."""
+    return not name.startswith("wan/")
+
+
 def _index_as_it_lies(model: Model, source: HubSource, folder: Path, progress: Progress) -> None:
     names = _wanted(source, folder)
     progress.begin(model.name, sum((folder / name).stat().st_size for name in names), 0)
     try:
-        records = {name: hashed(folder, name, progress) for name in sorted(names)}
+        records = {name: hashed(folder, name, progress, None) for name in sorted(names)}
     finally:
         progress.end()
     save_index(folder, f"found:{folder.name}", UNKNOWN, records)

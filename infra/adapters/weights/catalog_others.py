@@ -1,5 +1,6 @@
 """Prompt enhancers, upscalers, our own small video model, AnimateDiff and LTX-2."""
 
+from infra.adapters.weights.catalog_sums import MISTRAL_7B
 from infra.adapters.weights.model import (
     BuiltSource,
     EnhancerSettings,
@@ -67,6 +68,7 @@ OTHERS: tuple[Model, ...] = (
             "TheBloke/Mistral-7B-Instruct-v0.2-GGUF",
             ("mistral-7b-instruct-v0.2.Q4_K_M.gguf",),
             "3a6fbf4a41a1d52e415a4958cde6856d34b2db93",  # in many public logs
+            sha256=MISTRAL_7B,
         ),
         size=4_368_439_584,  # the same logs
         memory="4.4 GB and 0.5 GB for its context, gone before the video model comes",

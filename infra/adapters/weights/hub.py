@@ -4,7 +4,7 @@ import fnmatch
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -57,6 +57,8 @@ def listing(source: HubSource, revision: str) -> Listing:
     )
     if not files:
         raise WeightsError(f"{source.repository} has no file like {source.patterns[0]}")
+    if commit == source.revision:
+        files = tuple(_held_to(source, file) for file in files)
     if source.indexed_only:
         files = _named_by_indexes(files, headers, source.repository)
     return Listing(commit, files, headers)
@@ -101,6 +103,19 @@ def _remote(item: Any, repository: str, commit: str, endpoint: str | None) -> Re
     url = hf_hub_url(repository, item.rfilename, revision=commit, endpoint=endpoint)
     sha256 = str(item.lfs.sha256) if item.lfs else ""
     return RemoteFile(item.rfilename, url, item.size, sha256, str(item.blob_id or ""))
+
+
+def _held_to(source: HubSource, file: RemoteFile) -> RemoteFile:
+    """`file` with the sha256 that the catalog knows of it. Raises WeightsError if the hub
+    announces another one."""
+    known = source.sha256.get(file.name, "")
+    if known and file.sha256 and file.sha256 != known:
+        raise WeightsError(
+            f"the hub announces other bytes for {file.name} of {source.repository} (sha256 "
+            f"{file.sha256[:12]}…) than are known of its commit {source.revision[:12]} "
+            f"({known[:12]}…); nothing was fetched. If HF_ENDPOINT names a mirror, use another"
+        )
+    return replace(file, sha256=known) if known else file
 
 
 def _named_by_indexes(

@@ -42,6 +42,8 @@ class Index(BaseModel):
     revision: str
     """The hub's commit, the package's version, or the file's address."""
     files: dict[str, FileRecord]
+    originals: dict[str, FileRecord] = {}
+    """The hub's float32 files of which `files` has a 16-bit copy under the same name."""
 
     @property
     def size(self) -> int:
@@ -53,25 +55,47 @@ class Index(BaseModel):
 
         It is the SHA-256 of the lines `<sha256>  <name below the subfolder>`, sorted by name, as
         `sha256sum` prints them: the same weights have it wherever they came from. Files that
-        decide no pixels (README, licence, cards, pictures) are left out.
+        decide no pixels (README, licence, cards, pictures) are left out. A 16-bit copy has the
+        identity of its original, which gives the same pixels in bfloat16.
         """
-        return {name: digest_of_files(files) for name, files in self._parts().items()}
+        return _components(self.files | self.originals)
+
+    def components_as_they_lie(self, folder: Path) -> Mapping[str, Digest]:
+        """The same for a run in float32, which sees the rounding: a 16-bit copy has its own."""
+        return _components(self.lying(folder))
+
+    def lying(self, folder: Path) -> dict[str, FileRecord]:
+        """What each file in `folder` must be.
+
+        Where shrinking was interrupted, an original may still lie in the place of its copy. It
+        is twice as long, so its size tells.
+        """
+        lying = dict(self.files)
+        for name, original in self.originals.items():
+            if not size_fault(folder / name, original.size):
+                lying[name] = original
+        return lying
 
     def sizes(self) -> Mapping[str, int]:
         """Bytes of each component."""
         return {
             name: sum(record.size for record in files.values())
-            for name, files in self._parts().items()
+            for name, files in _parts(self.files).items()
         }
 
-    def _parts(self) -> dict[str, dict[str, FileRecord]]:
-        parts: dict[str, dict[str, FileRecord]] = {}
-        for name, record in self.files.items():
-            if decides_pixels(name):
-                part, separator, rest = name.partition("/")
-                key, file = (part, rest) if separator else ("pipeline", name)
-                parts.setdefault(key, {})[file] = record
-        return parts
+
+def _components(files: Mapping[str, FileRecord]) -> dict[str, Digest]:
+    return {name: digest_of_files(part) for name, part in _parts(files).items()}
+
+
+def _parts(files: Mapping[str, FileRecord]) -> dict[str, dict[str, FileRecord]]:
+    parts: dict[str, dict[str, FileRecord]] = {}
+    for name, record in files.items():
+        if decides_pixels(name):
+            part, separator, rest = name.partition("/")
+            key, file = (part, rest) if separator else ("pipeline", name)
+            parts.setdefault(key, {})[file] = record
+    return parts
 
 
 def digest_of_files(files: Mapping[str, FileRecord]) -> Digest:
@@ -96,11 +120,23 @@ def write_index(folder: Path, source: str, revision: str) -> Index:
     return save_index(folder, source, revision, files)
 
 
-def save_index(folder: Path, source: str, revision: str, files: Mapping[str, FileRecord]) -> Index:
+def save_index(
+    folder: Path,
+    source: str,
+    revision: str,
+    files: Mapping[str, FileRecord],
+    originals: Mapping[str, FileRecord] | None = None,
+) -> Index:
     """Write the index of files that were just hashed; from then on the model is installed."""
-    index = Index(source=source, revision=revision, files=dict(sorted(files.items())))
+    index = Index(
+        source=source,
+        revision=revision,
+        files=dict(sorted(files.items())),
+        originals=dict(sorted((originals or {}).items())),
+    )
     _write_stamps(folder, {name: stamp_of(folder / name) for name in files})
-    write_atomic(folder / INDEX, index.model_dump_json(indent=1).encode())
+    text = index.model_dump_json(indent=1, exclude_defaults=True)
+    write_atomic(folder / INDEX, text.encode())
     (folder / _JOURNAL).unlink(missing_ok=True)
     return index
 
@@ -137,7 +173,7 @@ def faults(folder: Path, index: Index, *, everything: bool) -> Iterator[tuple[st
     """(file, what is wrong with it) for each wrong file; files found right are remembered."""
     stamps = {} if everything else _read_stamps(folder)
     good: dict[str, Stamp] = {}
-    for name, record in index.files.items():
+    for name, record in index.lying(folder).items():
         path = folder / name
         if fault := size_fault(path, record.size):
             yield name, fault
@@ -166,27 +202,49 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _JOURNAL
-        self._entries: dict[str, tuple[FileRecord, Stamp]] = {}
+        self._entries: dict[str, _Entry] = {}
         try:
             self._entries = _JOURNAL_FORMAT.validate_json(self._path.read_bytes())
         except (OSError, ValidationError):
             self._entries = {}
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether an installation into `folder` was not finished."""
+        return (folder / _JOURNAL).exists()
+
     def get(self, name: str) -> FileRecord | None:
         """The record of a file that did not change since it was added."""
-        record, stamp = self._entries.get(name, (None, []))
+        entry = self._entries.get(name)
         try:
-            return record if stamp_of(self._path.parent / name) == stamp else None
+            return entry[0] if entry and stamp_of(self._path.parent / name) == entry[1] else None
         except OSError:
             return None
 
+    def original(self, name: str) -> FileRecord | None:
+        """The hub's file of which a copy was added."""
+        entry = self._entries.get(name)
+        return entry[2] if entry and len(entry) == 3 else None
+
     def add(self, name: str, record: FileRecord) -> None:
         """Remember a file that lies at its place."""
-        self._entries[name] = (record, stamp_of(self._path.parent / name))
+        self._write(name, (record, stamp_of(self._path.parent / name)))
+
+    def add_copy(self, name: str, record: FileRecord, part: Path, original: FileRecord) -> None:
+        """Remember the copy of `original` that lies as `part` and will be renamed to its place.
+
+        A rename changes nothing of the stamp, so that the copy is known also if the process is
+        killed just after it.
+        """
+        self._write(name, (record, stamp_of(part), original))
+
+    def _write(self, name: str, entry: "_Entry") -> None:
+        self._entries[name] = entry
         write_atomic(self._path, _JOURNAL_FORMAT.dump_json(self._entries))
 
 
-_JOURNAL_FORMAT = TypeAdapter(dict[str, tuple[FileRecord, Stamp]])
+_Entry = tuple[FileRecord, Stamp] | tuple[FileRecord, Stamp, FileRecord]
+_JOURNAL_FORMAT: TypeAdapter[dict[str, _Entry]] = TypeAdapter(dict[str, _Entry])
 
 
 def record_of(path: Path) -> FileRecord:

@@ -50,8 +50,11 @@ def place_of(models: Path, model: Model) -> tuple[Path, Index] | None:
     return None
 
 
-def installed_model(models: Path, name: str) -> ModelFolder:
-    """The model `name` below `models`, its files proven.
+def installed_model(models: Path, name: str, dtype: str = "bfloat16") -> ModelFolder:
+    """The model `name` below `models`, its files proven, for a run that computes in `dtype`.
+
+    In float32, components that are stored as 16-bit copies have an identity of their own: their
+    pixels are not those of the float32 weights.
 
     Raises WeightsError if it is not installed or a file is not what it was, BriefError if the
     catalog has no such name.
@@ -66,7 +69,9 @@ def installed_model(models: Path, name: str) -> ModelFolder:
         components, sizes = {"file": record.sha256}, {"file": record.size}
         path = folder / model.file
     else:
-        components, sizes, path = dict(index.components()), dict(index.sizes()), folder
+        exact = dtype == "float32"
+        found = index.components_as_they_lie(folder) if exact else index.components()
+        components, sizes, path = dict(found), dict(index.sizes()), folder
     return ModelFolder(name, model.title, model.licence, path, components, sizes)
 
 
@@ -114,7 +119,7 @@ def state_of(models: Path, model: Model) -> State:
         return State("incomplete", fault=str(error))
     if found:
         folder, index = found
-        for name, record in index.files.items():
+        for name, record in index.lying(folder).items():
             if fault := size_fault(folder / name, record.size):
                 return State("incomplete", folder, fault=f"{name} {fault}")
         return State("installed", folder, index.size)

@@ -1,9 +1,25 @@
 """What the catalog says about one model: what it is, where its files come from and lie."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["enhancer", "video", "upscaler", "lora"]
+
+
+@dataclass(frozen=True)
+class Halving:
+    """A component that is float32 on the hub and is stored in 16 bits here.
+
+    Every run computes in bfloat16 unless `REELWRIGHT_DTYPE` says otherwise, and then a loader
+    rounds the same numbers to the same bits: the copy gives the same pixels, loads in half the
+    time and takes half the room.
+    """
+
+    kept: tuple[str, ...] = ()
+    """Parts of a weight's dotted name by which its loader keeps it in float32 in every run."""
+    share: float = 0.51
+    """Bytes of the copy for each byte of the hub's, rounded up: for the check of the disk."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,11 @@ class HubSource:
     indexed_only: bool = False
     """Of the weights in one folder, fetch only those that its `*.safetensors.index.json` names:
     some repositories keep the same weights twice, in other pieces."""
+    halved: Mapping[str, Halving] = field(default_factory=dict)
+    """Components that are stored in 16 bits, by their folder."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """What public sources say about the files of `revision`, by name: a mirror that announces
+    others is refused."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +96,13 @@ class Model:
     enhancer: EnhancerSettings | None = None
     gated: bool = False
     """The hub serves it only to accounts that accepted its licence there."""
+    installed_size: int = 0
+    """Bytes on disk once it is installed, about; 0: as many as are downloaded."""
+
+    @property
+    def room(self) -> int:
+        """Bytes on disk once it is installed, about; 0 if unknown."""
+        return self.installed_size or self.size
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -99,7 +99,18 @@ def _is_local(request: Request) -> bool:
         return False
     host = request.headers.get("host", "")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    return name in _NAMES and is_own_page(request)
+    return name in _NAMES and is_own_page(request) and not _is_embedded_elsewhere(request)
+
+
+def _is_embedded_elsewhere(request: Request) -> bool:
+    """Whether a page of another site shows the answer within itself.
+
+    A page of this host at another port may: Prefect's pages show the pictures of a video. With a
+    session this need not be asked, because its cookie is not sent from other sites.
+    """
+    site = request.headers.get("sec-fetch-site", "none")
+    mode = request.headers.get("sec-fetch-mode", "navigate")
+    return site == "cross-site" and mode != "navigate"
 
 
 def is_own_page(request: Request) -> bool:

@@ -38,7 +38,6 @@ HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
     (
         "Content-Security-Policy",
         "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self'; "

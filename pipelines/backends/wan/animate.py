@@ -70,7 +70,7 @@ class AnimateBackend(WanBackend):
         for request in requests:
             options = AnimateOptions.checked(request.options)
             footprint = self.footprint_of(request, options)
-            plan = plan_memory(footprint, work_of(request), room, self.host.device)
+            plan = plan_memory(footprint, work_of(request), room, self.host.device, options.decode)
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * work_of(request).frames * options.steps * passes
             plans.append(plan)

@@ -1,7 +1,7 @@
 """An open Animate backend: encodes texts, keeps the denoiser on the device, makes chunks."""
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -10,7 +10,9 @@ from pipelines.backends.wan.animate import AnimateBackend, work_of
 from pipelines.backends.wan.animate_denoiser import AnimateDenoiser, AnimateJob
 from pipelines.backends.wan.animate_options import AnimateOptions, check_request
 from pipelines.backends.wan.conditioning import read_inputs
-from pipelines.backends.wan.memory_plan import held_bytes, plan_memory
+from pipelines.backends.wan.memory_plan import Placement
+from pipelines.backends.wan.planning import ClipPlans
+from pipelines.backends.wan.session import residence_of
 from pipelines.backends.wan.text_encoder import encode_texts
 from pipelines.errors import BriefError, GenerationError
 from pipelines.schema.request import ClipRequest, ReferenceVideo, VideoRole
@@ -48,15 +50,7 @@ class AnimateSession:
         if positive is None or negative is None:
             raise GenerationError("a text embedding vanished from the cache; make the video again")
         denoiser = self._denoiser(request, options)
-        # What the denoiser holds is its own to use.
-        held = held_bytes(self._backend.footprint(options), denoiser.placement)
-        plan = plan_memory(
-            self._backend.footprint_of(request, options),
-            work_of(request),
-            self._host.free_bytes() + held,
-            self._host.device,
-            denoiser.placement,
-        )
+        plans = self._plans(request, options)
         job = AnimateJob(
             request.size,
             request.frames,
@@ -68,7 +62,9 @@ class AnimateSession:
             videos,
             options.mode,
         )
-        rendered = denoiser.render(job, plan, on_step)
+        rendered = denoiser.render(
+            job, plans.loaded(denoiser), on_step, partial(plans.remember, denoiser)
+        )
         return GeneratedClip(rendered.frames, rendered.memory_mode)
 
     def _videos(self, request: ClipRequest, media: InputMedia) -> dict[VideoRole, Sequence[Frame]]:
@@ -88,18 +84,18 @@ class AnimateSession:
             videos[given.role] = video
         return videos
 
+    def _plans(self, request: ClipRequest, options: AnimateOptions) -> ClipPlans:
+        weights = self._backend.footprint(options)
+        footprint = self._backend.footprint_of(request, options)
+        return ClipPlans(self._host, weights, footprint, work_of(request), options.decode)
+
     def _denoiser(self, request: ClipRequest, options: AnimateOptions) -> AnimateDenoiser:
         backend, host = self._backend, self._host
-        footprint, work = backend.footprint_of(request, options), work_of(request)
-        # What the fastest way would take, so that models of other kinds go before it is slow.
-        need = plan_memory(footprint, work, sys.maxsize, host.device).peak_bytes
+        plans = self._plans(request, options)
 
-        def load() -> AnimateDenoiser:
-            # Now that the host has made room: how much there is decides where models are kept.
-            plan = plan_memory(footprint, work, host.free_bytes(), host.device)
-            source = backend.source(options)
-            return AnimateDenoiser(source, torch.device(host.device), plan.placement)
+        def make(placement: Placement) -> AnimateDenoiser:
+            source, device = backend.source(options), torch.device(host.device)
+            return AnimateDenoiser(source, device, placement, host.compile)
 
-        identity = backend.identity(options)
-        key = ("animate", host.device, *(f"{name}={identity[name]}" for name in identity))
-        return host.resident(VIDEO_MODEL, key, load, need)
+        key = ("animate", *residence_of(host, backend.identity(options)))
+        return host.resident(VIDEO_MODEL, key, lambda: plans.load(make), plans.fastest_bytes())

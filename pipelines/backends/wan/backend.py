@@ -74,9 +74,16 @@ class WanBackend:
         stored = self.stored(chosen)
         if stored != self.host.dtype:
             identity["stored"] = stored
+        if chosen.attention == "fast" and self._has_fast_attention():
+            identity["attention"] = "8 bits"
         for name, lora, strength in self.loras(chosen):
             identity[f"lora of {name}"] = f"{lora.sha256} x {strength!r}"
         return identity
+
+    def _has_fast_attention(self) -> bool:
+        from pipelines.backends.attention import has_fast_attention  # it imports torch
+
+        return has_fast_attention(self.host.device)
 
     def loras(self, options: WanOptions) -> list[tuple[str, Lora, float]]:
         """The LoRA of each transformer that has one, and its strength."""
@@ -123,7 +130,8 @@ class WanBackend:
         for request in requests:
             options = WanOptions.checked(request.options)
             footprint = self.footprint(options)
-            plan = plan_memory(footprint, work_of(request, self.route), room, self.host.device)
+            clip = work_of(request, self.route)
+            plan = plan_memory(footprint, clip, room, self.host.device, options.decode)
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * request.frames * options.steps * passes
             plans.append(plan)

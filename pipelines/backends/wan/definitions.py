@@ -5,8 +5,9 @@ Steps, guidance and flow shift of the new presets are those of Wan's own reposit
 step-distilled LoRAs say. Rates of models that were never measured are scaled by parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
 from pipelines.backends.wan.libraries import LIBRARIES
@@ -23,14 +24,19 @@ _TRIAL_SIZES = ("64*64", "128*128", "416*240", "240*416")
 """For trials with small checkpoints; the released models make little of them."""
 _SIZES = (*_TRIAL_SIZES, "832*480", "480*832", "1280*720", "720*1280", "1024*1024")
 _TEXT: frozenset[InputKind] = frozenset({"text"})
+_AS_MADE: Mapping[str, Literal[2, 4]] = {}
 
 
 def _sizes(*texts: str) -> tuple[Size, ...]:
     return tuple(Size.parse(text) for text in texts)
 
 
-def _presets(backend: str, *rows: tuple[str, str, str, int, WanOptions]) -> tuple[Preset, ...]:
-    """From rows of name, title, size, frames and options."""
+def _presets(
+    backend: str,
+    *rows: tuple[str, str, str, int, WanOptions],
+    enlarged: Mapping[str, Literal[2, 4]] = _AS_MADE,
+) -> tuple[Preset, ...]:
+    """From rows of name, title, size, frames and options; `enlarged` are those with an upscale."""
     return tuple(
         Preset(
             name=name,
@@ -39,6 +45,7 @@ def _presets(backend: str, *rows: tuple[str, str, str, int, WanOptions]) -> tupl
             size=Size.parse(size),
             frames=frames,
             options=options,
+            upscale=enlarged.get(name, 1),
         )
         for name, title, size, frames, options in rows
     )
@@ -143,6 +150,31 @@ _T2V_SMALL = BackendDefinition(
             # Self-Forcing's own configuration: 4 steps, timestep shift 5, no guidance.
             WanOptions(steps=4, guidance=1.0, flow_shift=5.0, lora="self-forcing-t2v-1.3B"),
         ),
+        (
+            "video_turbo_high",
+            "Video, step-distilled: Wan 2.1 1.3B at 720p in 4 steps, with 8-bit attention",
+            "1280*720",
+            33,
+            # As above, at the size and length of `video_high`: a twelfth of its passes.
+            WanOptions(
+                steps=4,
+                guidance=1.0,
+                flow_shift=5.0,
+                lora="self-forcing-t2v-1.3B",
+                decode="bfloat16",
+                attention="fast",
+            ),
+        ),
+        (
+            "video_high_safe",
+            "Video, better, at the size it was trained for: Wan 2.1 1.3B at 480p, enlarged by 2",
+            "832*480",
+            81,
+            # Wan's advice for the 1.3B (README of Wan-Video/Wan2.1): guidance 6, shift 8 to 12;
+            # its 50 steps and 81 frames are generate.py's.
+            WanOptions(steps=50, guidance=6.0, flow_shift=8.0, decode="bfloat16"),
+        ),
+        enlarged={"video_high_safe": 2},
     ),
     create=_creator("wan-t2v-1.3b", Variant("t2v-1.3B", vace="vace-1.3B")),
     models=("t2v-1.3B",),

@@ -1,20 +1,35 @@
 """How a Wan clip is made within the memory that the device has: decided before it starts.
 
 Running out of memory costs a whole denoising, and some cards have more memory than the budget of
-22 GB allows, so the first attempt must already fit.
+22 GB allows, so the first attempt must already fit. Each clip is planned afresh from the memory
+that can be had now, so that models come back to the device when there is room again.
+
+What a preset did not ask for is done for want of memory only, and the manifest says so (`mode`).
+Of the two ways to decode with less, neither gives the pixels of decoding whole in float32:
+bfloat16 rounds each of them by itself, tiles lack what lies beyond their edges, in the
+convolutions and in the attention over the whole frame. Decoding in bfloat16 comes first, because
+it is nearer and needs no overlap. With the demo model's VAE at 416*240 and 9 frames, bfloat16 was
+0.35 of 255 off in the mean and 8 at most, tiles were 1.58 and 83 (999 of 1,000 values: 3 and 27).
+A preset that asks for it (`decode: bfloat16`) is planned from there
+on and has it in the identity of its chunks.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pipelines.backends.shortages import Shortages
 from pipelines.backends.wan.footprint import Footprint
+from pipelines.backends.wan.options import Decode
 from pipelines.schema.sizes import Size
 
 Placement = Literal["resident", "offload", "group-offload"]
 """`resident`       all models stay on the device
 `offload`        each model is there only while it works; A14B's transformers take turns
 `group-offload`  besides, a transformer is there block by block, which its blocks' travel slows"""
+PlanPhase = Literal["place", "denoise", "decode"]
+"""What was going on when memory ran out: models came to the device, the transformer worked (or
+the VAE encoded given frames), or the VAE decoded."""
 Decoding = Literal["whole", "bf16", "tiled"]
 """`whole`  the VAE decodes all pixels at once, in float32
 `bf16`   the same in bfloat16: half the memory, other last bits
@@ -51,31 +66,59 @@ class MemoryPlan:
     placement: Placement = "resident"
     decoding: Decoding = "whole"
     tiled_encoding: bool = False
-    peak_bytes: int = 0
-    """Largest amount on the device at once, as far as it can be said before."""
+    asked: Decoding = "whole"
+    """The decoding that the preset wants on this device."""
+    encodes: bool = True
+    """Whether frames are encoded over the whole length, so that tiles there would save memory."""
+    place_bytes: int = 0
+    """Largest amounts on the device at once, as far as they can be said before: while the models
+    come, …"""
     denoise_bytes: int = 0
-    """The same while given frames are encoded and the clip is denoised."""
+    """… while given frames are encoded and the clip is denoised, …"""
     decode_bytes: int = 0
-    """The same while the clip is decoded."""
+    """… and while it is decoded."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest of them."""
+        return max(self.place_bytes, self.denoise_bytes, self.decode_bytes)
 
     @property
     def mode(self) -> str:
-        """In words, such as `resident`, `tiled-decode` or `offload, bf16-decode`."""
+        """What was done for want of memory, such as `tiled-decode` or `offload, bf16-decode`;
+        `resident` if nothing was."""
         words: list[str] = [] if self.placement == "resident" else [self.placement]
-        words += [] if self.decoding == "whole" else [f"{self.decoding}-decode"]
+        words += [] if self.decoding == self.asked else [f"{self.decoding}-decode"]
         words += ["tiled-encode"] if self.tiled_encoding else []
         return ", ".join(words) or "resident"
 
-    def below(self, device: str, *, decoding: bool) -> "MemoryPlan | None":
-        """The next plan that takes less where memory ran out; None if there is none."""
-        if decoding and self.decoding != "tiled":
+    def below(self, device: str, phase: PlanPhase) -> "MemoryPlan | None":
+        """The next plan that takes less in `phase`, where memory ran out; None if there is none."""
+        if phase == "decode" and self.decoding != "tiled":
             ways = _decodings(device)
             return replace(self, decoding=ways[ways.index(self.decoding) + 1])
-        if not decoding and not self.tiled_encoding:
+        if phase == "denoise" and self.encodes and not self.tiled_encoding:
             return replace(self, tiled_encoding=True)
         places = _placements(device)
         rest = places[places.index(self.placement) + 1 :]
         return replace(self, placement=rest[0]) if rest else None
+
+    def add_to(self, shortages: Shortages, phase: PlanPhase, had: int) -> None:
+        """Remember that memory ran out in `phase` while `had` bytes could be had."""
+        way, need = self._ways()[phase]
+        shortages.add(way, need, had)
+
+    def is_ruled_out(self, shortages: Shortages, have: int) -> bool:
+        """Whether memory ran out in one of its phases, with no less of it than now."""
+        return any(shortages.rule_out(way, need, have) for way, need in self._ways().values())
+
+    def _ways(self) -> dict[PlanPhase, tuple[tuple[object, ...], int]]:
+        """For each phase what memory hangs on, and the bytes that are planned."""
+        return {
+            "place": (("place", self.placement), self.place_bytes),
+            "denoise": (("denoise", self.placement, self.tiled_encoding), self.denoise_bytes),
+            "decode": (("decode", self.placement, self.decoding), self.decode_bytes),
+        }
 
 
 def plan_memory(
@@ -83,35 +126,37 @@ def plan_memory(
     work: Work,
     budget: int,
     device: str,
-    placement: Placement | None = None,
+    decode: Decode = "float32",
+    shortages: Shortages | None = None,
 ) -> MemoryPlan:
     """The first plan in order of speed that fits `budget` bytes; the smallest if none does.
 
-    `budget` counts what the models already hold. With `placement`, only that one is considered.
+    `budget` counts what the models already hold. A plan in which memory ran out before is passed
+    over, see `Shortages`.
     """
     plan = None
-    for plan in _plans(device, placement):
+    for plan in _plans(device, decode, encodes=work.encodes):
         plan = _priced(footprint, work, plan)
-        if plan.peak_bytes <= budget:
+        if plan.peak_bytes <= budget and not (shortages and plan.is_ruled_out(shortages, budget)):
             return plan
     assert plan is not None
     return plan
 
 
-def held_bytes(footprint: Footprint, placement: Placement) -> int:
-    """Bytes of weights that stay on the device between two clips."""
-    return {
-        "resident": sum(footprint.transformers) + footprint.vae,
-        "offload": footprint.vae,
-        "group-offload": footprint.vae,
-    }[placement]
+def held_bytes(footprint: Footprint, placement: Placement, *, half: bool = False) -> int:
+    """Bytes of weights that stay on the device between two clips; `half` if a VAE in bfloat16
+    stays beside the one that encodes."""
+    transformers = sum(footprint.transformers) if placement == "resident" else 0
+    return transformers + footprint.vae + (footprint.vae // 2 if half else 0)
 
 
-def _plans(device: str, placement: Placement | None) -> Iterator[MemoryPlan]:
-    for place in (placement,) if placement else _placements(device):
-        for decoding in _decodings(device):
-            for tiled in (False, True):
-                yield MemoryPlan(place, decoding, tiled)
+def _plans(device: str, decode: Decode, *, encodes: bool) -> Iterator[MemoryPlan]:
+    ways = _decodings(device)
+    asked = ways.index("bf16") if decode == "bfloat16" and "bf16" in ways else 0
+    for place in _placements(device):
+        for decoding in ways[asked:]:
+            for tiled in (False, True) if encodes else (False,):
+                yield MemoryPlan(place, decoding, tiled, asked=ways[asked], encodes=encodes)
 
 
 def _placements(device: str) -> tuple[Placement, ...]:
@@ -138,10 +183,11 @@ def _priced(footprint: Footprint, work: Work, plan: MemoryPlan) -> MemoryPlan:
         way: Decoding = "tiled" if plan.tiled_encoding else "whole"
         encode = beside + vae + _HEADROOM * _ENCODED * _decoding(footprint, work, way)
         denoise = max(denoise, encode)
-    decode = beside + vae + _HEADROOM * _decoding(footprint, work, plan.decoding)
+    half = vae // 2 if plan.decoding == "bf16" else 0
+    decode = beside + vae + half + _HEADROOM * _decoding(footprint, work, plan.decoding)
     return replace(
         plan,
-        peak_bytes=int(max(denoise, decode)),
+        place_bytes=held_bytes(footprint, plan.placement),
         denoise_bytes=int(denoise),
         decode_bytes=int(decode),
     )

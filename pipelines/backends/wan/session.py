@@ -1,20 +1,31 @@
 """An open Wan backend: encodes texts, keeps the denoiser on the device, makes clips."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
-from pipelines.backends.base import VIDEO_MODEL, GeneratedClip, InputMedia, StepReport
+from pipelines.backends.base import (
+    VIDEO_MODEL,
+    BackendHost,
+    GeneratedClip,
+    InputMedia,
+    StepReport,
+)
 from pipelines.backends.checks import check_request
 from pipelines.backends.wan.backend import WanBackend, work_of
-from pipelines.backends.wan.conditioning import read_inputs
+from pipelines.backends.wan.conditioning import Given, read_inputs
 from pipelines.backends.wan.denoiser import Job, WanDenoiser
-from pipelines.backends.wan.memory_plan import held_bytes, plan_memory
+from pipelines.backends.wan.memory_plan import Placement
 from pipelines.backends.wan.options import WanOptions
-from pipelines.backends.wan.text_encoder import encode_texts
+from pipelines.backends.wan.planning import ClipPlans
+from pipelines.backends.wan.text_encoder import MAX_TOKENS, encode_texts
 from pipelines.errors import BriefError, GenerationError
+from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
+
+_USE = ("attention",)
+"""Parts of an identity that a loaded model takes from each request."""
 
 
 class WanSession:
@@ -47,31 +58,50 @@ class WanSession:
         if positive is None or negative is None:
             raise GenerationError("a text embedding vanished from the cache; make the video again")
         denoiser = self._denoiser(request, options)
-        footprint = self._backend.footprint(options)
-        # What the denoiser holds is its own to use.
-        budget = self._host.free_bytes() + held_bytes(footprint, denoiser.placement)
-        work = work_of(request, self._backend.route)
-        plan = plan_memory(footprint, work, budget, self._host.device, denoiser.placement)
+        plans = self._plans(request, options)
         job = Job(request.size, request.frames, request.seed, options, positive, negative, given)
-        rendered = denoiser.render(job, plan, on_step)
+        rendered = denoiser.render(
+            job, plans.loaded(denoiser), on_step, partial(plans.remember, denoiser)
+        )
         return GeneratedClip(rendered.frames, rendered.memory_mode)
+
+    def warm(self, preset: Preset) -> bool:
+        """Load the denoiser of `preset` and compile it for clips of text alone.
+
+        Returns whether compiled code is there now. Raises what loading raises.
+        """
+        options = WanOptions.checked(preset.options.model_dump())
+        capabilities = self._backend.definition.capabilities
+        request = ClipRequest(
+            prompt="",
+            negative="",
+            size=preset.size,
+            fps=capabilities.fps,
+            frames=preset.frames,
+            seed=0,
+        )
+        if self._host.compile == "off" or "first_frame" in capabilities.required:
+            return False
+        denoiser = self._denoiser(request, options)
+        text = torch.zeros(1, MAX_TOKENS, denoiser.text_width)
+        job = Job(preset.size, preset.frames, 0, options, text, text, Given())
+        return denoiser.warm(job, self._plans(request, options).loaded(denoiser))
+
+    def _plans(self, request: ClipRequest, options: WanOptions) -> ClipPlans:
+        work = work_of(request, self._backend.route)
+        footprint = self._backend.footprint(options)
+        return ClipPlans(self._host, footprint, footprint, work, options.decode)
 
     def _denoiser(self, request: ClipRequest, options: WanOptions) -> WanDenoiser:
         backend, host = self._backend, self._host
-        footprint = backend.footprint(options)
-        work = work_of(request, backend.route)
-        # What the fastest way would take, so that models of other kinds go before it is slow.
-        need = plan_memory(footprint, work, sys.maxsize, host.device).peak_bytes
+        plans = self._plans(request, options)
 
-        def load() -> WanDenoiser:
-            # Now that the host has made room: how much there is decides where models are kept.
-            plan = plan_memory(footprint, work, host.free_bytes(), host.device)
-            source = backend.source(options)
-            return WanDenoiser(source, torch.device(host.device), plan.placement)
+        def make(placement: Placement) -> WanDenoiser:
+            source, device = backend.source(options), torch.device(host.device)
+            return WanDenoiser(source, device, placement, host.compile)
 
-        identity = backend.identity(options)
-        key = (backend.route, host.device, *(f"{name}={identity[name]}" for name in identity))
-        return host.resident(VIDEO_MODEL, key, load, need)
+        key = (backend.route, *residence_of(host, backend.identity(options)))
+        return host.resident(VIDEO_MODEL, key, lambda: plans.load(make), plans.fastest_bytes())
 
     def _check(self, request: ClipRequest) -> WanOptions:
         """Its options. Raises BriefError for what the backend cannot make."""
@@ -80,3 +110,8 @@ class WanSession:
             return WanOptions.checked(request.options)
         except ValueError as error:
             raise BriefError(str(error)) from error
+
+
+def residence_of(host: BackendHost, identity: Mapping[str, str]) -> tuple[str, ...]:
+    """What of an identity decides which models are loaded: all but how they are used."""
+    return (host.device, *(f"{name}={identity[name]}" for name in identity if name not in _USE))

@@ -1,0 +1,92 @@
+"""Regional compilation: the repeated blocks of a transformer, compiled once for each shape.
+
+A compilation takes tens of seconds on a GPU and makes every later step of that shape faster. It
+happens in `warm` alone: what runs afterwards uses compiled code where there is some for its shape
+and never waits for a compiler. A shape that cannot be compiled runs as it did without.
+"""
+
+import logging
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from pipelines.backends.base import Compile
+from pipelines.backends.memory import causes, is_device_error, is_out_of_memory
+from pipelines.errors import ReelwrightError
+
+Stance = Literal["eager_on_recompile", "force_eager"]
+_log = logging.getLogger("reelwright.models")
+_COMPILER = "inductor"
+_SHAPES = 64
+"""Shapes that torch may compile of one function; its own limit is 8."""
+_compiled: dict[Hashable, bool] = {}
+"""Shapes that were tried in this process, and whether they compiled. torch keeps its code by the
+function, so that it serves models that are loaded later too."""
+
+
+class CompiledBlocks:
+    """The repeated blocks of transformers that are loaded together."""
+
+    def __init__(self, mode: Compile, transformers: Sequence[Any], kind: Hashable) -> None:
+        """Compiles nothing yet. `kind` is what decides the code beside the shape: class, sizes and
+        dtype of the transformers. With mode `off` the transformers are left as they are."""
+        self._mode, self._kind = mode, kind
+        if mode != "off":
+            torch._dynamo.config.recompile_limit = max(
+                _SHAPES, torch._dynamo.config.recompile_limit
+            )
+            for transformer in transformers:
+                transformer.compile_repeated_blocks(
+                    fullgraph=True, dynamic=False, backend=_COMPILER
+                )
+
+    def wants(self, shape: Hashable) -> bool:
+        """Whether `warm` is due before a clip of `shape`, which was not tried yet."""
+        return self._mode == "on" and (self._kind, shape) not in _compiled
+
+    def is_compiled(self, shape: Hashable) -> bool:
+        """Whether there is compiled code for `shape`."""
+        return self._mode != "off" and _compiled.get((self._kind, shape), False)
+
+    def warm(self, shape: Hashable, step: Callable[[], object]) -> bool:
+        """Compile for `shape` by doing one `step` of it; whether there is compiled code now.
+
+        What memory and device report is raised, all else is logged and the shape stays as it is.
+        """
+        key = (self._kind, shape)
+        if self._mode == "off" or key in _compiled:
+            return self.is_compiled(shape)
+        _log.info("compiling for %s", shape)
+        try:
+            step()
+        except Exception as error:
+            if isinstance(error, ReelwrightError) or is_out_of_memory(error) or _broken(error):
+                raise
+            _compiled[key] = False
+            _log.warning("not compiled for %s, which runs as without: %s", shape, _first(error))
+            return False
+        _compiled[key] = True
+        return True
+
+    @contextmanager
+    def code_for(self, shape: Hashable) -> Iterator[None]:
+        """Compiled code is used inside if there is some for `shape`, and nothing is compiled."""
+        if self._mode == "off":
+            yield
+            return
+        stance: Stance = "eager_on_recompile" if self.is_compiled(shape) else "force_eager"
+        with torch.compiler.set_stance(stance):
+            yield
+
+
+def _broken(error: Exception) -> bool:
+    """Whether the device itself failed, and not the compiler or a program that it built."""
+    compiler = torch._dynamo.exc.TorchDynamoException
+    return is_device_error(error) and not any(isinstance(item, compiler) for item in causes(error))
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no words'}"

@@ -1,0 +1,180 @@
+"""The choice of the attention function: the fastest one that agrees with torch's own.
+
+Simulated without a GPU: candidates are functions that are right, wrong, broken, fast or slow.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pipelines.backends import attention
+from pipelines.backends.attention import Heads, choose_attention, has_fast_attention
+from pipelines.backends.wan.loading import Source
+from pipelines.errors import GenerationError
+from tests.backends.host import MemoryHost
+from tests.backends.wan_models import (
+    TinyModels,
+    backend_of,
+    fresh_host,
+    options_of,
+    tiny_models,
+)
+
+__all__ = ["fresh_host", "tiny_models"]  # fixtures
+
+HEADS = Heads(count=12, channels=128)
+CUDA = torch.device("cuda")
+RIGHT = torch.linspace(-1, 1, 64)
+
+
+class Trial:
+    """Functions by name, each with what it gives and its milliseconds."""
+
+    def __init__(self, **functions: tuple[float | Exception, float]) -> None:
+        self._functions = {"native": (0.0, 10.0), **functions}
+        self._asked = ""
+        self.expected = RIGHT
+
+    def compute(self, name: str) -> torch.Tensor:
+        self._asked = name
+        error = self._functions[name][0]
+        if isinstance(error, Exception):
+            raise error
+        return RIGHT * (1 + error)
+
+    def milliseconds(self, work: Callable[[], object]) -> float:
+        work()
+        return self._functions[self._asked][1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_chosen", {})
+    monkeypatch.setattr(attention, "_is_there", lambda _: True)
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, trial: Trial, wanted: str = "exact") -> str:
+    monkeypatch.setattr(attention, "_trial", lambda *_: trial)
+    return choose_attention(HEADS, CUDA, torch.bfloat16, wanted)  # type: ignore[arg-type]
+
+
+def functions(**changes: tuple[float | Exception, float]) -> Trial:
+    usual: dict[str, tuple[float | Exception, float]] = {
+        "_native_cudnn": (0.002, 8.0),
+        "_native_flash": (0.002, 9.0),
+        "flash": (0.003, 9.0),
+        "_flash_3": (0.003, 9.0),
+        "sage": (0.04, 4.0),
+    }
+    return Trial(**{**usual, **changes})
+
+
+def test_the_fastest_function_that_agrees_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(monkeypatch, functions()) == "_native_cudnn"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [0.02, float("nan"), RuntimeError("no kernel for this card"), ImportError("no module")],
+    ids=str,
+)
+def test_one_that_is_wrong_or_does_not_work_is_passed_over(
+    error: float | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(monkeypatch, functions(_flash_3=(error, 1.0))) == "_native_cudnn"
+
+
+def test_a_gain_within_the_noise_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = dict.fromkeys(("_native_cudnn", "_native_flash", "flash", "_flash_3"), (0.002, 9.6))
+    assert choose(monkeypatch, functions(**slow)) == "native"
+
+
+def test_8_bits_are_used_only_where_the_preset_allows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(monkeypatch, functions(), "fast") == "sage"
+    assert choose(monkeypatch, functions()) == "_native_cudnn"
+
+
+def test_8_bits_that_are_further_off_than_rounding_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert choose(monkeypatch, functions(sage=(0.2, 1.0)), "fast") == "_native_cudnn"
+
+
+def test_a_function_that_breaks_the_device_is_named_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(GenerationError, match=r"_flash_3 broke the device .*uninstall"):
+        choose(monkeypatch, functions(_flash_3=(broken, 1.0)))
+
+
+def test_without_memory_for_the_trial_torch_chooses_and_the_next_clip_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = functions(_native_cudnn=(torch.OutOfMemoryError("CUDA out of memory"), 1.0))
+    assert choose(monkeypatch, full) == "native"
+    assert choose(monkeypatch, functions()) == "_native_cudnn"
+
+
+def test_the_choice_is_made_once_for_each_kind_of_attention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert choose(monkeypatch, functions()) == "_native_cudnn"
+    monkeypatch.setattr(attention, "_trial", lambda *_: pytest.fail("tried again"))
+    assert choose_attention(HEADS, CUDA, torch.bfloat16) == "_native_cudnn"
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.bfloat16), ("cuda", torch.float32)])
+def test_on_a_cpu_and_in_float32_torch_chooses(device: str, dtype: torch.dtype) -> None:
+    assert choose_attention(HEADS, torch.device(device), dtype, "fast") == "native"
+
+
+def test_packages_that_are_absent_are_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_is_there", lambda package: not package)
+    assert list(attention._candidates("fast")) == ["_native_cudnn", "_native_flash"]
+
+
+def test_the_trial_computes_what_diffusers_functions_give_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention, "_TOKENS", 64)
+    monkeypatch.setattr(attention, "_TEXT_TOKENS", 16)
+    trial = attention._trial(Heads(2, 8), torch.device("cpu"), torch.float32)
+    assert attention._error("_native_math", trial) == pytest.approx(0, abs=1e-5)
+    assert attention._error("sage", trial) is None
+
+
+def test_a_function_is_set_for_one_model_alone(tiny_models: TinyModels) -> None:
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    from pipelines.backends.attention import use_attention
+    from pipelines.backends.wan.denoiser import WanDenoiser
+
+    source = Source(tiny_models["t2v-14B"], "text", dtype="float32")
+    cpu = torch.device("cpu")
+    with WanDenoiser(source, cpu) as one, WanDenoiser(source, cpu) as other:
+        use_attention(one._pipeline.transformer, "_native_math")
+        assert used(one) == {AttentionBackendName._NATIVE_MATH}
+        assert used(other) == {None}
+
+
+def used(loaded: object) -> set[object]:
+    transformer = loaded._pipeline.transformer  # type: ignore[attr-defined]
+    return {block.attn1.processor._attention_backend for block in transformer.blocks}
+
+
+def test_8_bit_attention_is_in_the_identity_where_it_may_be_used(
+    fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = backend_of("wan-t2v-14b", fresh_host)
+    exact, fast = (options_of("wan-t2v-14b", attention=kind) for kind in ("exact", "fast"))
+    plain = backend.identity(exact)
+    assert backend.identity(fast) == plain  # a CPU computes as it always did
+    fresh_host.device = "cuda"
+    assert not has_fast_attention("cuda")
+    assert backend.identity(fast) == plain
+    monkeypatch.setattr(attention, "find_spec", lambda _: object())
+    assert backend.identity(fast) == {**plain, "attention": "8 bits"}
+    assert backend.identity(exact) == plain
+    fresh_host.device = "cpu"

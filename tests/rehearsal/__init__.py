@@ -1,0 +1,1 @@
+"""The studio set rehearsed without a GPU and without the hub: see `__main__`."""
