@@ -54,6 +54,7 @@ def registered(definition: BackendDefinition) -> Iterator[BackendDefinition]:
     try:
         yield definition
     finally:
-        _definitions.pop(definition.name)
         if before:
-            _definitions[definition.name] = before
+            _definitions[definition.name] = before  # in its old place: the order is public
+        else:
+            _definitions.pop(definition.name)

@@ -134,10 +134,23 @@ def test_without_room_the_next_is_told_so(asked: Gateway, client: httpx.Client) 
 def test_every_answer_keeps_other_sites_out(asked: Gateway, client: httpx.Client) -> None:
     for path in ("/health", "/static/style.css", "/login", "/nowhere", "/runs", "/openapi.json"):
         answer = client.get(path)
-        assert answer.headers["cross-origin-resource-policy"] == "same-origin", path
+        assert answer.headers["x-frame-options"] == "DENY", path
         assert answer.headers["x-content-type-options"] == "nosniff", path
     for data in (b"\x00\r\n\r\n", TOO_LARGE["one header"], LATE["a body"]):
-        assert b"cross-origin-resource-policy: same-origin" in exchange(asked.url, data).lower()
+        assert b"x-frame-options: deny" in exchange(asked.url, data).lower()
+
+
+def test_a_page_of_another_site_cannot_show_what_this_machine_may_see(
+    client: httpx.Client,
+) -> None:
+    """A page of this host at another port, as Prefect's, may; and a link to us is followed."""
+    elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert client.get("/runs", headers=elsewhere).status_code == 401
+    for allowed in (
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    ):
+        assert client.get("/runs", headers=allowed).status_code == 200
 
 
 def test_it_may_open_as_many_files_as_the_system_allows(asked: Gateway) -> None:

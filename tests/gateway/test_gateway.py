@@ -342,19 +342,6 @@ def test_no_web_page_rides_in_on_this_machine(
     error_of(client.post("/briefs", json=brief(), headers=headers), 401)
 
 
-def test_a_page_of_another_site_cannot_show_what_this_machine_may_see(
-    client: httpx.Client,
-) -> None:
-    """A page of this host at another port, as Prefect's, may; and a link to us is followed."""
-    elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
-    error_of(client.get("/videos", headers=elsewhere), 401)
-    for allowed in (
-        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
-        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
-    ):
-        assert client.get("/videos", headers=allowed).status_code == 200
-
-
 def test_keys_have_scopes_and_can_be_revoked(deployed: Cli, tmp_path: Path) -> None:
     with gateway(deployed, tmp_path, REELWRIGHT_GATEWAY_TRUST_LOCAL="false") as found:
         with found.client() as nobody:
