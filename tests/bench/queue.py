@@ -9,9 +9,11 @@ AGAINST_SETTINGS  `NAME=value NAME=value`: variables of the studio to compare wi
 """
 
 import contextlib
+import json
 import os
 import re
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -56,7 +58,9 @@ def bench_queue() -> dict[str, object]:
     settings = {name: value for name, _, value in pairs}
     if checkout == REPOSITORY.resolve() and not settings:
         return _measure(REPOSITORY, {})
-    before, now = _measure(checkout, settings), _measure(REPOSITORY, {})
+    before = _measure(checkout, settings)
+    print(f"against: {json.dumps(before)}", file=sys.stderr, flush=True)
+    now = _measure(REPOSITORY, {})
     ratios = {
         name: round(float(str(now[name])) / float(str(before[name])), 3)
         for name in ("cpu_seconds_a_brief", "cpu_seconds_a_brief_without_work", "seconds")

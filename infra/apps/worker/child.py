@@ -5,25 +5,34 @@ and publish. Standard input brings a JSON line for each run, `{"flow_run": id, "
 standard output takes the reply, `{"code": 0, "retire": "", "rss": bytes}`. `retire` says why the
 process must not execute another run; it is empty if it may. What a run prints goes to standard
 error. One run is the body of Prefect's own `prefect.engine`.
+
+While no run comes, a process for models compiles them, one shape after another; a run that comes
+meanwhile waits for the shape that has begun.
 """
 
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 from uuid import UUID
 
+from infra.adapters.settings import Settings
 from infra.apps.worker import trouble
 from infra.apps.worker.code import import_everything, import_flows
 
 _ROOMS: dict[str, Callable[[], None]] = {"models": import_everything, "flows": import_flows}
+
+_PAUSE = 5.0
+"""Seconds without a run after which idle work is done."""
+_DONE = object()
 
 
 @dataclass(frozen=True)
@@ -46,13 +55,37 @@ def main() -> None:
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
     _reply(replies, {"ready": True})
     threads = _lasting_threads()
-    for line in commands:
-        command = json.loads(line)
+    for command in commands_of(commands, _idle_work(sys.argv[1])):
         ended = run_one(UUID(command["flow_run"]), command["environment"])
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
         # A thread that goes on would use the device under the next run.
         left = "a run left a thread" if _lasting_threads() - threads else ""
         _reply(replies, {"code": ended.code, "retire": ended.retire or left, "rss": _rss()})
+
+
+def commands_of(stream: IO[str], idle: Iterator[object]) -> Iterator[dict[str, Any]]:
+    """The commands of `stream`. As long as none comes for _PAUSE seconds, a step of `idle` is done.
+
+    The worker sends a command only after the reply to the one before, so that none is in the
+    stream's buffer, where `select` would not see it.
+    """
+    resting = True
+    while True:
+        while resting and not select.select([stream], [], [], _PAUSE)[0]:
+            resting = next(idle, _DONE) is not _DONE
+        line = stream.readline()
+        if not line:
+            return
+        yield json.loads(line)
+
+
+def _idle_work(room: str) -> Iterator[object]:
+    """What the process does while no run comes."""
+    if room == "flows":
+        return iter(())
+    from infra.apps.worker.warming import steps
+
+    return steps(Settings.load())
 
 
 def run_one(flow_run_id: UUID, environment: dict[str, str]) -> Ended:

@@ -1,0 +1,75 @@
+"""Compiles the video models for the presets' shapes while a warm process has nothing to do.
+
+A compilation takes tens of seconds for each shape, and lasts as long as its process.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from infra.adapters import disk
+from infra.adapters.device.choice import device_lock
+from infra.adapters.device.host import DeviceHost
+from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS
+from infra.adapters.weights.library import state_of
+from infra.apps.worker import trouble
+from pipelines.backends.base import BackendDefinition, Warmable
+from pipelines.backends.registry import definitions
+from pipelines.errors import ReelwrightError
+from pipelines.schema.presets import Preset
+from pipelines.schema.request import InputKind
+
+_TEXT: frozenset[InputKind] = frozenset({"text"})
+_log = logging.getLogger("reelwright.worker")
+
+
+class _Busy(Exception):  # noqa: N818 - no error: somebody else has the device
+    """Another process has the device."""
+
+
+def steps(settings: Settings) -> Iterator[None]:
+    """Each step compiles for one preset, or finds that another process has the device.
+
+    The first backend comes last, so that its model is the one that stays loaded. A preset whose
+    models are not installed is passed over, and so is one that cannot be compiled, which is logged.
+    Does nothing on a CPU or if the settings say `off`. Raises SystemExit after an error that the
+    device may remember: only a new process can use it again.
+    """
+    host = DeviceHost(settings)
+    if host.compile == "off":
+        return
+    for definition in reversed(list(definitions().values())):
+        for preset in definition.presets:
+            if not _is_installed(definition, preset, settings):
+                continue
+            while not _warm(definition, preset, host):
+                yield
+            yield
+
+
+def _is_installed(definition: BackendDefinition, preset: Preset, settings: Settings) -> bool:
+    names = (*definition.models_for(_TEXT), *preset.options.models)
+    states = (state_of(settings.paths.models, MODELS[name]) for name in names if name in MODELS)
+    return all(state.kind == "installed" for state in states)
+
+
+def _warm(definition: BackendDefinition, preset: Preset, host: DeviceHost) -> bool:
+    """Compile for a preset. Returns whether it was tried: False if the device is not free."""
+    try:
+        with (
+            disk.exclusive(device_lock(host.settings), _give_way),
+            definition.create(host, _TEXT).open() as session,
+        ):
+            if isinstance(session, Warmable):
+                session.warm(preset)
+    except _Busy:
+        return False
+    except (ReelwrightError, RuntimeError, OSError) as error:
+        if reason := trouble.after(error):
+            raise SystemExit(f"{preset.name} was not compiled: {reason}") from error
+        _log.warning("nothing is compiled for %s: %s", preset.name, error)
+    return True
+
+
+def _give_way() -> None:
+    raise _Busy

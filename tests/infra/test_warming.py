@@ -1,0 +1,147 @@
+"""What a warm process does while it has no run. Backends and the device are fakes here."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from infra.adapters import disk
+from infra.adapters.device.choice import device_lock
+from infra.adapters.device.host import DeviceHost
+from infra.adapters.settings import Settings
+from infra.apps.worker import child, warming
+from pipelines.backends.registry import definitions
+from pipelines.errors import GenerationError
+
+
+class Backend:
+    """A backend whose session notes the presets that it is warmed for."""
+
+    def __init__(self) -> None:
+        self.warmed: list[str] = []
+        self.errors: dict[str, Exception] = {}
+
+    def prepare(self, requests: object) -> None: ...
+
+    def generate(self, request: object, media: object, on_step: object) -> None: ...
+
+    def warm(self, preset: Any) -> bool:
+        self.warmed.append(preset.name)
+        if preset.name in self.errors:
+            raise self.errors[preset.name]
+        return True
+
+    @contextmanager
+    def open(self) -> Iterator["Backend"]:
+        yield self
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "cpu")
+    return Settings.load()
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Behind two definitions, on a host that compiles; all their models are installed."""
+    backend = Backend()
+    first, second = list(definitions().values())[:2]
+    fakes = {
+        item.name: dataclasses.replace(item, create=lambda *_: backend) for item in (first, second)
+    }
+    monkeypatch.setattr(warming, "definitions", lambda: fakes)
+    monkeypatch.setattr(warming, "state_of", lambda *_: SimpleNamespace(kind="installed"))
+    monkeypatch.setattr(DeviceHost, "compile", "auto")
+    return backend
+
+
+def names() -> list[str]:
+    """The presets of those definitions, in the order in which they are compiled."""
+    return [
+        preset.name
+        for item in reversed(list(warming.definitions().values()))
+        for preset in item.presets
+    ]
+
+
+def test_all_presets_are_compiled_one_a_step_and_the_first_backend_last(
+    settings: Settings, backend: Backend
+) -> None:
+    steps = warming.steps(settings)
+    for count in range(1, len(names()) + 1):
+        next(steps)
+        assert backend.warmed == names()[:count]
+    assert list(steps) == []
+
+
+def test_nothing_is_compiled_on_a_cpu(settings: Settings) -> None:
+    assert DeviceHost(settings).compile == "off"
+    assert list(warming.steps(settings)) == []
+
+
+def test_a_preset_without_its_models_is_passed_over(
+    settings: Settings, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming, "state_of", lambda *_: SimpleNamespace(kind="missing"))
+    assert list(warming.steps(settings)) == []
+    assert backend.warmed == []
+
+
+def test_a_device_that_another_process_has_is_left_to_it(
+    settings: Settings, backend: Backend
+) -> None:
+    steps = warming.steps(settings)
+    with disk.exclusive(device_lock(settings), lambda: None):
+        next(steps)
+        next(steps)
+        assert backend.warmed == []
+    next(steps)
+    assert backend.warmed == names()[:1]
+
+
+def test_a_preset_that_cannot_be_compiled_keeps_none_of_the_others_from_it(
+    settings: Settings, backend: Backend
+) -> None:
+    backend.errors[names()[0]] = GenerationError("its weights are of another model")
+    list(warming.steps(settings))
+    assert backend.warmed == names()
+
+
+def test_after_an_error_of_the_device_the_process_ends(
+    settings: Settings, backend: Backend
+) -> None:
+    backend.errors[names()[0]] = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    with pytest.raises(SystemExit, match="the device reported an error"):
+        list(warming.steps(settings))
+    assert backend.warmed == names()[:1]
+
+
+def test_a_run_that_comes_goes_before_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_PAUSE", 0.0)
+    reading, writing = os.pipe()
+    done: list[str] = []
+
+    def idle() -> Iterator[None]:
+        for word in ("first", "second", "third"):
+            done.append(word)
+            if word == "second":
+                os.write(writing, b'{"flow_run": "a"}\n')
+            yield
+
+    with os.fdopen(reading, encoding="utf-8") as stream:
+        commands = child.commands_of(stream, idle())
+        assert next(commands) == {"flow_run": "a"}
+        assert done == ["first", "second"]
+        os.write(writing, b'{"flow_run": "b"}\n')
+        assert next(commands) == {"flow_run": "b"}
+        assert done == ["first", "second"]
+        os.close(writing)
+        assert list(commands) == []
