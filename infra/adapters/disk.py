@@ -21,6 +21,22 @@ _LONGEST_SOCKET = 90
 """Bytes; the kernel's limit is 107 with the file's name."""
 
 
+def is_full_disk(error: BaseException) -> bool:
+    """Whether `error` says that a disk, or somebody's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def full_disk_as(text: str) -> Iterator[None]:
+    """Raises DiskFullError with `text` in place of the OSError of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if is_full_disk(error):
+            raise DiskFullError(text) from error
+        raise
+
+
 def make_directory(path: Path, *, private: bool = False) -> Path:
     """`path` as a directory, on disk with its name. A new one is ours alone if it is `private`.
 
@@ -32,7 +48,7 @@ def make_directory(path: Path, *, private: bool = False) -> Path:
         for folder in new:
             sync(folder.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full_disk(error):
             raise DiskFullError(f"the disk of {path} is full; free some room") from error
         raise SettingsError(
             f"the directory {path} cannot be made ({error.strerror}); "

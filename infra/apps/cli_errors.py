@@ -1,6 +1,5 @@
 """Runs a command and reports its error or interruption as one line and an exit code."""
 
-import errno
 import logging
 import os
 import signal
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from infra.adapters.disk import is_full_disk
 from infra.apps.console import say
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
 
@@ -69,7 +69,7 @@ def explain(error: Exception) -> int:
         text = getattr(error, "format_message", error.__str__)()
         say(f"reelwright: {text} Run with --help to see what is offered.")
         return BriefError.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(error):
         say(f"reelwright: the disk is full ({error}); finished chunks are kept: free some room")
         return DiskFullError.exit_code
     logging.getLogger("reelwright").exception("unexpected error", exc_info=error)

@@ -16,7 +16,7 @@ from pipelines.backends.measuring import (
     steps_of,
     trial_request,
 )
-from pipelines.backends.registry import definitions, presets
+from pipelines.backends.registry import definitions
 from pipelines.backends.wan.random_weights import (
     UMT5_XXL,
     VACE_1_3B,
@@ -24,6 +24,7 @@ from pipelines.backends.wan.random_weights import (
     WanShape,
     components_of,
 )
+from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
 
@@ -127,12 +128,17 @@ def test_on_a_gpu_every_step_is_waited_for_and_the_peak_is_of_this_clip(
     assert (cost.allocated, cost.reserved) == (5, 6)
 
 
-@pytest.mark.parametrize("name", list(presets()))
-def test_every_preset_has_a_trial_that_its_backend_takes(name: str) -> None:
-    preset = presets()[name]
+ON_DEVICE = [
+    preset
+    for item in definitions().values()
+    if item.capabilities.location == "device"
+    for preset in item.presets
+]
+
+
+@pytest.mark.parametrize("preset", ON_DEVICE, ids=lambda preset: preset.name)
+def test_every_preset_has_a_trial_that_its_backend_takes(preset: Preset) -> None:
     definition = definitions()[preset.backend]
-    if definition.capabilities.location != "device":
-        pytest.skip("a remote backend measures nothing here")
     trial = trial_request(definition, preset, steps=2)
     check_request(definition, trial)
     assert definition.capabilities.required <= trial.kinds

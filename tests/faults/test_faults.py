@@ -231,6 +231,18 @@ def test_both_workers_killed_at_once_cost_no_work(studio: Studio, stage: str) ->
     check(studio, run, "both workers", stage, "kill", mark)
 
 
+@pytest.mark.parametrize("stage", ["chunk 2", "upload"])
+def test_killed_processes_of_the_studio_pool_cost_no_work(studio: Studio, stage: str) -> None:
+    """All that serve its runs: the one of the brief, and others that wait for a run."""
+    run, mark = begin(studio, f"studio's processes {stage}", stage)
+    served = [psutil.Process(pid) for pid in studio.children_of("studio")]
+    assert served
+    for process in served:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    check(studio, run, "studio child", stage, "kill", mark)
+
+
 def test_a_database_that_is_restarted_during_the_upload_costs_no_work(studio: Studio) -> None:
     """As an upgrade of it does: in order, with every connection closed."""
     run, mark = begin(studio, "database restarted", "upload")

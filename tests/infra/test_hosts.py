@@ -94,71 +94,85 @@ def network() -> Iterator[Network]:
     network.remove()
 
 
+class Started:
+    """Programs, each on its host, and what clients of them need to know."""
+
+    def __init__(self, operator: Cli, network: Network) -> None:
+        self.running: list[subprocess.Popen[bytes]] = []
+        self._operator, self._network = operator, network
+        self._logs = operator.data / "studio" / "logs"
+        self._logs.mkdir(parents=True)
+        keys = load_credentials(operator.data / "store")
+        self.variables = {
+            "PREFECT_API_URL": f"http://{network.address('server')}:4200/api",
+            "PREFECT_API_AUTH_STRING": f"studio:{secrets.token_urlsafe(9)}",
+            "REELWRIGHT_S3_ENDPOINT": f"{network.address('store')}:8333",
+            "REELWRIGHT_S3_ACCESS_KEY": keys.access_key,
+            "REELWRIGHT_S3_SECRET_KEY": keys.secret_key,
+        }
+
+    def start(self, host: str, name: str, argv: list[str], env: dict[str, str]) -> None:
+        with (self._logs / f"{name}.log").open("ab") as log:
+            process = processes.start_child(
+                self._network.inside(host, argv),
+                stdout=log,
+                stderr=log,
+                env=self._operator.env | env,
+            )
+        self.running.append(process)
+
+    def start_server(self, database: PostgresServer) -> None:
+        uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "--host", "0.0.0.0"]
+        env = {
+            "PREFECT_API_DATABASE_CONNECTION_URL": database.url,
+            "PREFECT_SERVER_API_AUTH_STRING": self.variables["PREFECT_API_AUTH_STRING"],
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_HOME": str(self._operator.data / "server"),
+        }
+        argv = [*uvicorn, "--port", "4200", "prefect.server.api.server:create_app"]
+        self.start("server", "server", argv, env)
+        url = self.variables["PREFECT_API_URL"]
+        wait_for("the server", lambda: is_healthy(f"{url}/health"))
+
+    def start_store(self) -> None:
+        weed = str(Path(sys.executable).with_name("weed"))
+        data = self._operator.data / "store" / "data"
+        data.mkdir()
+        flags = [f"-ip={self._network.address('store')}", "-ip.bind=0.0.0.0", "-s3.port=8333"]
+        flags += ["-master.telemetry=false", "-webdav=false", "-admin.ui=false"]
+        env = {
+            "AWS_ACCESS_KEY_ID": self.variables["REELWRIGHT_S3_ACCESS_KEY"],
+            "AWS_SECRET_ACCESS_KEY": self.variables["REELWRIGHT_S3_SECRET_KEY"],
+        }
+        self.start("store", "store", [weed, "mini", f"-dir={data}", *flags], env)
+        endpoint = self.variables["REELWRIGHT_S3_ENDPOINT"]
+        wait_for("the store", lambda: is_healthy(f"http://{endpoint}/healthz"))
+
+
 @pytest.fixture(scope="module")
 def studio(operator: Cli, network: Network) -> Iterator[Studio]:
     """The same programs as everywhere, each on its host."""
-    running: list[subprocess.Popen[bytes]] = []
-    logs = operator.data / "studio" / "logs"
-    logs.mkdir(parents=True)
-
-    def start(host: str, name: str, argv: list[str], env: dict[str, str]) -> None:
-        with (logs / f"{name}.log").open("ab") as log:
-            process = processes.start_child(
-                network.inside(host, argv), stdout=log, stderr=log, env=operator.env | env
-            )
-        running.append(process)
-
+    started = Started(operator, network)
+    variables = started.variables
     database = PostgresServer(operator.data / "postgres")
     database.wait()
-    password = f"studio:{secrets.token_urlsafe(9)}"
-    server, store = network.address("server"), network.address("store")
-    keys = load_credentials(operator.data / "store")
-    variables = {
-        "PREFECT_API_URL": f"http://{server}:4200/api",
-        "PREFECT_API_AUTH_STRING": password,
-        "REELWRIGHT_S3_ENDPOINT": f"{store}:8333",
-        "REELWRIGHT_S3_ACCESS_KEY": keys.access_key,
-        "REELWRIGHT_S3_SECRET_KEY": keys.secret_key,
-    }
-    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "--host", "0.0.0.0"]
-    start(
-        "server",
-        "server",
-        [*uvicorn, "--port", "4200", "prefect.server.api.server:create_app"],
-        {
-            "PREFECT_API_DATABASE_CONNECTION_URL": database.url,
-            "PREFECT_SERVER_API_AUTH_STRING": password,
-            "PREFECT_SERVER_UI_ENABLED": "false",
-            "PREFECT_HOME": str(operator.data / "server"),
-        },
-    )
-    weed = str(Path(sys.executable).with_name("weed"))
-    data = operator.data / "store" / "data"
-    data.mkdir()
-    flags = [f"-ip={store}", "-ip.bind=0.0.0.0", "-s3.port=8333", "-master.telemetry=false"]
-    start(
-        "store",
-        "store",
-        [weed, "mini", f"-dir={data}", *flags, "-webdav=false", "-admin.ui=false"],
-        {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key},
-    )
-    wait_for("the server", lambda: is_healthy(f"http://{server}:4200/api/health"))
-    wait_for("the store", lambda: is_healthy(f"http://{store}:8333/healthz"))
+    started.start_server(database)
+    started.start_store()
     deployed = operator("deploy", **variables)
     assert deployed.code == 0, deployed.err
     # Each host has its own data directory, as it would have its own disk.
     for host, pool in (("studio", "studio"), ("gpu1", "rtx-5090"), ("gpu2", "rtx-5090")):
         own = {"REELWRIGHT_DATA_DIR": str(operator.data / host)}
         argv = [sys.executable, "-m", "infra.apps.cli", "worker", pool, "--name", host]
-        start(host, "rtx-5090" if pool != "studio" else "studio", argv, variables | own)
-    studio = Studio(operator, running[0], variables)  # type: ignore[arg-type]
+        started.start(host, pool, argv, variables | own)
+    studio = Studio(operator, started.running[0], variables)  # type: ignore[arg-type]
     with studio.client() as client:
         from prefect.client.schemas.actions import WorkPoolUpdate
 
         client.update_work_pool("rtx-5090", WorkPoolUpdate(concurrency_limit=2))
     wait_for("both GPU workers", lambda: studio.gpu_log().count("started!") == 2)
     yield studio
-    for process in reversed(running):
+    for process in reversed(started.running):
         processes.stop(process, 10)
     database.stop()
 

@@ -145,3 +145,16 @@ def test_a_run_that_comes_goes_before_the_next_step(monkeypatch: pytest.MonkeyPa
         assert done == ["first", "second"]
         os.close(writing)
         assert list(commands) == []
+
+
+def test_memory_that_idle_work_takes_is_told_apart() -> None:
+    """Else the worker would call a loaded model a leak, and end the process after the next run."""
+    held = []
+
+    def steps() -> Iterator[None]:
+        held.append(b"x" * 50_000_000)
+        yield
+
+    idle = child.IdleWork(steps())
+    assert list(idle) == [None]
+    assert 40_000_000 < idle.added < 80_000_000

@@ -7,7 +7,6 @@ half the time. Weights that their loader keeps in float32 stay float32 in the co
 A tensor is written block by block: memory is bounded by `_BLOCK`, whatever the file's size.
 """
 
-import errno
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,12 +14,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from infra.adapters.disk import sync
+from infra.adapters.disk import full_disk_as, sync
 from infra.adapters.weights.index import FileRecord, Index, save_index
 from infra.adapters.weights.model import Halving
 from infra.adapters.weights.space import check_space
 from pipelines.backends.checkpoint import header_of
-from pipelines.errors import DiskFullError, WeightsError
+from pipelines.errors import WeightsError
 from pipelines.schema.keys import Digest
 
 if TYPE_CHECKING:
@@ -101,18 +100,15 @@ def write_copy(file: Path, halving: Halving) -> FileRecord:
     DiskFullError if the copy has no room; what was written is deleted then.
     """
     target = copy_of(file)
+    full = (
+        f"the disk of {file.parent} is full and the 16-bit copy of {file.name} has no room; the "
+        "file is kept: free some room and run the same command again"
+    )
     try:
-        record = _write(file, target, halving.kept)
-        sync(target)
+        with full_disk_as(full):
+            record = _write(file, target, halving.kept)
+            sync(target)
         _prove(file, target, halving.kept)
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"the disk of {file.parent} is full and the 16-bit copy of {file.name} has no "
-                "room; the file is kept: free some room and run the same command again"
-            ) from error
-        raise
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -4,7 +4,6 @@ The hub's own client (2.4) throws an unfinished file away when its process ends,
 10 GB would begin anew after each interruption; so only the hub's documented addresses are used.
 """
 
-import errno
 import hashlib
 import ssl
 import time
@@ -16,9 +15,9 @@ from typing import Protocol
 
 import httpx
 
-from infra.adapters.disk import sync
+from infra.adapters.disk import full_disk_as, sync
 from infra.adapters.weights.index import FileRecord
-from pipelines.errors import DiskFullError, WeightsError
+from pipelines.errors import WeightsError
 from pipelines.schema.keys import Digest
 
 _BLOCK = 2**20
@@ -130,23 +129,21 @@ def fetch_file(
     part = _Part(part_of(path))
     part.read(file.size)
     tries = list(_PAUSES)
+    full = (
+        f"the disk of {path.parent} is full; what arrived is kept: free some room and run the same "
+        "command again"
+    )
     while True:
         before = part.have
         try:
-            _receive(file, part, progress, headers)
+            with full_disk_as(full):
+                _receive(file, part, progress, headers)
             break
         except (httpx.TransportError, _PassingError) as error:
             tries = list(_PAUSES) if part.have > before else tries
             if not tries:
                 raise UnreachableError(f"{type(error).__name__}: {error}") from error
             time.sleep(tries.pop(0))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFullError(
-                    f"the disk of {path.parent} is full; what arrived is kept: free some room and "
-                    "run the same command again"
-                ) from error
-            raise
     record = FileRecord(size=part.have, sha256=Digest(part.sha256.hexdigest()))
     if not file.is_record(record, part.path):
         part.path.unlink()

@@ -5,7 +5,6 @@ read again from the disk and hashed. So a name is a promise, and a killed backup
 ones.
 """
 
-import errno
 import hashlib
 import os
 import secrets
@@ -15,9 +14,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from infra.adapters.disk import exclusive, make_directory, shared, sync
+from infra.adapters.disk import exclusive, full_disk_as, make_directory, shared, sync
 from infra.apps.backup.snapshot import Blob, Snapshot, pack, unpack
-from pipelines.errors import BackupError, CorruptObjectError, DiskFullError
+from pipelines.errors import BackupError, CorruptObjectError
 from pipelines.schema.keys import Digest
 
 SCRATCH = ".dump-"
@@ -86,8 +85,12 @@ class Vault:
         sha256, size = hashlib.sha256(), 0
         part = self._objects / "00" / f".{secrets.token_hex(8)}.part"
         make_directory(part.parent, private=True)
+        full = (
+            f"the disk of {self.folder} is full; what was copied is kept: free some room, for "
+            "example with --keep, and run it again"
+        )
         try:
-            with _new_file(part) as file:
+            with full_disk_as(full), _new_file(part) as file:
                 for block in blocks:
                     sha256.update(block)
                     size += len(block)
@@ -98,15 +101,9 @@ class Vault:
             if expected not in (None, digest):
                 raise CorruptObjectError(f"the bytes do not match their sha256 {expected}")
             if not self.has(digest, size):
-                self._name(part, digest)
+                with full_disk_as(full):
+                    self._name(part, digest)
                 self.added, self.added_size = self.added + 1, self.added_size + size
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFullError(
-                    f"the disk of {self.folder} is full; what was copied is kept: free some room, "
-                    "for example with --keep, and run it again"
-                ) from error
-            raise
         finally:
             part.unlink(missing_ok=True)
         return Blob(sha256=digest, size=size)

@@ -3,8 +3,9 @@
 ROOM says what is imported first: `models` for runs that use them, `flows` for runs that only wait
 and publish. Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`;
 standard output takes the reply, `{"code": 0, "retire": "", "rss": bytes}`. `retire` says why the
-process must not execute another run; it is empty if it may. What a run prints goes to standard
-error. One run is the body of Prefect's own `prefect.engine`.
+process must not execute another run; it is empty if it may. `rss` is its memory without what idle
+work added. What a run prints goes to standard error. One run is the body of Prefect's own
+`prefect.engine`.
 
 While no run comes, a process for models compiles them, one shape after another; a run that comes
 meanwhile waits for the shape that has begun.
@@ -45,6 +46,22 @@ class Ended:
     """Why this process must not execute another run; empty if it may."""
 
 
+class IdleWork(Iterator[object]):
+    """Steps to do while no run comes. Counts their memory, which is not that of a leaking run."""
+
+    def __init__(self, steps: Iterator[object]) -> None:
+        self._steps = steps
+        self.added = 0
+        """Bytes."""
+
+    def __next__(self) -> object:
+        before = _rss()
+        try:
+            return next(self._steps)
+        finally:
+            self.added += _rss() - before
+
+
 def main() -> None:
     """Execute one flow run for each input line, until the worker closes our standard input."""
     replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="ascii")
@@ -55,12 +72,16 @@ def main() -> None:
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
     _reply(replies, {"ready": True})
     threads = _lasting_threads()
-    for command in commands_of(commands, _idle_work(sys.argv[1])):
+    idle = IdleWork(_idle_work(sys.argv[1]))
+    for command in commands_of(commands, idle):
         ended = run_one(UUID(command["flow_run"]), command["environment"])
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
         # A thread that goes on would use the device under the next run.
         left = "a run left a thread" if _lasting_threads() - threads else ""
-        _reply(replies, {"code": ended.code, "retire": ended.retire or left, "rss": _rss()})
+        _reply(
+            replies,
+            {"code": ended.code, "retire": ended.retire or left, "rss": _rss() - idle.added},
+        )
 
 
 def commands_of(stream: IO[str], idle: Iterator[object]) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,8 @@ from pipelines.backends.wan.conditioning import read_inputs
 from pipelines.backends.wan.memory_plan import Placement
 from pipelines.backends.wan.planning import ClipPlans
 from pipelines.backends.wan.session import residence_of
-from pipelines.backends.wan.text_encoder import encode_texts
-from pipelines.errors import BriefError, GenerationError
+from pipelines.backends.wan.text_encoder import embeddings_of, encode_texts
+from pipelines.errors import BriefError
 from pipelines.schema.request import ClipRequest, ReferenceVideo, VideoRole
 from pipelines.schema.sizes import Size
 
@@ -44,11 +44,7 @@ class AnimateSession:
         options = check_request(self._backend.definition, request)
         given = read_inputs(request, media)
         videos = self._videos(request, media)
-        texts = [request.prompt, request.negative]
-        cache = encode_texts(self._host, self._backend.encoder, texts)
-        positive, negative = (cache.get(text) for text in texts)
-        if positive is None or negative is None:
-            raise GenerationError("a text embedding vanished from the cache; make the video again")
+        positive, negative = embeddings_of(self._host, self._backend.encoder, request)
         denoiser = self._denoiser(request, options)
         plans = self._plans(request, options)
         job = AnimateJob(

@@ -19,8 +19,8 @@ from pipelines.backends.wan.denoiser import Job, WanDenoiser
 from pipelines.backends.wan.memory_plan import Placement
 from pipelines.backends.wan.options import WanOptions
 from pipelines.backends.wan.planning import ClipPlans
-from pipelines.backends.wan.text_encoder import MAX_TOKENS, encode_texts
-from pipelines.errors import BriefError, GenerationError
+from pipelines.backends.wan.text_encoder import MAX_TOKENS, embeddings_of, encode_texts
+from pipelines.errors import BriefError
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
 
@@ -52,11 +52,7 @@ class WanSession:
         """
         options = self._check(request)
         given = read_inputs(request, media)
-        texts = [request.prompt, request.negative]
-        cache = encode_texts(self._host, self._backend.encoder, texts)
-        positive, negative = (cache.get(text) for text in texts)
-        if positive is None or negative is None:
-            raise GenerationError("a text embedding vanished from the cache; make the video again")
+        positive, negative = embeddings_of(self._host, self._backend.encoder, request)
         denoiser = self._denoiser(request, options)
         plans = self._plans(request, options)
         job = Job(request.size, request.frames, request.seed, options, positive, negative, given)

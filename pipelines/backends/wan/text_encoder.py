@@ -20,8 +20,9 @@ from pipelines.backends.checks import loads
 from pipelines.backends.memory import free_memory, run_with_less
 from pipelines.backends.wan.footprint import ENCODING
 from pipelines.backends.wan.loading import LOAD_ERRORS
-from pipelines.errors import WeightsError
+from pipelines.errors import GenerationError, WeightsError
 from pipelines.schema.keys import Digest
+from pipelines.schema.request import ClipRequest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
@@ -129,6 +130,21 @@ def encode_texts(host: BackendHost, model: ModelFolder, texts: Iterable[str]) ->
     if missing:
         _encode(host, model, missing, cache)
     return cache
+
+
+def embeddings_of(
+    host: BackendHost, model: ModelFolder, request: ClipRequest
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The prompt's and the negative words' embeddings, each 1 x MAX_TOKENS x width.
+
+    Raises as `encode_texts`, and GenerationError if one is gone from the cache at once.
+    """
+    texts = [request.prompt, request.negative]
+    cache = encode_texts(host, model, texts)
+    positive, negative = (cache.get(text) for text in texts)
+    if positive is None or negative is None:
+        raise GenerationError("a text embedding vanished from the cache; make the video again")
+    return positive, negative
 
 
 def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: EmbeddingCache) -> None:
