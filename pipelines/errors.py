@@ -33,6 +33,31 @@ class GenerationError(ReelwrightError):
     """A backend could not make a chunk."""
 
 
+class RefusedError(GenerationError):
+    """A backend refuses the content of a request. No other backend is tried: it might be laxer."""
+
+
+class UnavailableError(GenerationError):
+    """A backend cannot be used now. The video may be made by the next candidate of its route."""
+
+
+class QuotaError(UnavailableError):
+    """A remote backend takes no more requests of ours for now."""
+
+
+class LostJobError(UnavailableError):
+    """A paid job may have been started, and nobody can say which one it is. It is never submitted a
+    second time; its price stays in the ledger."""
+
+
+class AnswerLostError(ReelwrightError):
+    """A request may have arrived at a server, but no answer came."""
+
+
+class BudgetError(ReelwrightError):
+    """The price of a video is above a cap. Nothing was spent."""
+
+
 class BadFramesError(GenerationError):
     """A chunk is non-finite or black, and was discarded."""
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pipelines.errors import WeightsError
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
+from pipelines.schema.money import Money
 from pipelines.schema.presets import BackendOptions, Preset
 from pipelines.schema.request import ClipRequest, Continuation, InputKind, ReferenceVideo
 from pipelines.schema.sizes import Size
@@ -189,6 +190,8 @@ class Effort:
     """The same for each phase that it can tell; a phase on the CPU beside a GPU is left out."""
     held_bytes: int = 0
     """Bytes of models that stay on the device after the last clip."""
+    price: Money | None = None
+    """The most that a remote one asks for them; None for one on the device."""
 
 
 class BackendSession(Protocol):

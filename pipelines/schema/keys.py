@@ -14,6 +14,10 @@ up to which time each entry was checked. `manifests/<content-id>.json` is a seco
 manifest, from which a damaged one is restored; without the first one it has no effect.
 `retention/keep.json` names the campaigns that are kept for ever. `runs/<uuid>/probe.json` is
 written and removed to find out whether the store works.
+
+`jobs/<digest>.json` is the job of a remote backend for a chunk. `ledger/<month>/<number>.json` are
+the entries of the cost ledger, numbered from 1 without gaps, and `totals-<number>.json` what they
+add up to until that number. `benchmarks/<name>/` holds a comparison of backends.
 """
 
 import re
@@ -34,7 +38,10 @@ _KEY = re.compile(
     r"|stills/[0-9a-f]{64}\.png"
     r"|runs/[0-9a-f-]{36}/(?:film|draft|published|probe)\.json"
     r"|manifests/[0-9a-f]{64}\.json"
-    r"|retention/keep\.json)\Z"
+    r"|retention/keep\.json"
+    r"|jobs/[0-9a-f]{64}\.json"
+    r"|ledger/[0-9]{4}-[0-9]{2}/(?:[0-9]{8}|totals-[0-9]{8})\.json"
+    r"|benchmarks/[a-z0-9][a-z0-9-]{0,59}/[A-Za-z0-9._-]{1,120})\Z"
 )
 
 
@@ -147,6 +154,22 @@ class ObjectKey(str):
     @classmethod
     def keep_list(cls) -> Self:
         return cls("retention/keep.json")
+
+    @classmethod
+    def job(cls, digest: Digest) -> Self:
+        return cls(f"jobs/{digest}.json")
+
+    @classmethod
+    def ledger_entry(cls, month: str, number: int) -> Self:
+        return cls(f"ledger/{month}/{number:08}.json")
+
+    @classmethod
+    def ledger_totals(cls, month: str, number: int) -> Self:
+        return cls(f"ledger/{month}/totals-{number:08}.json")
+
+    @classmethod
+    def benchmark(cls, name: str, file: str) -> Self:
+        return cls(f"benchmarks/{name}/{file}")
 
     @classmethod
     def probe(cls, number: UUID) -> Self:

@@ -1,0 +1,1 @@
+"""Backends on other machines: what they share. The network itself is in `infra/adapters`."""
