@@ -17,6 +17,7 @@ from infra.apps.make_command import make
 from infra.apps.models import models_app
 from infra.apps.upkeep import retention_app, verify
 from pipelines.errors import BriefError, SettingsError
+from tasks.remote_backends import configure_backends
 
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
@@ -35,6 +36,12 @@ app.command()(bench)
 app.command()(verify)
 app.command()(backup)
 app.command()(restore)
+
+
+@app.callback()
+def configure() -> None:
+    """Turns a brief into a finished short video on your own machine."""
+    configure_backends()
 
 
 @app.command()
