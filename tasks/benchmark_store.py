@@ -123,10 +123,9 @@ def copy_report(store: ObjectStore, name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for key in store.list_keys(f"benchmarks/{name}/"):
         file = key.rpartition("/")[2]
-        found = (
-            store.head(key) if file.endswith(_COPIED) and not file.startswith("rating-") else None
-        )
-        if found:
+        if not file.endswith(_COPIED) or file.startswith(("rating-", "sample-")):
+            continue
+        if found := store.head(key):
             store.get_file(found, folder / file)
     return folder / HTML
 

@@ -195,7 +195,7 @@ def _shown(found: Interval, unit: str, confidence: float) -> str:
         return f"{value} ({_count(found.n)})"
     low = "-" if found.low is None else _number(found.low, unit)
     high = "-" if found.high is None else _number(found.high, unit)
-    return f"{value}; {confidence:.0%} interval {low} to {high} ({_count(found.n)})"
+    return f"{value}; {100 * confidence:g} % interval {low} to {high} ({_count(found.n)})"
 
 
 def _count(n: int) -> str:
