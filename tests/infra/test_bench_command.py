@@ -11,18 +11,22 @@ from examples.gradient_backend import GRADIENT
 from infra.adapters.device.cache import release_all
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS
+from infra.adapters.weights.index import write_index
 from infra.apps.bench import bench, read_prompts, summary
 from pipelines.backends.registry import registered
 from pipelines.benchmark.measured import MeasuredPresets
 from pipelines.benchmark.measures import EXACT
 from pipelines.benchmark.report import HTML, JSON, Report
 from pipelines.benchmark.request import Benchmark
+from pipelines.benchmark.siglip import MODEL as SIGLIP
 from pipelines.errors import BriefError, QuotaError, RefusedError, StoreError
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.request import ClipRequest
 from tasks.benchmark_store import copy_report, read_benchmark, read_samples
 from tests.conftest import Cli
 from tests.e2e.tiny_studio import install_tiny
+from tests.tiny.siglip import write_siglip
 
 DEMO = "demo:steps=1:frames=17"
 TINY = "animatediff_draft:size=64*64:steps=2:frames=8"
@@ -218,6 +222,26 @@ def test_gates_of_ones_own_stay_with_the_comparison(run: Run, gradient: None) ->
     slow = gates.replace("900", "0.000001")
     changed = run("gradient", prompts=("a", "b"), videos=2, gates=slow)
     assert [item.verdict for item in changed.findings] == ["no-go"]
+
+
+def test_a_scorer_that_is_installed_later_measures_what_was_made_before(
+    run: Run, failing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path / "models"))
+    first, calls = run("gradient"), len(failing)
+    (words,) = first.rows[0].not_scored
+    assert words.startswith("prompt match: not scored: ")
+    write_siglip(tmp_path / "models" / SIGLIP)
+    write_index(tmp_path / "models" / SIGLIP, "test", "1")
+    second = run("gradient")
+    assert len(failing) == calls
+    assert second.rows[0].not_scored == ()
+    title = MODELS[SIGLIP].title
+    before = first.rows[0].measures
+    assert [item.scorer for item in second.rows[0].measures] == [
+        *(item.scorer for item in before),
+        title,
+    ]
 
 
 # The command ----------------------------------------------------------------------------------
