@@ -51,11 +51,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """Behind two definitions, on a host that compiles; all their models are installed."""
+    """Behind the stand-in and two further definitions, on a host that compiles; all their models
+    are installed."""
     backend = Backend()
-    first, second = list(definitions().values())[:2]
+    stand_in, first, second = list(definitions().values())[:3]
+    assert stand_in.stand_in
     fakes = {
-        item.name: dataclasses.replace(item, create=lambda *_: backend) for item in (first, second)
+        item.name: dataclasses.replace(item, create=lambda *_: backend)
+        for item in (stand_in, first, second)
     }
     monkeypatch.setattr(warming, "definitions", lambda: fakes)
     monkeypatch.setattr(warming, "state_of", lambda *_: SimpleNamespace(kind="installed"))
@@ -64,10 +67,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 
 def names() -> list[str]:
-    """The presets of those definitions, in the order in which they are compiled."""
+    """The presets of those definitions but the stand-in's, in the order in which they are
+    compiled."""
     return [
         preset.name
-        for item in reversed(list(warming.definitions().values()))
+        for item in reversed(list(warming.definitions().values())[1:])
         for preset in item.presets
     ]
 
@@ -80,6 +84,13 @@ def test_all_presets_are_compiled_one_a_step_and_the_first_backend_last(
         next(steps)
         assert backend.warmed == names()[:count]
     assert list(steps) == []
+
+
+def test_the_stand_in_does_not_take_the_place_of_a_model_for_the_gpu(
+    settings: Settings, backend: Backend
+) -> None:
+    list(warming.steps(settings))
+    assert backend.warmed[-1] == definitions()["wan-t2v-1.3b"].presets[-1].name
 
 
 def test_nothing_is_compiled_on_a_cpu(settings: Settings) -> None:

@@ -30,15 +30,16 @@ class _Busy(Exception):  # noqa: N818 - no error: somebody else has the device
 def steps(settings: Settings) -> Iterator[None]:
     """Each step compiles for one preset, or finds that another process has the device.
 
-    The first backend comes last, so that its model is the one that stays loaded. A preset whose
-    models are not installed is passed over, and so is one that cannot be compiled, which is logged.
-    Does nothing on a CPU or if the settings say `off`. Raises SystemExit after an error that the
-    device may remember: only a new process can use it again.
+    The first backend comes last, so that its model is the one that stays loaded. The stand-in is
+    passed over: it is made for a CPU, and its model would take the place of one for the GPU. So is
+    a preset whose models are not installed, and one that cannot be compiled, which is logged. Does
+    nothing on a CPU or if the settings say `off`. Raises SystemExit after an error that the device
+    may remember: only a new process can use it again.
     """
     host = DeviceHost(settings)
     if host.compile == "off":
         return
-    for definition in reversed(list(definitions().values())):
+    for definition in reversed([item for item in definitions().values() if not item.stand_in]):
         for preset in definition.presets:
             if not _is_installed(definition, preset, settings):
                 continue
