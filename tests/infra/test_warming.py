@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from infra.adapters import disk
+from infra.adapters.device import cache
 from infra.adapters.device.choice import device_lock
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
@@ -126,11 +127,29 @@ def test_a_preset_that_cannot_be_compiled_keeps_none_of_the_others_from_it(
     assert backend.warmed == names()
 
 
+def test_where_memory_runs_out_all_models_go_and_the_next_preset_is_compiled(
+    settings: Settings, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not the process: each new one would end in the same way, and none would keep its models."""
+    closed: list[str] = []
+
+    class Model:
+        def close(self) -> None:
+            closed.append("video")
+
+    cache.resident("video", ("a",), Model)
+    backend.errors[names()[0]] = torch.OutOfMemoryError("CUDA out of memory")
+    list(warming.steps(settings))
+    assert backend.warmed == names()
+    assert closed == ["video"]
+    assert f"nothing is compiled for {names()[0]}: CUDA out of memory" in caplog.text
+
+
 def test_after_an_error_of_the_device_the_process_ends(
     settings: Settings, backend: Backend
 ) -> None:
     backend.errors[names()[0]] = torch.AcceleratorError("CUDA error: unspecified launch failure")
-    with pytest.raises(SystemExit, match="the device reported an error"):
+    with pytest.raises(SystemExit, match=r"the device reported an error; .*COMPILE=off"):
         list(warming.steps(settings))
     assert backend.warmed == names()[:1]
 

@@ -13,8 +13,8 @@ from pipelines.errors import ReelwrightError, SettingsError
 GB = 1e9
 _DRIVER = Path("/proc/driver/nvidia/version")
 _NO_GPU = (
-    "{reason}. If the machine has a GPU, repair that (torch {torch} is built for {built}); a CPU is "
-    "enough for the demo set"
+    "{reason}. If the machine has a GPU, repair that (torch {torch} is built for {built}). A CPU "
+    "is enough for the demo set"
 )
 _SIDES = {"cuda": 8192, "cpu": 128}
 """Of the square matrices whose product is checked and timed."""
