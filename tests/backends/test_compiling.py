@@ -189,6 +189,17 @@ def test_a_session_warms_a_preset_with_one_step_of_its_shape(
     assert stances == ["eager_on_recompile", "force_eager"]
 
 
+def test_layers_in_8_bits_are_not_loaded_for_a_compilation_that_does_not_come(
+    fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading 14 billion parameters takes minutes, for which a run may have to wait."""
+    fresh_host.compile = "auto"
+    monkeypatch.setattr(session, "WanDenoiser", lambda *_: pytest.fail("the model was loaded"))
+    options = options_of("wan-t2v-14b", weights="fp8")
+    with backend_of("wan-t2v-14b", fresh_host).open() as opened:
+        assert not opened.warm(PRESET.model_copy(update={"options": options}))  # type: ignore[attr-defined]
+
+
 @pytest.mark.slow
 def test_compiled_blocks_of_a_tiny_model_make_the_same_pixels_with_one_compilation(
     fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
