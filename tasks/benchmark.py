@@ -98,8 +98,9 @@ class Trial:
 def open_benchmark(benchmark: Benchmark, gates: str) -> BenchmarkRun:
     """Check everything that can be checked before the first video, and store the request.
 
-    Raises BriefError if a candidate cannot make the videos, the gates are invalid, or another
-    comparison has this name; WeightsError or SettingsError if a candidate's models are missing.
+    Raises BriefError if a candidate cannot make the videos, or another comparison has this name;
+    SettingsError if the gates are invalid; WeightsError or SettingsError if a candidate's models
+    are missing.
     """
     settings = Settings.load()
     store = ObjectStore(settings.store)

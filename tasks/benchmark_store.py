@@ -68,7 +68,7 @@ def read_ratings(store: ObjectStore, name: str) -> list[Rating]:
 def read_gates(store: ObjectStore, name: str, text: str) -> Gates:
     """The gates in `text`; if it is empty, those that the comparison had, or the mission's.
 
-    Raises BriefError if they are invalid.
+    Raises SettingsError if they are invalid.
     """
     if text:
         return parse_gates(text, GATES)

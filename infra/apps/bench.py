@@ -146,7 +146,7 @@ def _new(
 
 
 def _gates(path: Path | None) -> str:
-    """The text of a file of criteria. Raises BriefError if it is invalid."""
+    """The text of a file of criteria. Raises SettingsError if it is invalid."""
     if path is None:
         return ""
     from infra.adapters.disk import read_text

@@ -17,7 +17,8 @@ class Entrant:
 
     slug: str
     label: str
-    backend: str
+    names: tuple[str, ...]
+    """The backend's name, and its kind if it is one of the operator's file."""
     title: str
     location: str
     """`device` or `remote`."""

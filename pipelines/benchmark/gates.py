@@ -5,12 +5,10 @@ from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from pipelines import plain_yaml
-from pipelines.errors import BriefError
 from pipelines.schema.frozen import Frozen
+from pipelines.yaml_files import read_yaml
 
 Measured = Literal["rating", "success", "cost", "memory", "seconds", "preference"]
 _FILE = "gates.yaml"
@@ -76,7 +74,7 @@ class Gates(Frozen):
     currency: str = Field("USD", pattern="^[A-Z]{3}$")
     """Of the limits on costs."""
     groups: Mapping[str, Sequence[str]] = {}
-    """Patterns for names of backends."""
+    """Patterns for names of backends, and for kinds of those of the operator's file."""
     gates: tuple[Gate, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -93,9 +91,12 @@ class Gates(Frozen):
                     )
         return self
 
-    def holds(self, group: str, backend: str) -> bool:
-        """Whether that backend belongs to that group."""
-        return any(fnmatchcase(backend, pattern) for pattern in self.groups[group])
+    def holds(self, group: str, names: Sequence[str]) -> bool:
+        """Whether a backend with one of these names, of which one may be its kind, belongs to that
+        group."""
+        return any(
+            fnmatchcase(name, pattern) for pattern in self.groups[group] for name in names if name
+        )
 
 
 def default_gates() -> Gates:
@@ -105,44 +106,5 @@ def default_gates() -> Gates:
 
 
 def parse_gates(text: str, name: str) -> Gates:
-    """The gates of a file. Raises BriefError, which names file, line, value, rule and remedy."""
-    try:
-        root = plain_yaml.compose(text)
-        if root is None:
-            raise BriefError(f"{name} is empty; docs/benchmark.md shows what belongs into it")
-        values = plain_yaml.construct(root)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise BriefError(f"{name}{where}: {getattr(error, 'problem', None) or error}") from error
-    try:
-        return Gates.model_validate(values)
-    except ValidationError as error:
-        # A wrong name says more than the field that is missing because of it.
-        first = max(error.errors(), key=lambda item: item["type"] == "extra_forbidden")
-        words = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            words = "is no field there; docs/benchmark.md names those that are"
-        path = ".".join(str(part) for part in first["loc"])
-        is_plain = isinstance(first["input"], str | int | float)
-        found = f" {first['input']!r:.80}:" if is_plain else ""
-        line = _line(root, first["loc"])
-        raise BriefError(f"{name}, line {line}: {path}{found} {words}".strip()) from error
-
-
-def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
-    """The line of the innermost node on `path` that there is, from 1 on."""
-    line = node.start_mark.line
-    for part in path:
-        inner: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    inner, line = value, key.start_mark.line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            inner = node.value[part] if part < len(node.value) else None
-            line = inner.start_mark.line if inner else line
-        if inner is None:
-            break
-        node = inner
-    return int(line) + 1
+    """The gates of a file. Raises SettingsError with file, line, value and rule of every fault."""
+    return read_yaml(text, name, Gates)

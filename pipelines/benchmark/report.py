@@ -165,7 +165,7 @@ def _entrant(candidate: Candidate, benchmark: Benchmark, samples: Sequence[Sampl
     return Entrant(
         slug=candidate.slug,
         label=candidate.label,
-        backend=definition.name,
+        names=(definition.name, definition.kind),
         title=definition.title,
         location=definition.capabilities.location,
         asked=benchmark.videos,
@@ -188,7 +188,7 @@ def _row(
         slug=entrant.slug,
         label=entrant.label,
         preset=preset,
-        backend=entrant.backend,
+        backend=entrant.names[0],
         title=entrant.title,
         location="remote" if entrant.location == "remote" else "device",
         verdict=overall(findings, entrant.slug),

@@ -78,9 +78,9 @@ def _opponents(
     """None for a gate without a comparison, else each candidate that it compares with."""
     if not gate.of:
         yield None
-    elif gates.holds(gate.of, entrant.backend):
+    elif gates.holds(gate.of, entrant.names):
         for other in figures.entrants:
-            if other.slug != entrant.slug and gates.holds(gate.against, other.backend):
+            if other.slug != entrant.slug and gates.holds(gate.against, other.names):
                 yield other
 
 

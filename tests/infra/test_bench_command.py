@@ -15,6 +15,7 @@ from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.index import write_index
 from infra.apps.bench import bench, read_prompts, summary
 from pipelines.backends.registry import registered
+from pipelines.benchmark.blind import pairs_of, rating_file
 from pipelines.benchmark.measured import MeasuredPresets
 from pipelines.benchmark.measures import EXACT
 from pipelines.benchmark.report import HTML, JSON, Report
@@ -26,6 +27,7 @@ from pipelines.schema.request import ClipRequest
 from tasks.benchmark_store import copy_report, read_benchmark, read_samples
 from tests.conftest import Cli
 from tests.e2e.tiny_studio import install_tiny
+from tests.support.compared import rated
 from tests.tiny.siglip import write_siglip
 
 DEMO = "demo:steps=1:frames=17"
@@ -171,6 +173,22 @@ def test_a_second_run_makes_nothing_and_a_later_one_goes_on(
     assert len(failing) == made
     assert resumed.samples == first.samples
     assert read_benchmark(store, "tried").prompts == prompts
+
+
+def test_ratings_that_came_meanwhile_are_in_the_next_report(
+    run: Run, store: ObjectStore, failing: list[str]
+) -> None:
+    first, calls = run("gradient", "gradient:size=64*64"), len(failing)
+    assert first.ratings.ratings == 0
+    names = [row.slug for row in first.rows]
+    (pair,) = pairs_of("tried", sorted(names), first.samples)
+    rating = rated(pair, "สมชาย", {names[0]: 5, names[1]: 3}, names[0])
+    key = ObjectKey.benchmark("tried", rating_file(pair.id, rating.rater))
+    store.put_bytes(key, rating.model_dump_json().encode(), "application/json")
+    second = run("gradient", "gradient:size=64*64")
+    assert len(failing) == calls
+    assert second.ratings.raters == ("สมชาย",)
+    assert [row.rating and row.rating.value for row in second.rows] == [5.0, 3.0]
 
 
 @pytest.mark.allows_errors("the content was refused|no more today|a bug of the backend")

@@ -27,7 +27,7 @@ from pipelines.benchmark.statistics import (
     wilson,
 )
 from pipelines.benchmark.verdicts import Finding
-from pipelines.errors import BriefError
+from pipelines.errors import BriefError, SettingsError
 from pipelines.schema.money import Money
 from tests.support.compared import (
     LOCAL,
@@ -397,7 +397,7 @@ def test_bad_gates_are_refused_with_line_value_and_rule(
 ) -> None:
     text = CLOUD.replace(*change, 1)
     assert text != CLOUD
-    with pytest.raises(BriefError, match=f"my.yaml, line {line}.*") as caught:
+    with pytest.raises(SettingsError, match=f"my.yaml, line {line}: ") as caught:
         parse_gates(text, "my.yaml")
     assert words in str(caught.value)
 
@@ -407,7 +407,7 @@ def test_a_share_of_one_cannot_be_a_gate() -> None:
         "measure: preference, of: ours, against: cloud, more_than: 0.4",
         "measure: success, at_least: 1",
     )
-    with pytest.raises(BriefError, match="no number of videos proves"):
+    with pytest.raises(SettingsError, match="no number of videos proves"):
         parse_gates(text, "my.yaml")
 
 
