@@ -190,21 +190,20 @@ def _unit(gate: Gate, currency: str) -> str:
 def _shown(found: Interval, unit: str, confidence: float) -> str:
     value = _number(found.value, unit)
     if found.low is None and found.high is None:
-        return f"{value} ({_count(found.n)}; no interval yet)"
+        return f"{value} (n = {found.n}; no interval yet)"
     if found.low == found.high:
-        return f"{value} ({_count(found.n)})"
-    low = "-" if found.low is None else _number(found.low, unit)
+        return f"{value} (n = {found.n})"
+    low = "-" if found.low is None else _digits(found.low, unit)
     high = "-" if found.high is None else _number(found.high, unit)
-    return f"{value}; {100 * confidence:g} % interval {low} to {high} ({_count(found.n)})"
-
-
-def _count(n: int) -> str:
-    return f"n = {n}"
+    return f"{value}; {100 * confidence:g} % interval {low} to {high} (n = {found.n})"
 
 
 def _number(value: float, unit: str) -> str:
+    return f"{_digits(value, unit)} {unit}"
+
+
+def _digits(value: float, unit: str) -> str:
     """With as many places as people need."""
     if unit == "%":
-        return f"{value:.1%}".replace("%", " %")
-    places = 1 if unit in ("GB", "s") else 2
-    return f"{value:,.{places}f} {unit}"
+        return f"{100 * value:.1f}"
+    return f"{value:,.{1 if unit in ('GB', 's') else 2}f}"

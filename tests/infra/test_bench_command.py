@@ -175,6 +175,7 @@ def test_a_second_run_makes_nothing_and_a_later_one_goes_on(
     assert read_benchmark(store, "tried").prompts == prompts
 
 
+@pytest.mark.slow
 def test_ratings_that_came_meanwhile_are_in_the_next_report(
     run: Run, store: ObjectStore, failing: list[str]
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_name_belongs_to_one_comparison_and_models_are_asked_for_first(
         read_benchmark(store, "lost")
 
 
+@pytest.mark.slow
 def test_gates_of_ones_own_stay_with_the_comparison(run: Run, gradient: None) -> None:
     gates = (
         "version: 1\ngates:\n"
@@ -242,6 +244,7 @@ def test_gates_of_ones_own_stay_with_the_comparison(run: Run, gradient: None) ->
     assert [item.verdict for item in changed.findings] == ["no-go"]
 
 
+@pytest.mark.slow
 def test_a_scorer_that_is_installed_later_measures_what_was_made_before(
     run: Run, failing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

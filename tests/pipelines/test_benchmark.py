@@ -190,7 +190,7 @@ def test_success_is_decided_by_the_interval(made: int, failed: int, verdict: str
 def test_the_words_say_what_would_decide() -> None:
     words = finding(report(samples(LOCAL, 27, 3)), "success").words
     assert words == (
-        "90.0 %; 95 % interval 74.4 % to 96.5 % (n = 30). The limit (at least 90.0 %) lies inside "
+        "90.0 %; 95 % interval 74.4 to 96.5 % (n = 30). The limit (at least 90.0 %) lies inside "
         "the interval; 54 more videos without a failure would decide."
     )
 
