@@ -97,6 +97,14 @@ class ComputeSettings(_Section):
     )
 
 
+class RemoteSettings(_Section):
+    """Backends on other machines."""
+
+    backends: Path | None = Field(
+        None, description="YAML file of remote backends; without it there are none."
+    )
+
+
 class LlmSettings(_Section):
     """The language model that writes the shots."""
 
@@ -318,6 +326,7 @@ class Settings:
         self.paths = PathSettings()
         self.store = StoreSettings()
         self.compute = ComputeSettings()
+        self.remote = RemoteSettings()
         self.llm = LlmSettings()
         self.upscaler = UpscalerSettings()
         self.worker = WorkerSettings()
@@ -341,6 +350,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     PathSettings,
     StoreSettings,
     ComputeSettings,
+    RemoteSettings,
     LlmSettings,
     UpscalerSettings,
     WorkerSettings,
