@@ -160,7 +160,8 @@ class Verdict:
 
 
 def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | None:
-    """The decision about `item`; None for an object that retention does not look at."""
+    """The decision about `item`; None for an object that retention does not look at, such as the
+    ledger."""
     kind = kind_of(item.key, marks)
     if kind is None:
         return None
@@ -177,8 +178,8 @@ def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | Non
 
 
 def kind_of(key: str, marks: Marks) -> Kind | None:
-    """The kind of an object; None for the calendar, for settings, and for keys outside the
-    layout."""
+    """The kind of an object; None for the calendar, settings, the ledger, jobs and benchmarks, and
+    for keys outside the layout."""
     kind = _kind_of_folder(key)
     if kind != "videos":
         return kind
@@ -278,9 +279,11 @@ def _in_use(key: str, kind: Kind, marks: Marks) -> bool:
 
 def _kind_of_folder(key: str) -> Kind | None:
     folder = key.partition("/")[0]
-    if not is_key(key) or folder in ("calendar", "retention"):
+    if not is_key(key):
         return None
-    return "videos" if folder == "manifests" else next(kind for kind in KINDS if kind == folder)
+    if folder == "manifests":
+        return "videos"
+    return next((kind for kind in KINDS if kind == folder), None)
 
 
 def _digest_in(key: str) -> bytes:

@@ -276,7 +276,9 @@ class CostSettings(_Section):
     )
     time_zone: str = Field("UTC", description="Zone in which days and months begin.")
     file: Path | None = Field(None, description="YAML file of caps; it goes before the caps here.")
-    video_cap: _Cap = Field(None, description="Most for one video.")
+    video_cap: _Cap = Field(
+        Decimal("1.50"), description="Most for one video; empty: no cap, as for the others."
+    )
     campaign_cap: _Cap = Field(None, description="Most for each campaign.")
     day_cap: _Cap = Field(None, description="Most for a day.")
     month_cap: _Cap = Field(None, description="Most for a month.")

@@ -58,7 +58,8 @@ class LedgerLog:
     ) -> None:
         """`lock` is a file of this machine. Writers of one machine take turns by it, because the
         store makes those wait for a second who want the same number. It may be missing."""
-        self._store, self._zone, self._lock, self._clock = store, zone, lock, clock
+        self._store, self._lock, self._clock = store, lock, clock
+        self.zone = zone
         self._books: dict[str, Book] = {}
         self._known: set[str] = set()
 
@@ -110,7 +111,7 @@ class LedgerLog:
         that hosts whose clocks differ reserve in one book and see each other's reservations.
         Raises as `append`.
         """
-        month = month_of(self._clock(), self._zone)
+        month = self.present_month()
         newest = max(self.months(), default=month)
         while True:
             book = self.book(newest)
@@ -121,9 +122,13 @@ class LedgerLog:
             else:
                 self.append(newest, lambda found: _closing(found, month))
 
+    def present_month(self) -> str:
+        """The month that the clock shows in the studio's time zone."""
+        return month_of(self._clock(), self.zone)
+
     def day_in(self, month: str) -> str:
         """The present day, or the nearest one in `month`."""
-        return day_of(self._clock(), self._zone, month)
+        return day_of(self._clock(), self.zone, month)
 
     def append(self, month: str, plan: Plan) -> Book:
         """Add the entry that `plan` makes from the book as it is; it may make none.
@@ -156,7 +161,7 @@ class LedgerLog:
             number=book.number + 1,
             before=book.last,
             time=now.astimezone(UTC).isoformat(timespec="milliseconds"),
-            day=day_of(now, self._zone, book.month),
+            day=day_of(now, self.zone, book.month),
             action=draft.action,
             spender=draft.spender,
             postings=draft.postings,
@@ -191,9 +196,19 @@ class LedgerLog:
             except (CorruptObjectError, ValidationError) as error:
                 _log.warning("%s is not used: %s", key, error)
                 continue
-            if snapshot and key == ObjectKey.ledger_totals(month, snapshot.number):
+            if snapshot and self._is_of_our_entries(snapshot, month, key):
                 return Book.of(snapshot)
         return Book(month)
+
+    def _is_of_our_entries(self, snapshot: Snapshot, month: str, key: ObjectKey) -> bool:
+        """Whether the bucket has the entry that a snapshot ends with.
+
+        A backup that was made while entries were added may have a snapshot that is newer than its
+        entries, whose numbers would then be missing for ever.
+        """
+        last = self._store.head(ObjectKey.ledger_entry(month, snapshot.number))
+        named = ObjectKey.ledger_totals(month, snapshot.number)
+        return key == named and last is not None and last.sha256 == snapshot.last
 
     def _write_snapshot(self, book: Book) -> None:
         """Write one now and then. An error is logged: the entry is there, which alone counts."""
