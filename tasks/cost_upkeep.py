@@ -20,6 +20,7 @@ from pipelines.costs.caps import Caps
 from pipelines.costs.report import cents, csv_of, name_of, page_of
 from pipelines.costs.stale import Fate, fate_of, job_of
 from pipelines.costs.summary import sum_of, sums_of
+from pipelines.errors import StoreError
 from pipelines.schema.keys import ObjectKey
 from tasks.artifacts import page_of as gateway_page
 from tasks.options import STAGE
@@ -68,7 +69,6 @@ def tend_ledger(dry_run: bool = False) -> LedgerReport:
         fates = list(fates_of(log, store, living, now))
         for line, fate in () if dry_run else fates:
             _carry_out(log, line, fate, settings.costs.currency)
-        past = [name for name in log.months() if name < log.present_month()]
         written = () if dry_run else _report_past_months(log, store)
     except StoreError as error:
         _log.error("the ledger needs the operator: %s", error)
