@@ -21,7 +21,7 @@ from pipelines.schema.plan import Estimate
 from tasks.artifacts import show_estimate, show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import UPSCALER_SCALE, RunContext
-from tasks.costs import gpu_price
+from tasks.costs import priced
 from tasks.options import STAGE
 from tasks.progress import report
 from tasks.rates import keep_rates, kept_rates
@@ -33,13 +33,13 @@ def check(brief: Brief, context: RunContext) -> Estimate:
 
     Raises BriefError if an upload is missing or damaged, if the motion is shorter than the video,
     or if the brief changes a shot that it does not have; MediaError if a video of the motion cannot
-    be read; DiskFullError if the disk has too little free space; SettingsError if the prices of GPU
-    time contradict each other; StoreError if the store fails.
+    be read; DiskFullError if the disk has too little free space; SettingsError as `priced`;
+    StoreError if the store fails.
     """
     sizes = {key: _check_upload(key, context) for key in brief.uploads}
     archive = sizes[ObjectKey(brief.motion)] if brief.motion else 0
     expected = estimate(brief, context.backend, _rates(context), footprint_of(context), archive)
-    expected = expected.model_copy(update={"cost": gpu_price(expected, context)})
+    expected = priced(expected, context)
     warnings = stand_ins(context.device_record, None)
     for warning in warnings:
         report(Progress("check", 1, 1, f"WARNING: {warning}"))

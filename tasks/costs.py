@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 
 from prefect.runtime import flow_run
 
-from infra.adapters.ledger import BucketLedger, LedgerLog, open_ledger, rates_of, record_gpu
+from infra.adapters.ledger import (
+    BucketLedger,
+    LedgerLog,
+    caps_of,
+    open_ledger,
+    rates_of,
+    record_gpu,
+)
 from infra.adapters.object_store import ObjectStore
 from pipelines.costs.book import lines_of
 from pipelines.costs.entries import Spender
@@ -86,18 +93,19 @@ def _attempt() -> str:
     return f"{flow_run.id}-{flow_run.run_count}" if flow_run.id else str(uuid4())
 
 
-def gpu_price(expected: Estimate, context: "RunContext") -> float:
-    """What the GPU time of an expected run costs; 0 if no price is set.
+def priced(expected: Estimate, context: "RunContext") -> Estimate:
+    """`expected` with the price of its GPU time; 0 if no price is set.
 
-    Raises SettingsError if the prices contradict each other.
+    Raises SettingsError, before anything is made, if the prices of GPU time contradict each other,
+    or if a service makes the clips and the caps cannot be read.
     """
-    seconds = gpu_seconds(
-        [(item.stage, item.seconds) for item in expected.stages],
-        context.device,
-        context.backend.definition.capabilities.location,
-    )
+    location = context.backend.definition.capabilities.location
+    if location == "remote":
+        caps_of(context.settings.costs)
+    stages = [(item.stage, item.seconds) for item in expected.stages]
+    seconds = gpu_seconds(stages, context.device, location)
     price = price_of(rates_of(context.settings).cost(seconds))
-    return round(float(price.amount), 4)
+    return expected.model_copy(update={"cost": round(float(price.amount), 4)})
 
 
 def costs_of_video(store: ObjectStore, content_id: Digest) -> VideoCosts | None:
