@@ -35,6 +35,10 @@ manifest."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED: frozenset[Kind] = frozenset({"chunks", "segments", "shots", "uploads"})
 """Kinds of objects that an unreadable manifest may name."""
+_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks"})
+"""Folders that retention never looks at."""
+_KINDS_OF_FOLDERS: dict[str, Kind] = {"manifests": "videos", "jobs": "chunks"}
+"""The job of a remote backend goes with the chunk that it made."""
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.(?:png|zip)")
 
 
@@ -160,8 +164,7 @@ class Verdict:
 
 
 def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | None:
-    """The decision about `item`; None for an object that retention does not look at, such as the
-    ledger."""
+    """The decision about `item`; None for an object that retention does not look at."""
     kind = kind_of(item.key, marks)
     if kind is None:
         return None
@@ -178,8 +181,8 @@ def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | Non
 
 
 def kind_of(key: str, marks: Marks) -> Kind | None:
-    """The kind of an object; None for the calendar, settings, the ledger, jobs and benchmarks, and
-    for keys outside the layout."""
+    """The kind of an object; None for the calendar, for settings, and for keys outside the
+    layout."""
     kind = _kind_of_folder(key)
     if kind != "videos":
         return kind
@@ -279,11 +282,10 @@ def _in_use(key: str, kind: Kind, marks: Marks) -> bool:
 
 def _kind_of_folder(key: str) -> Kind | None:
     folder = key.partition("/")[0]
-    if not is_key(key):
+    if not is_key(key) or folder in _KEPT_FOLDERS:
         return None
-    if folder == "manifests":
-        return "videos"
-    return next((kind for kind in KINDS if kind == folder), None)
+    folder = _KINDS_OF_FOLDERS.get(folder, folder)
+    return next(kind for kind in KINDS if kind == folder)
 
 
 def _digest_in(key: str) -> bytes:
