@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,24 +18,43 @@ from infra.adapters.ledger import (
     record_gpu,
 )
 from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from pipelines.backends.base import VideoBackend
 from pipelines.costs.book import lines_of
 from pipelines.costs.entries import Spender
 from pipelines.costs.gpu import gpu_seconds, price_of
 from pipelines.costs.summary import VideoCosts, video_costs
+from pipelines.documents.brief import Brief
 from pipelines.errors import ReelwrightError
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Estimate
 from tasks.remote_access import owner
-
-if TYPE_CHECKING:
-    from tasks.context import RunContext
+from tasks.stage_costs import StageCosts
 
 _MONTHS = 3
 """Books that are searched for the costs of a video that is being published."""
 _log = logging.getLogger("reelwright.costs")
 
 
-def ledger_of(context: "RunContext") -> BucketLedger:
+class Spending(Protocol):
+    """The part of a run's context that its costs depend on."""
+
+    device: str
+    content_id: str
+
+    @property
+    def brief(self) -> Brief: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def store(self) -> ObjectStore: ...
+    @property
+    def backend(self) -> VideoBackend: ...
+    @property
+    def costs(self) -> StageCosts: ...
+
+
+def ledger_of(context: Spending) -> BucketLedger:
     """The ledger of a run. Its caps hold for the video only if the plan is made already.
 
     Raises SettingsError if the caps cannot be read.
@@ -52,7 +71,7 @@ def ledger_of(context: "RunContext") -> BucketLedger:
 
 
 @contextmanager
-def gpu_time_recorded(context: "RunContext") -> Iterator[None]:
+def gpu_time_recorded(context: Spending) -> Iterator[None]:
     """Write the GPU time of the stages that run in the block into the ledger, also if it fails.
 
     An error of the ledger is logged: it must not cost a film that is finished.
@@ -67,7 +86,7 @@ def gpu_time_recorded(context: "RunContext") -> Iterator[None]:
         _record(context, reason)
 
 
-def _record(context: "RunContext", reason: str) -> None:
+def _record(context: Spending, reason: str) -> None:
     brief, definition = context.brief, context.backend.definition
     spender = Spender(
         run=owner(), campaign=brief.campaign, video=context.content_id, preset=brief.preset
@@ -93,7 +112,7 @@ def _attempt() -> str:
     return f"{flow_run.id}-{flow_run.run_count}" if flow_run.id else str(uuid4())
 
 
-def priced(expected: Estimate, context: "RunContext") -> Estimate:
+def priced(expected: Estimate, context: Spending) -> Estimate:
     """`expected` with the price of its GPU time; 0 if no price is set.
 
     Raises SettingsError, before anything is made, if the prices of GPU time contradict each other,

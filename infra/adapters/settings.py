@@ -93,7 +93,7 @@ class ComputeSettings(_Section):
         description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
     )
     gpu_hour_price: float = Field(
-        0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
+        0.0, ge=0, description="What an hour of the GPU costs in all, as its rent; 0: unknown."
     )
 
 

@@ -10,6 +10,9 @@ from pipelines.schema.keys import Digest
 AGE = timedelta(days=1)
 """No reservation is touched earlier. A job may take a day at most (`job_seconds`), and a run that
 this studio's Prefect does not know may still be at work elsewhere."""
+ABANDONED = timedelta(days=7)
+"""After which nobody is expected to go on with a job that was submitted. It must be well before the
+retention removes the job's record: without a record a reservation is released."""
 
 
 class Fate(NamedTuple):
@@ -39,7 +42,8 @@ def fate_of(
     job = job_of(line)
     if not line.is_open or job is None or line.spender.run in living:
         return None
-    if datetime.fromisoformat(line.made) > now - AGE:
+    age = now - datetime.fromisoformat(line.made)
+    if age < AGE:
         return None
     attempt = job[1]
     if record is None or record.attempt < attempt:
@@ -47,7 +51,8 @@ def fate_of(
     if record.attempt > attempt:
         return Fate("keep", "a later attempt follows, and nobody can say how this one ended")
     if record.state != "ended":
-        return None  # the next run goes on with the job, and settles it
+        # The next run goes on with the job, and settles it; also if it is kept by then.
+        return Fate("keep", "no run came back to the job") if age > ABANDONED else None
     if record.outcome in ("released", "refused"):
         return Fate("release", f"the job ended as {record.outcome}")
     if record.outcome == "lost":

@@ -8,7 +8,7 @@ import pytest
 from pipelines.backends.remote.access import JobRecord
 from pipelines.costs.book import Line
 from pipelines.costs.entries import Spender
-from pipelines.costs.stale import AGE, fate_of
+from pipelines.costs.stale import ABANDONED, AGE, fate_of
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
 
@@ -80,3 +80,11 @@ def test_only_what_surely_cost_nothing_is_released(job: JobRecord | None, action
 )
 def test_what_is_young_or_at_work_or_ended_stays(values: dict[str, Any]) -> None:
     assert fate_of(line(**values), None, frozenset({"living"}), NOW) is None
+
+
+@pytest.mark.parametrize("state", ["submitting", "submitted"])
+def test_a_job_that_nobody_comes_back_to_counts_as_spent(state: str) -> None:
+    made = (NOW - ABANDONED - timedelta(minutes=1)).isoformat()
+    fate = fate_of(line(made=made), record(2, state), frozenset(), NOW)
+    assert fate is not None
+    assert fate.action == "keep"

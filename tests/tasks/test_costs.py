@@ -32,9 +32,8 @@ from pipelines.errors import GenerationError, SettingsError
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.money import Money
 from pipelines.schema.plan import Estimate, StageEstimate, digest_of
-from tasks.context import RunContext
 from tasks.cost_upkeep import fates_of, report_month, tend_ledger
-from tasks.costs import gpu_time_recorded, priced
+from tasks.costs import Spending, gpu_time_recorded, priced
 from tasks.publish import publish_film
 from tasks.stage_costs import StageCosts
 from tests.conftest import Cli
@@ -88,8 +87,8 @@ class Context:
     def definition(self) -> Definition:
         return Definition(self.location)
 
-    def as_context(self) -> RunContext:
-        return cast(RunContext, self)
+    def as_context(self) -> Spending:
+        return cast(Spending, self)
 
 
 def expected() -> Estimate:
