@@ -18,7 +18,7 @@ from prefect.settings import (
 )
 
 from infra.adapters.ledger import BucketLedger, LedgerLog
-from infra.adapters.ledger.log import Clock
+from infra.adapters.ledger.log import SNAPSHOT_EVERY, Clock
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.remote.journal import StoredJournal
 from infra.adapters.settings import Settings
@@ -36,6 +36,7 @@ from tasks.cost_upkeep import fates_of, report_month, tend_ledger
 from tasks.costs import Spending, gpu_time_recorded, priced
 from tasks.publish import publish_film
 from tasks.stage_costs import StageCosts
+from tasks.verify import audit, mend
 from tests.conftest import Cli
 from tests.support.damage import replace
 from tests.support.published import OLD, film_of
@@ -334,3 +335,24 @@ def test_the_nightly_purge_looks_after_the_ledger_and_sweeps_nothing_of_it(
     assert "1 reservations of ended runs were settled" in str(state.message)
     assert set(before) <= set(store.list_keys())
     assert sum_of(lines_in(store).values()).total == 0
+
+
+def test_a_repair_deletes_nothing_that_says_what_was_paid(store: ObjectStore) -> None:
+    own = ledger(store, Spender(run="r"))
+    for number in range(SNAPSHOT_EVERY):
+        own.reserve([charge(str(number))])
+    journalled(store, charge("job"), "done")
+    (month,) = LedgerLog(store, ZONE).months()
+    entry, job = ObjectKey.ledger_entry(month, 3), ObjectKey.job(digest_of("job"))
+    snapshot = ObjectKey.ledger_totals(month, SNAPSHOT_EVERY)
+    for key in (entry, job, snapshot):
+        replace(store, key)
+    report = audit(store, lambda _: None)
+    mend(store, report)
+    assert {fault.key: fault.what for fault in report.faults} == {
+        entry: "ledger entry",
+        job: "job",
+    }
+    assert all("from a backup" in fault.remedy for fault in report.faults)
+    assert {entry, job} <= set(store.list_keys())
+    assert store.head(snapshot) is None
