@@ -13,7 +13,11 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+<<<<<<< HEAD
 from infra.apps.gateway import api, login, pages, ratings, receiving, service, uploads, wan
+=======
+from infra.apps.gateway import api, costs, login, pages, receiving, service, uploads, wan
+>>>>>>> L
 from infra.apps.gateway.access import identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
@@ -102,6 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(costs.router)
+    app.include_router(costs.pages, include_in_schema=False)
     app.include_router(login.router, include_in_schema=False)
     app.include_router(ratings.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
