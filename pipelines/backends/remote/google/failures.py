@@ -83,9 +83,7 @@ def clean(text: object) -> str:
 
 def is_refusal(words: tuple[str, ...], message: str) -> bool:
     """Whether these codes or this sentence say that a safety filter refused the content."""
-    return any(_SAFETY_WORD.fullmatch(word) for word in words) or bool(
-        _SAFETY_TEXT.search(message)
-    )
+    return any(_SAFETY_WORD.fullmatch(word) for word in words) or bool(_SAFETY_TEXT.search(message))
 
 
 def failure_of(reply: Reply) -> Failure:
@@ -148,7 +146,9 @@ def _rejected(failure: Failure, config: RemoteConfig, said: str) -> ReelwrightEr
     return None
 
 
-def availability_of(connection: Connection, path: str, config: RemoteConfig, model: str) -> Availability:
+def availability_of(
+    connection: Connection, path: str, config: RemoteConfig, model: str
+) -> Availability:
     """Whether the service answers for `path`, the address of its model. Raises nothing."""
     try:
         reply = connection.send("GET", path)

@@ -1,5 +1,7 @@
 """What Google's models offer, as data: inputs, lengths, sizes, presets, prices."""
 
+from urllib.parse import urlsplit
+
 from pipelines.backends.base import UsedModel
 from pipelines.backends.remote.config import RemoteConfig, Resolution
 from pipelines.backends.remote.google.config import OmniConfig, VeoConfig
@@ -11,7 +13,7 @@ from pipelines.backends.remote.google.sizes import (
     check_resolutions,
     sizes_of,
 )
-from pipelines.backends.remote.kinds import Offer
+from pipelines.backends.remote.kind import Offer
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import BackendOptions, Preset
 from pipelines.schema.request import InputKind
@@ -164,6 +166,7 @@ def _check_veo(config: VeoConfig) -> None:
     if config.storage:
         if config.auth == "api-key":
             raise ValueError("storage: an API key reads no bucket; set auth to token")
-        host = config.storage_address.partition("://")[2].partition(":")[0]
-        if host not in config.download_hosts:
+        there, own = urlsplit(config.storage_address), urlsplit(config.address)
+        host = there.hostname
+        if there.netloc != own.netloc and host not in config.download_hosts:
             raise ValueError(f"storage: clips are read from {host}; add it to download_hosts")

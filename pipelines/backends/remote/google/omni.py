@@ -6,7 +6,7 @@ and no key of the client's choice, so a job whose answer was lost cannot be foun
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,19 +17,25 @@ from pipelines.backends.remote.google.clips import LONGEST_CLIP, write_base64
 from pipelines.backends.remote.google.config import OmniConfig
 from pipelines.backends.remote.google.failures import (
     availability_of,
-    clean,
     failure_of,
     is_refusal,
     not_answered,
     not_submitted,
 )
-from pipelines.backends.remote.google.offer import MOST_REFERENCES, omni_prices
+from pipelines.backends.remote.google.interactions import (
+    content_of,
+    errors_of,
+    said_in,
+    usage_of,
+)
+from pipelines.backends.remote.google.offer import MOST_REFERENCES, omni_offer, omni_prices
 from pipelines.backends.remote.google.pictures import (
     MIME,
     Pictures,
     pictures_of,
     references_of,
 )
+from pipelines.backends.remote.google.prompt import prompt_of, task_of
 from pipelines.backends.remote.google.sizes import (
     FPS,
     aspect_of,
@@ -37,6 +43,7 @@ from pipelines.backends.remote.google.sizes import (
     seconds_of,
     sizes_of,
 )
+from pipelines.backends.remote.kind import Kind
 from pipelines.backends.remote.service import Bill, JobState, JobStatus
 from pipelines.errors import (
     AnswerLostError,
@@ -103,7 +110,7 @@ class OmniService:
         state = str(given.get("status"))
         if state in _WAITING:
             return JobStatus(_WAITING[state])
-        usage, said = _usage(given), _said(given)
+        usage, said = usage_of(given), said_in(given)
         if state == "completed":
             return self._completed(operation, given, usage, said)
         if state == "budget_exceeded":
@@ -111,7 +118,7 @@ class OmniService:
             return JobStatus("failed", message=self._budget_message, usage=usage)
         if state not in _ENDED:
             return JobStatus("running", message=f"in a state that is not known here: {state}")
-        words = tuple(str(item.get("code")) for item in _errors(given))
+        words = tuple(str(item.get("code")) for item in errors_of(given))
         refused = is_refusal(words, said)
         message = said or f"it ended as “{state}” without a reason"
         return JobStatus("refused" if refused else "failed", message=message, usage=usage)
@@ -189,7 +196,7 @@ class OmniService:
                 "delivery": self._config.delivery,
             },
         }
-        task = _task(pictures)
+        task = task_of(pictures)
         if task:
             body["generation_config"] = {"video_config": {"task": task}}
         return body
@@ -211,7 +218,7 @@ class OmniService:
         self, operation: str, given: Mapping[str, Any], usage: Mapping[str, float], said: str
     ) -> JobStatus:
         """`done` with a clip that can be fetched. A refusal is “completed” with words alone."""
-        video = next((item for item in _content(given) if item.get("type") == "video"), {})
+        video = next((item for item in content_of(given) if item.get("type") == "video"), {})
         if video.get("data"):
             self._inline[operation] = str(video["data"])
             return JobStatus("done", 1.0, usage=usage)
@@ -227,7 +234,10 @@ class OmniService:
     def _at_address(self, uri: str, usage: Mapping[str, float]) -> JobStatus:
         """A clip in Google's file store, which may still be being written."""
         found = _FILE.search(uri)
-        ours = not urlsplit(uri).netloc or urlsplit(uri).netloc == urlsplit(self._config.address).netloc
+        ours = (
+            not urlsplit(uri).netloc
+            or urlsplit(uri).netloc == urlsplit(self._config.address).netloc
+        )
         if found and ours:
             reply = self._connection.send("GET", f"{self._base}/files/{found[1]}")
             state = _mapping(reply).get("state") if reply.status == 200 else "ACTIVE"
@@ -235,61 +245,17 @@ class OmniService:
                 return JobStatus("running", 0.95, "the clip is being stored")
             if state == "FAILED":
                 return JobStatus("failed", message="the clip could not be stored", usage=usage)
-        if not urlsplit(uri).netloc and found:
+        if found and not host:
             uri = f"{self._base}/files/{found[1]}:download?alt=media"
         return JobStatus("done", 1.0, result={"address": uri}, usage=usage)
 
     def _asked_again(self, operation: str) -> str:
         given = self._interaction(operation) or {}
-        videos = (item for item in _content(given) if item.get("type") == "video")
+        videos = (item for item in content_of(given) if item.get("type") == "video")
         data = next((item.get("data") for item in videos), None)
         if not data:
             raise MediaError("the service does not hold the clip any more")
         return str(data)
-
-
-def prompt_of(request: ClipRequest, pictures: Pictures) -> str:
-    """The text of a request: which picture is what, the prompt, and what to avoid.
-
-    The tags and sentences are those of Google's prompt guide; Omni has no field for any of it.
-    """
-    frames = [item for item in (pictures.first, pictures.last) if item is not None]
-    count, references = len(frames), len(pictures.references)
-    sources = [
-        f"<{name}>@Image{number}"
-        for number, name in enumerate(("FIRST_FRAME", "LAST_FRAME")[:count], start=1)
-    ]
-    shown = [f"<IMAGE_REF_{item}>@Image{count + item + 1}" for item in range(references)]
-    parts = [f"[# Sources {' '.join(sources)}]"] if sources else []
-    parts += [f"[# References {' '.join(shown)}]"] if shown else []
-    parts.append(request.prompt)
-    if request.options.get("one_take", True):
-        parts.append("In a single unbroken scene, without scene cuts.")
-    if request.negative:
-        parts.append(f"Do not show: {request.negative}.")
-    if sources:
-        parts.append("Use Image1 as the starting frame.")
-    if count == 2:
-        parts.append("Use Image2 as the last frame.")
-    if shown:
-        parts.append(
-            "Use the other given images as references for the video generation. They should not be "
-            "used as literal initial frames."
-            if sources
-            else "Use the given images as references for the video generation. The images should "
-            "not be used as literal initial frames."
-        )
-    return " ".join(parts)
-
-
-def _task(pictures: Pictures) -> str:
-    """Google's name of the mode; empty for first frame and references together, for which it has
-    none: the tags of the prompt say it."""
-    if pictures.first and pictures.references:
-        return ""
-    if pictures.references:
-        return "reference_to_video"
-    return "image_to_video" if pictures.first else "text_to_video"
 
 
 def _mapping(reply: Reply) -> Mapping[str, Any]:
@@ -301,38 +267,4 @@ def _mapping(reply: Reply) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
-def _content(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What the model put out, the newest first."""
-    for step in reversed(given.get("steps") or []):
-        if step.get("type") == "model_output":
-            yield from reversed(step.get("content") or [])
-
-
-def _errors(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    single = [given["error"]] if isinstance(given.get("error"), Mapping) else []
-    return [item for item in (*(given.get("errors") or []), *single) if isinstance(item, Mapping)]
-
-
-def _said(given: Mapping[str, Any]) -> str:
-    """The errors of an interaction, or what the model wrote in place of a clip."""
-    errors = [str(item.get("message") or item.get("code") or "") for item in _errors(given)]
-    texts = [str(item.get("text", "")) for item in _content(given) if item.get("type") == "text"]
-    return clean(" ".join(filter(None, errors)) or " ".join(filter(None, reversed(texts))))
-
-
-def _usage(given: Mapping[str, Any]) -> dict[str, float]:
-    """Tokens by price: of the video, of what the model wrote and thought, of what it was given."""
-    usage = given.get("usage") or {}
-    output = usage.get("total_output_tokens") or 0
-    by_modality = {
-        str(item.get("modality", "")).lower(): item.get("tokens") or 0
-        for item in usage.get("output_tokens_by_modality") or []
-    }
-    video = by_modality.get("video", 0) if by_modality else output
-    text = max(output - video, 0) + (usage.get("total_thought_tokens") or 0)
-    counted = {
-        "video_tokens": video,
-        "text_tokens": text,
-        "input_tokens": usage.get("total_input_tokens") or 0,
-    }
-    return {name: float(value) for name, value in counted.items() if value}
+KIND = Kind("google-omni", OmniConfig, omni_offer, OmniService)

@@ -12,7 +12,7 @@ from pipelines.schema.request import ClipRequest, LastFrame, ReferenceImage
 
 MIME = "image/jpeg"
 _QUALITY = 95
-"""Of JPEG, without subsampled colours. PNG of six pictures would be above the 20 MB of a request."""
+"""Of JPEG, without subsampled colours. Six pictures as PNG may be too large for one request."""
 
 
 @dataclass(frozen=True)

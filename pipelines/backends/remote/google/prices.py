@@ -62,7 +62,9 @@ class Prices(Frozen):
         amount = sum(
             (
                 Decimal(int(usage.get(name, 0))) * price / _MILLION
-                for name, price in zip(USAGE, (prices.video, prices.text, prices.input), strict=True)
+                for name, price in zip(
+                    USAGE, (prices.video, prices.text, prices.input), strict=True
+                )
             ),
             Decimal(0),
         )
@@ -88,9 +90,7 @@ OMNI: Mapping[str, Prices] = {
             "720p": Decimal("0.0695"),
             "1080p": Decimal("0.1043"),
         },
-        per_million_tokens=TokenPrices(
-            video=Decimal(12), text=Decimal(9), input=Decimal("1.5")
-        ),
+        per_million_tokens=TokenPrices(video=Decimal(12), text=Decimal(9), input=Decimal("1.5")),
     ),
     "gemini-omni-1.1-flash": Prices(
         as_of=date(2026, 9, 18),

@@ -27,6 +27,7 @@ from pipelines.backends.remote.google.failures import (
 from pipelines.backends.remote.google.offer import (
     LONGEST_VEO,
     VEO_MOST_REFERENCES,
+    veo_offer,
     veo_prices,
 )
 from pipelines.backends.remote.google.pictures import (
@@ -42,6 +43,7 @@ from pipelines.backends.remote.google.sizes import (
     seconds_of,
     sizes_of,
 )
+from pipelines.backends.remote.kind import Kind
 from pipelines.backends.remote.service import Bill, JobStatus
 from pipelines.errors import (
     AnswerLostError,
@@ -250,3 +252,6 @@ class VeoService:
 
 def _picture(data: str) -> dict[str, str]:
     return {"bytesBase64Encoded": data, "mimeType": MIME}
+
+
+KIND = Kind("google-veo", VeoConfig, veo_offer, VeoService)
