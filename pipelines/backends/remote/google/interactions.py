@@ -14,6 +14,7 @@ def content_of(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def errors_of(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The errors of an interaction."""
     single = [given["error"]] if isinstance(given.get("error"), Mapping) else []
     return [item for item in (*(given.get("errors") or []), *single) if isinstance(item, Mapping)]
 

@@ -184,10 +184,12 @@ class OmniService:
     def _body(self, request: ClipRequest, pictures: Pictures) -> dict[str, Any]:
         text = prompt_of(request, pictures)
         images = [{"type": "image", "data": item, "mime_type": MIME} for item in pictures.all]
+        # Google's client wraps pictures and text in a step, and so do we.
+        step = {"type": "user_input", "content": [*images, {"type": "text", "text": text}]}
         body: dict[str, Any] = {
             "model": self._config.model,
             "background": True,  # or the request would wait for the clip
-            "input": [*images, {"type": "text", "text": text}] if images else text,
+            "input": [step] if images else text,
             "response_format": {
                 "type": "video",
                 "aspect_ratio": aspect_of(request.size),
@@ -233,11 +235,8 @@ class OmniService:
 
     def _at_address(self, uri: str, usage: Mapping[str, float]) -> JobStatus:
         """A clip in Google's file store, which may still be being written."""
-        found = _FILE.search(uri)
-        ours = (
-            not urlsplit(uri).netloc
-            or urlsplit(uri).netloc == urlsplit(self._config.address).netloc
-        )
+        found, host = _FILE.search(uri), urlsplit(uri).netloc
+        ours = host in ("", urlsplit(self._config.address).netloc)
         if found and ours:
             reply = self._connection.send("GET", f"{self._base}/files/{found[1]}")
             state = _mapping(reply).get("state") if reply.status == 200 else "ACTIVE"

@@ -6,6 +6,7 @@ An entry of the backends file may have prices of its own; these are the defaults
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -34,7 +35,7 @@ class Prices(Frozen):
     source: str = Field(min_length=1)
     """Where the numbers were read: an address, or “our contract”."""
     currency: str = Field("USD", pattern="[A-Z]{3}")
-    per_second: Mapping[Resolution, Decimal] = Field(min_length=1)
+    per_second: Mapping[Resolution, Annotated[Decimal, Field(gt=0)]] = Field(min_length=1)
     """For a second of video with sound."""
     per_million_tokens: TokenPrices | None = None
     """If it is set, a job is settled from the tokens in the answer; else from its seconds."""
