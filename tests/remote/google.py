@@ -69,7 +69,13 @@ def request(
 
 
 def omni_config(google: FakeGoogle, **changes: Any) -> OmniConfig:
-    given = {"name": "omni", "kind": "google-omni", "address": google.url, "key": f"env:{OMNI_KEY}"}
+    given = {
+        "name": "omni",
+        "kind": "google-omni",
+        "address": google.url,
+        "key": f"env:{OMNI_KEY}",
+        "job_seconds": 20,  # the tests do not pause between questions
+    }
     return OmniConfig.model_validate({**given, **changes})
 
 
@@ -80,6 +86,7 @@ def veo_config(google: FakeGoogle, **changes: Any) -> VeoConfig:
         "address": google.url,
         "key": f"env:{VEO_TOKEN}",
         "project": PROJECT,
+        "job_seconds": 20,
     }
     return VeoConfig.model_validate({**given, **changes})
 

@@ -59,9 +59,9 @@ def vertex(google: FakeGoogle) -> genai.Client:
 def image(item: ClipInput, size: Size = Size(1280, 720)) -> bytes:  # noqa: B008
     """The picture that our service sends for an input."""
     frame = Pictures().picture(
-        getattr(item, "picture"),
+        item.picture,
         size,
-        whole=item.kind == "reference_image",  # noqa: B009
+        whole=item.kind == "reference_image",
     )
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=95, subsampling=0)
