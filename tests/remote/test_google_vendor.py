@@ -14,12 +14,12 @@ from google.genai import _interactions_errors, errors, types
 from google.oauth2.credentials import Credentials
 from PIL import Image
 
-from pipelines.schema.request import ClipInput, ClipRequest
-from pipelines.schema.sizes import Size
+from pipelines.schema.request import FirstFrame, LastFrame, ReferenceImage
 from tests.remote.google import (
     FIRST,
     JOB_KEY,
     LAST,
+    WIDE,
     Pictures,
     omni_service,
     reference,
@@ -56,13 +56,12 @@ def vertex(google: FakeGoogle) -> genai.Client:
     )
 
 
-def image(item: ClipInput, size: Size = Size(1280, 720)) -> bytes:  # noqa: B008
+Picture = FirstFrame | LastFrame | ReferenceImage
+
+
+def image(item: Picture) -> bytes:
     """The picture that our service sends for an input."""
-    frame = Pictures().picture(
-        item.picture,
-        size,
-        whole=item.kind == "reference_image",
-    )
+    frame = Pictures().picture(item.picture, WIDE, whole=item.kind == "reference_image")
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
@@ -122,7 +121,7 @@ def test_the_vendors_client_understands_refusals_and_errors_of_omni(
     ids=["text", "first", "first+last", "references", "first+reference"],
 )
 def test_the_vendors_client_sends_the_same_request_for_omni(
-    google: FakeGoogle, gemini: genai.Client, inputs: tuple[ClipInput, ...]
+    google: FakeGoogle, gemini: genai.Client, inputs: tuple[Picture, ...]
 ) -> None:
     omni_service(google, api_version="v1").submit(request(*inputs), Pictures(), JOB_KEY)
     ours = google.created()[0]
@@ -212,23 +211,19 @@ def test_the_vendors_client_understands_filters_and_errors_of_veo(
 
 
 @pytest.mark.parametrize(
-    "wish",
-    [
-        request(negative="rain"),
-        request(FIRST, seconds=6),
-        request(FIRST, LAST, seconds=8),
-        request(reference("c"), reference("d"), seconds=8),
-    ],
+    "inputs",
+    [(), (FIRST,), (FIRST, LAST), (reference("c"), reference("d"))],
     ids=["text", "first", "first+last", "references"],
 )
 def test_the_vendors_client_sends_the_same_request_for_veo(
-    google: FakeGoogle, vertex: genai.Client, wish: ClipRequest
+    google: FakeGoogle, vertex: genai.Client, inputs: tuple[Picture, ...]
 ) -> None:
+    wish = request(*inputs, seconds=8, negative="rain")
     operation = veo_service(google, api_version="v1beta1").submit(wish, Pictures(), JOB_KEY)
     veo_service(google, api_version="v1beta1").look(operation)
     pictures = {
         item.kind: types.Image(image_bytes=image(item), mime_type="image/jpeg")
-        for item in wish.inputs
+        for item in inputs
         if item.kind != "reference_image"
     }
     references = [
@@ -236,7 +231,7 @@ def test_the_vendors_client_sends_the_same_request_for_veo(
             image=types.Image(image_bytes=image(item), mime_type="image/jpeg"),
             reference_type=types.VideoGenerationReferenceType.ASSET,
         )
-        for item in wish.inputs
+        for item in inputs
         if item.kind == "reference_image"
     ]
     made = vertex.models.generate_videos(
@@ -244,13 +239,13 @@ def test_the_vendors_client_sends_the_same_request_for_veo(
         source=types.GenerateVideosSource(prompt=wish.prompt, image=pictures.get("first_frame")),
         config=types.GenerateVideosConfig(
             number_of_videos=1,
-            duration_seconds=wish.frames // 24,
+            duration_seconds=8,
             aspect_ratio="16:9",
             resolution="720p",
             person_generation="allow_adult",
             generate_audio=True,
             seed=7,
-            negative_prompt=wish.negative or None,
+            negative_prompt="rain",
             last_frame=pictures.get("last_frame"),
             reference_images=references or None,
         ),
