@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.google import omni, veo
 from pipelines.backends.remote.kind import Kind, Offer
 
@@ -13,6 +14,6 @@ _KINDS: tuple[Kind[Any], ...] = (
 )
 
 
-def kinds() -> Mapping[str, Kind[Any]]:
+def kinds() -> Mapping[str, Kind[RemoteConfig]]:
     """All kinds by name."""
     return {kind.name: kind for kind in _KINDS}

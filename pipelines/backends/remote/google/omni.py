@@ -128,7 +128,7 @@ class OmniService:
         if address:
             self._connection.download(address, path, limit=LONGEST_CLIP)
             return
-        data = self._inline.pop(operation, None) or self._asked_again(operation)
+        data = self._inline.pop(operation, "") or self._asked_again(operation)
         write_base64(data, path)
 
     def cancel(self, operation: str) -> None:

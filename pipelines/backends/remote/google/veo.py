@@ -117,7 +117,7 @@ class VeoService:
         if error:
             return self._failed(error)
         response = given.get("response") or {}
-        video = next(iter(response.get("videos") or []), {})
+        video: Mapping[str, Any] = next(iter(response.get("videos") or []), {})
         if video.get("bytesBase64Encoded"):
             self._inline[operation] = str(video["bytesBase64Encoded"])
             return JobStatus("done", 1.0)
@@ -131,7 +131,7 @@ class VeoService:
         if address:
             self._connection.download(address, path, limit=LONGEST_CLIP)
             return
-        write_base64(self._inline.pop(operation, None) or self._asked_again(operation), path)
+        write_base64(self._inline.pop(operation, "") or self._asked_again(operation), path)
 
     def cancel(self, operation: str) -> None:
         """Google documents no way to stop such an operation."""
@@ -244,7 +244,7 @@ class VeoService:
 
     def _asked_again(self, operation: str) -> str:
         response = (self._operation(operation) or {}).get("response") or {}
-        video = next(iter(response.get("videos") or []), {})
+        video: Mapping[str, Any] = next(iter(response.get("videos") or []), {})
         if not video.get("bytesBase64Encoded"):
             raise MediaError("the service does not hold the clip any more")
         return str(video["bytesBase64Encoded"])
