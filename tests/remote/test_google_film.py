@@ -166,3 +166,28 @@ def test_a_clip_of_another_length_is_paid_and_does_not_count(
     with pytest.raises(GenerationError, match="72 frames"):
         film(world, omni(google), CHUNKS[:1])
     assert world.spent == google.bill > 0
+
+
+def test_over_ten_chunks_the_ledger_is_the_bill_to_the_cent(google: FakeGoogle, film: Film) -> None:
+    """Three in ten fail, one answer is lost, one is refused, one is fetched twice."""
+    google.by_second, world = Decimal("0.07"), World()
+    prices = {"as_of": "2026-11-27", "source": "a contract", "per_second": {"360p": "0.07"}}
+    config = omni_config(google, resolutions=["360p"], prices=prices)
+    # What each job is, in order; after a failure comes the one that is made in its place.
+    google.modes = [
+        *("ok", "failed", "ok", "lost", "ok", "refused", "failed", "failed", "ok"),
+        *("truncated-once", "ok", "short", "ok", "ok"),
+    ]
+    ends: list[type[Exception] | None] = []
+    for number in range(11):
+        chunk = request(seconds=3 + number % 2, size=SMALL).model_copy(update={"seed": number})
+        try:
+            film(world, config, [chunk])
+        except (RefusedError, LostJobError, GenerationError) as error:
+            ends.append(type(error))
+        else:
+            ends.append(None)
+    assert not google.modes
+    assert [end for end in ends if end] == [LostJobError, RefusedError, GenerationError]
+    assert world.spent == google.bill > 0
+    assert len(google.jobs) == len(google.created()) == 14

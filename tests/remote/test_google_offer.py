@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipelines.backends.registry import registered
 from pipelines.backends.remote.file import read_backends
 from pipelines.backends.remote.google.config import OmniConfig, VeoConfig
 from pipelines.backends.remote.google.offer import omni_offer, veo_offer
 from pipelines.backends.remote.google.prices import OMNI, VEO
+from pipelines.documents.brief import Brief
 from pipelines.errors import SettingsError
+from pipelines.planning.plan import frames_of, timeline
 from pipelines.schema.sizes import Size
 
 ENTRIES = """
@@ -161,3 +164,25 @@ def test_a_price_may_not_be_negative() -> None:
                 },
             }
         )
+
+
+@pytest.mark.parametrize("name", ["omni_720p", "veo_fast_720p", "veo_fast_1080p"])
+@pytest.mark.parametrize("more", [{}, {"joins": "crossfade"}, {"aspect": "portrait"}])
+def test_a_brief_of_any_length_is_planned_in_clips_that_the_model_makes(
+    name: str, more: dict[str, Any]
+) -> None:
+    for definition in read_backends(ENTRIES, "backends.yaml"):
+        if name not in {preset.name for preset in definition.presets}:
+            continue
+        with registered(definition):
+            brief = Brief(prompt="A fox runs", preset=name, seconds=20.5, **more)
+            slots = timeline(brief)
+            assert sum(slot.frame_count for slot in slots) == frames_of(brief) == 492
+            assert all(definition.capabilities.is_length(slot.frames) for slot in slots)
+            assert brief.resolved_preset().size in definition.capabilities.sizes
+
+
+def test_chunks_that_go_on_are_refused() -> None:
+    omni = read_backends(ENTRIES, "backends.yaml")[0]
+    with registered(omni), pytest.raises(ValidationError, match="cannot go on from chunk to chunk"):
+        Brief(prompt="A fox runs", preset="omni_720p", seconds=20, joins="continue")

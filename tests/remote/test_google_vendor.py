@@ -187,6 +187,15 @@ def test_the_vendors_client_makes_a_clip_with_veo(google: FakeGoogle, vertex: ge
     assert operation.response.generated_videos[0].video.video_bytes == b"720p 16:9 6"
 
 
+def test_the_vendors_client_asks_for_the_model_as_we_do(
+    google: FakeGoogle, vertex: genai.Client
+) -> None:
+    veo_service(google).availability()
+    vertex.models.get(model=VEO)
+    ours, theirs = google.sent
+    assert ours.path == theirs.path
+
+
 def test_the_vendors_client_understands_filters_and_errors_of_veo(
     google: FakeGoogle, vertex: genai.Client
 ) -> None:

@@ -53,6 +53,8 @@ class FakeGoogle:
     url: str = ""
     modes: list[str] = field(default_factory=list)
     """Of the next jobs, in order; then `ok`. See `_at_once` and `_omni`, `_veo` below."""
+    by_second: Decimal | None = None
+    """Price of a second of Omni's clips, in place of tokens."""
     looks: int = 1
     """Questions about a job until it has ended."""
     poll_errors: list[int] = field(default_factory=list)
@@ -175,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _create_omni(self, _: re.Match[str], body: Any) -> None:
         wish = omni_wish(body)
         mode = self._at_once()
-        job = Job(f"v1_{uuid4().hex}", mode=mode, **wish)
+        job = Job(f"v1_{uuid4().hex}", mode=mode, by_second=self.google.by_second, **wish)
         now = {"id": job.id, "object": "interaction", "model": job.model, "status": "in_progress"}
         self._take(job, now)
 

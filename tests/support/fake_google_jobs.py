@@ -24,6 +24,8 @@ class Job:
     aspect: str
     seconds: int
     delivery: str
+    by_second: Decimal | None = None
+    """Price of a second, in place of tokens, if the account has a contract of that kind."""
     looks: int = 0
     cancelled: bool = False
 
@@ -36,8 +38,9 @@ class Job:
     @property
     def amount(self) -> Decimal:
         """What it costs."""
-        if self.model in VEO_MODELS:
-            return PER_SECOND[self.resolution] * self.seconds if self.has_clip else Decimal(0)
+        price = PER_SECOND[self.resolution] if self.model in VEO_MODELS else self.by_second
+        if price is not None:
+            return price * self.seconds if self.has_clip else Decimal(0)
         counted = self.tokens
         return sum((counted[name] * price for name, price in PER_TOKEN.items()), Decimal(0))
 
