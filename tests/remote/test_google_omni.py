@@ -186,6 +186,7 @@ def test_after_the_budget_is_spent_nothing_more_is_sent(google: FakeGoogle) -> N
     ("mode", "error", "says"),
     [
         ("400", GenerationError, "invalid"),
+        ("400-place", UnavailableError, "not offer it where this host is"),
         ("400-safety", RefusedError, "Responsible AI"),
         ("401", SettingsError, f"env:{OMNI_KEY}"),
         ("403", SettingsError, f"env:{OMNI_KEY}"),
@@ -306,6 +307,11 @@ def test_what_the_model_cannot_make_is_refused_before_anything_is_sent(
     with pytest.raises(BriefError, match=says):
         omni_service(google).check([request(), wish])
     assert not google.sent
+
+
+def test_a_size_without_a_price_is_an_error_in_words(google: FakeGoogle) -> None:
+    with pytest.raises(BriefError, match="1280\\*720"):
+        omni_service(google).price(request(size=Size(512, 512)))
 
 
 def test_what_the_model_can_make_passes_and_is_taken(google: FakeGoogle) -> None:

@@ -194,6 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
         mode = self.google.modes.pop(0) if self.google.modes else "ok"
         errors = {
             "400": (400, "Request contains an invalid argument.", "INVALID_ARGUMENT"),
+            "400-place": (
+                400,
+                "User location is not supported for the API use.",
+                "FAILED_PRECONDITION",
+            ),
             "400-safety": (
                 400,
                 "The prompt contains sensitive words that violate Google's Responsible AI "

@@ -34,6 +34,7 @@ _SAFETY_TEXT = re.compile(
     re.IGNORECASE,
 )
 _QUOTA_TEXT = re.compile(r"quota|billing|rate limit|prepay", re.IGNORECASE)
+_PLACE_TEXT = re.compile(r"location is not supported|not available in your", re.IGNORECASE)
 _GONE_TEXT = re.compile(r"invalid interaction name|not found", re.IGNORECASE)
 
 
@@ -123,6 +124,8 @@ def not_submitted(reply: Reply, config: RemoteConfig, model: str) -> ReelwrightE
         return SettingsError(f"{said}; check `model` and `address` of {config.name}")
     if reply.status == 503:
         return UnavailableError(f"{said}; try again later")
+    if _PLACE_TEXT.search(failure.message):
+        return UnavailableError(f"{said}; Google does not offer it where this host is")
     if reply.status == 408 or reply.status >= 500:
         return AnswerLostError(said)
     return GenerationError(f"{said}; the request is invalid and is not repeated")

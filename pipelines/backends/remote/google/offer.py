@@ -23,6 +23,9 @@ MOST_REFERENCES = 6
 VEO_MOST_REFERENCES = 3
 """Of Veo 3.1. Source: Google's reference of `referenceImages`: 3 pictures of assets."""
 LONGEST_VEO = 8
+"""Seconds. 1080p, references and last frames are made in this length only. Source: Google's page on
+Veo 3.1 in the Gemini API, as docs.apiyi.com and wavespeed.ai quote it; the page of Google Cloud was
+not read, so a shorter one may be possible there."""
 _OMNI_RECIPE, _VEO_RECIPE = "google-omni/1", "google-veo/1"
 """Raise the number when the same request is sent in other words."""
 _VEO_RESOLUTIONS: tuple[Resolution, ...] = ("720p", "1080p")

@@ -39,9 +39,9 @@ from pipelines.backends.remote.google.prompt import prompt_of, task_of
 from pipelines.backends.remote.google.sizes import (
     FPS,
     aspect_of,
+    check_size,
     resolution_of,
     seconds_of,
-    sizes_of,
 )
 from pipelines.backends.remote.kind import Kind
 from pipelines.backends.remote.service import Bill, JobState, JobStatus
@@ -51,6 +51,7 @@ from pipelines.errors import (
     GenerationError,
     MediaError,
     QuotaError,
+    ReelwrightError,
     UnavailableError,
 )
 from pipelines.schema.availability import Availability
@@ -135,10 +136,11 @@ class OmniService:
         path = f"{self._base}/interactions/{quote(operation, safe='')}/cancel"
         try:
             self._connection.send("POST", path, json={})
-        except (AnswerLostError, UnavailableError):
-            return
+        except ReelwrightError:
+            return  # the job goes on, and so does the next run
 
     def price(self, request: ClipRequest) -> Money:
+        check_size(request.size, self._config.resolutions, self._config.model)
         return self._prices.most(seconds_of(request.frames), resolution_of(request.size))
 
     def bill(self, request: ClipRequest, status: JobStatus) -> Bill:
@@ -157,12 +159,8 @@ class OmniService:
             self._check(request)
 
     def _check(self, request: ClipRequest) -> None:
-        model, sizes = self._config.model, sizes_of(self._config.resolutions)
-        if request.size not in sizes:
-            raise BriefError(
-                f"{model} makes {', '.join(map(str, sizes))}, not {request.size}; choose one of "
-                "them, or an aspect of landscape or portrait"
-            )
+        model = self._config.model
+        check_size(request.size, self._config.resolutions, model)
         if "last_frame" in request.kinds:
             if "first_frame" not in request.kinds:
                 raise BriefError(

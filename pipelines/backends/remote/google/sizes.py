@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pipelines.backends.remote.config import Resolution
+from pipelines.errors import BriefError
 from pipelines.schema.sizes import Size
 
 FPS = 24
@@ -40,8 +41,18 @@ def sizes_of(resolutions: Iterable[Resolution]) -> tuple[Size, ...]:
     return tuple(found)
 
 
+def check_size(size: Size, resolutions: Iterable[Resolution], model: str) -> None:
+    """Raises BriefError for a size that is none of `resolutions`."""
+    sizes = sizes_of(resolutions)
+    if size not in sizes:
+        raise BriefError(
+            f"{model} makes {', '.join(map(str, sizes))}, not {size}; choose one of them, or an "
+            "aspect of landscape or portrait"
+        )
+
+
 def resolution_of(size: Size) -> Resolution:
-    """The resolution of a size. Raises KeyError for one that these models do not make."""
+    """The resolution of a size that `check_size` lets pass."""
     wide = Size(max(size), min(size))
     return {item: name for name, item in LANDSCAPE.items()}[wide]
 

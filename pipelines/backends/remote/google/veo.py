@@ -39,9 +39,9 @@ from pipelines.backends.remote.google.pictures import (
 from pipelines.backends.remote.google.sizes import (
     FPS,
     aspect_of,
+    check_size,
     resolution_of,
     seconds_of,
-    sizes_of,
 )
 from pipelines.backends.remote.kind import Kind
 from pipelines.backends.remote.service import Bill, JobStatus
@@ -137,6 +137,7 @@ class VeoService:
         """Google documents no way to stop such an operation."""
 
     def price(self, request: ClipRequest) -> Money:
+        check_size(request.size, self._config.resolutions, self._config.model)
         return self._prices.most(seconds_of(request.frames), resolution_of(request.size))
 
     def bill(self, request: ClipRequest, status: JobStatus) -> Bill:
@@ -151,12 +152,8 @@ class VeoService:
             self._check(request)
 
     def _check(self, request: ClipRequest) -> None:
-        model, sizes = self._config.model, sizes_of(self._config.resolutions)
-        if request.size not in sizes:
-            raise BriefError(
-                f"{model} makes {', '.join(map(str, sizes))}, not {request.size}; choose one of "
-                "them, or an aspect of landscape or portrait"
-            )
+        model = self._config.model
+        check_size(request.size, self._config.resolutions, model)
         kinds, count = request.kinds, len(references_of(request))
         if "last_frame" in kinds and "first_frame" not in kinds:
             raise BriefError(
