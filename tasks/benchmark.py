@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from infra.adapters import disk
+from infra.adapters.ledger.ledger import log_of
 from infra.adapters.manifests import read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
@@ -32,6 +34,7 @@ from pipelines.benchmark.request import (
 )
 from pipelines.benchmark.samples import Film, Outcome, Sample, sample_file
 from pipelines.benchmark.siglip import MODEL, SiglipScorer
+from pipelines.costs.book import lines_of
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import (
     BriefError,
@@ -49,6 +52,7 @@ from pipelines.media.codec import read_frames
 from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.planning.plan import timeline
 from pipelines.progress import Progress
+from pipelines.schema.money import Money
 from pipelines.schema.sizes import Size
 from tasks.benchmark_store import (
     GATES,
@@ -141,7 +145,7 @@ def trial(case: Case, run: BenchmarkRun) -> Iterator[Trial]:
 
     An error that is not the backend's passes on, and nothing is stored.
     """
-    attempt, outcome, problem = Trial(), _made(), ""
+    attempt, outcome, problem, before = Trial(), _made(), "", _spent(case, run)
     try:
         yield attempt
     except _NOT_THE_BACKENDS:
@@ -158,9 +162,12 @@ def trial(case: Case, run: BenchmarkRun) -> Iterator[Trial]:
         problem=problem,
     )
     if attempt.manifest and not problem:
-        cost, basis = cost_of(attempt.manifest, run.gates.currency)
+        cost, basis = cost_of(attempt.manifest)
         film = film_of(attempt.manifest)
         sample = sample.model_copy(update={"film": film, "cost": cost, "cost_basis": basis})
+    elif lost := _spent(case, run) - before:
+        cost = Money.of(lost, run.settings.costs.currency)
+        sample = sample.model_copy(update={"cost": cost, "cost_basis": "estimated"})
     put(run, sample.file, sample)
 
 
@@ -209,6 +216,15 @@ def write_report(run: BenchmarkRun) -> Report:
 
 def _made() -> Outcome:
     return "made"
+
+
+def _spent(case: Case, run: BenchmarkRun) -> Decimal:
+    """What the ledger has for this comparison so far, in the studio's currency: of a failed video
+    nobody knows the content id. Videos are made one after the other, so a difference is one's."""
+    log = log_of(run.store, run.settings)
+    lines = lines_of([log.book(month) for month in log.months()])
+    own = [line for line in lines if line.spender.campaign == case.brief.campaign]
+    return sum((line.counted for line in own), Decimal(0))
 
 
 def _outcome_of(error: Exception) -> Outcome:

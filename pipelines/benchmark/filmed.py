@@ -1,6 +1,5 @@
 """What a manifest says about a video of a comparison."""
 
-from decimal import Decimal
 from typing import Literal
 
 from pipelines.benchmark.samples import Film
@@ -23,15 +22,17 @@ def film_of(manifest: Manifest) -> Film:
     )
 
 
-def cost_of(manifest: Manifest, currency: str) -> tuple[Money | None, Literal["", "estimated"]]:
-    """The cost of a published video, and what it rests on; None if no price is set.
+def cost_of(manifest: Manifest) -> tuple[Money | None, Literal["", "estimated", "billed"]]:
+    """What a published video cost, and what that rests on: `billed` if services counted all of it.
 
-    The estimate has no currency of its own: it is the operator's, and taken as `currency`.
+    None if the ledger knows of no cost: nobody set a price, or the video was made before there was
+    a ledger.
     """
-    cost = manifest.estimate.cost
-    if not cost:
+    costs = manifest.costs
+    if costs is None:
         return None, ""
-    return Money.of(Decimal(str(cost)), currency), "estimated"
+    billed = all(part.basis == "billed" for part in costs.parts)
+    return costs.total, "billed" if billed else "estimated"
 
 
 def _wall_seconds(manifest: Manifest) -> float | None:

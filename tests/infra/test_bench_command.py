@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from examples.gradient_backend import GRADIENT
 from infra.adapters.device.cache import release_all
@@ -14,6 +15,7 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.index import write_index
 from infra.apps.bench import bench, read_prompts, summary
+from pipelines.backends import registry
 from pipelines.backends.registry import registered
 from pipelines.benchmark.blind import pairs_of, rating_file
 from pipelines.benchmark.measured import MeasuredPresets
@@ -22,12 +24,17 @@ from pipelines.benchmark.report import HTML, JSON, Report
 from pipelines.benchmark.request import Benchmark
 from pipelines.benchmark.siglip import MODEL as SIGLIP
 from pipelines.errors import BriefError, QuotaError, RefusedError, StoreError
+from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.request import ClipRequest
 from tasks.benchmark_store import copy_report, read_benchmark, read_samples
+from tasks.remote_backends import configure_backends
 from tests.conftest import Cli
 from tests.e2e.tiny_studio import install_tiny
+from tests.remote.google import OMNI_KEY
+from tests.remote.test_google_film import clip_of
 from tests.support.compared import rated
+from tests.support.fake_google import KEY, FakeGoogle, fake_google
 from tests.tiny.siglip import write_siglip
 
 DEMO = "demo:steps=1:frames=17"
@@ -153,6 +160,55 @@ def test_three_backends_give_one_report_with_their_videos_beside_it(
     assert measured is not None
     # The other two have settings of their own, so their figures are not those of their presets.
     assert set(MeasuredPresets.model_validate_json(measured).presets) == {"gradient"}
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGoogle]:
+    monkeypatch.setenv(OMNI_KEY, KEY)
+    with fake_google() as google:
+        yield google
+
+
+@pytest.mark.slow
+@pytest.mark.allows_errors("refuse")
+def test_a_paid_backend_costs_what_it_bills_failures_included(
+    run: Run,
+    store: ObjectStore,
+    models: Path,
+    google: FakeGoogle,
+    ffmpeg: Ffmpeg,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Our small Wan, a tiny AnimateDiff and a fake of Google's Omni: one report."""
+    install_tiny(models, "sd15", "animatediff-adapter")
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(models))
+    google.clip = lambda resolution, aspect, seconds: clip_of(
+        ffmpeg.executable, resolution, aspect, seconds
+    )
+    google.modes = ["ok", "refused"]
+    entries = tmp_path / "backends.yaml"
+    entry = {"name": "cloud", "kind": "google-omni", "address": google.url}
+    entry |= {"key": f"env:{OMNI_KEY}", "resolutions": ["360p"]}
+    entries.write_text(yaml.safe_dump({"backends": [entry]}))
+    monkeypatch.setenv("REELWRIGHT_BACKENDS", str(entries))
+    configure_backends()
+    try:
+        found = run(DEMO, TINY, "cloud", prompts=(RED, "a stone"), videos=2, seconds=3.0)
+    finally:
+        registry.configure(())
+    ours, theirs, cloud = found.rows
+    assert [row.outcomes["made"] for row in found.rows] == [2, 2, 1]
+    assert cloud.outcomes["refused"] == 1
+    assert cloud.spent is not None
+    assert cloud.spent.amount == google.bill > 0
+    compared = [item for item in found.findings if item.against == cloud.slug]
+    assert {item.candidate for item in compared} == {ours.slug}
+    assert {item.gate for item in compared} == {
+        *("cost-under-cloud", "time-to-cloud", "preference-to-cloud")
+    }
+    assert theirs.devices == ("cpu",)
+    assert cloud.devices == ("remote",)
 
 
 def test_a_second_run_makes_nothing_and_a_later_one_goes_on(

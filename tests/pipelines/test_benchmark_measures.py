@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pipelines.backends.base import Frame
 from pipelines.benchmark.filmed import cost_of, film_of
 from pipelines.benchmark.measures import EXACT, LOOKED_AT, PIXELS, SEAMS, measures_of
 from pipelines.benchmark.siglip import MODEL, SiglipScorer
+from pipelines.costs.summary import VideoCost, VideoCosts
 from pipelines.documents.manifest import Manifest, Seam, TransitionRecord
 from pipelines.errors import WeightsError
 from pipelines.publishing import make_manifest
@@ -180,12 +182,17 @@ def test_files_that_do_not_load_say_what_to_do(tmp_path: Path) -> None:
 # Manifests ------------------------------------------------------------------------------------
 
 
-def manifest(*, made: bool = True, cost: float = 0.0) -> Manifest:
+def manifest(*, made: bool = True, costs: VideoCosts | None = None) -> Manifest:
     brief = brief_of("a stone")
     found = make_manifest(brief, made_film(brief), "bucket")
     chunks = tuple(item.model_copy(update={"made": made}) for item in found.chunks)
-    estimate = found.estimate.model_copy(update={"cost": cost})
-    return found.model_copy(update={"chunks": chunks, "estimate": estimate})
+    return found.model_copy(update={"chunks": chunks, "costs": costs})
+
+
+def costs(*bases: Literal["billed", "estimated"]) -> VideoCosts:
+    price = Money.of("0.10")
+    parts = tuple(VideoCost(backend=base, jobs=1, price=price, basis=base) for base in bases)
+    return VideoCosts(total=Money.of("0.10") * len(bases), parts=parts)
 
 
 def test_the_time_of_a_run_that_found_its_chunks_is_not_the_backends() -> None:
@@ -193,6 +200,8 @@ def test_the_time_of_a_run_that_found_its_chunks_is_not_the_backends() -> None:
     assert film_of(manifest()).wall_seconds == sum(item.seconds for item in manifest().stages)
 
 
-def test_a_video_without_a_price_costs_nobody_knows_what() -> None:
-    assert cost_of(manifest(), "USD") == (None, "")
-    assert cost_of(manifest(cost=0.1), "EUR") == (Money.of("0.1", "EUR"), "estimated")
+def test_the_cost_is_the_ledgers_and_billed_only_if_all_of_it_is() -> None:
+    assert cost_of(manifest()) == (None, "")
+    assert cost_of(manifest(costs=costs("billed"))) == (Money.of("0.10"), "billed")
+    mixed = manifest(costs=costs("billed", "estimated"))
+    assert cost_of(mixed) == (Money.of("0.20"), "estimated")
