@@ -13,11 +13,17 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-<<<<<<< HEAD
-from infra.apps.gateway import api, login, pages, ratings, receiving, service, uploads, wan
-=======
-from infra.apps.gateway import api, costs, login, pages, receiving, service, uploads, wan
->>>>>>> L
+from infra.apps.gateway import (
+    api,
+    costs,
+    login,
+    pages,
+    ratings,
+    receiving,
+    service,
+    uploads,
+    wan,
+)
 from infra.apps.gateway.access import identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
