@@ -6,7 +6,7 @@ The adapters of the infrastructure fulfil these interfaces; tests have others.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.frozen import Frozen
@@ -67,6 +67,28 @@ class Connection(Protocol):
         key is sent to our own host and to those hosts only. Raises MediaError if it is incomplete
         or too large, SettingsError if its host is not allowed, and UnavailableError.
         """
+
+
+class Listener(Protocol):
+    """An open websocket that is only listened to."""
+
+    def texts(self) -> Sequence[str]:
+        """The text messages that came since the last call, the oldest first. Never waits.
+
+        Raises UnavailableError if the connection is broken; a new one must be opened then.
+        """
+
+    def close(self) -> None:
+        """End it. Raises nothing."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A connection that can also open a websocket. What is said there is a bonus: a service must
+    work without it, since a proxy may not let it through."""
+
+    def listen(self, path: str, *, query: Mapping[str, str] | None = None) -> Listener:
+        """A websocket to `path` below the address, with its key. Raises UnavailableError."""
 
 
 class JobRecord(Frozen):
