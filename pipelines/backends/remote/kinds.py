@@ -6,7 +6,7 @@ that the driver works with.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from pipelines.backends.base import UsedModel
 from pipelines.backends.remote.access import Connection
@@ -48,4 +48,7 @@ class Kind(Generic[Config]):
 
 def kinds() -> Mapping[str, Kind[RemoteConfig]]:
     """All kinds by name."""
-    return {}
+    # Imported here, as each kind imports this module.
+    from pipelines.backends.remote.comfyui.kind import KIND as COMFYUI
+
+    return {kind.name: kind for kind in (cast("Kind[RemoteConfig]", COMFYUI),)}

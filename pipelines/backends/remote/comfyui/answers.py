@@ -49,8 +49,8 @@ def unexpected(reply: Reply, what: str) -> ReelwrightError:
     """The error for an answer that is not what `what` needs."""
     if reply.status in (401, 403):
         return SettingsError(
-            f"the ComfyUI server does not let us {what} ({reply.status}): write its key into the "
-            "file that key_file names, or check what its proxy allows"
+            f"the ComfyUI server does not let us {what} ({reply.status}): write "
+            "where its key is with `key` in the backends file, or check what its proxy allows"
         )
     if reply.status == 429:
         return QuotaError(f"the ComfyUI server takes no more requests now (429, {what})")
@@ -74,6 +74,9 @@ def history_status(reply: Reply, job: str, output: str) -> JobStatus | None:
         ) from error
     usage = _usage(entry)
     if failure := _failure(entry):
+        if _is_out_of_memory(failure):
+            failure = f"the memory of the ComfyUI server's device ran out in {failure}"
+            return JobStatus("failed", message=failure, usage=usage, lasting=True)
         return JobStatus("failed", message=failure, usage=usage)
     files = list(_files(entry.outputs.get(output, {})))
     if not files:
@@ -101,7 +104,7 @@ def _failure(entry: _Entry) -> str:
     return ""
 
 
-def is_out_of_memory(message: str) -> bool:
+def _is_out_of_memory(message: str) -> bool:
     """Whether a job failed since the memory of the server's device ran out."""
     return any(sign in message.lower() for sign in _NO_MEMORY)
 

@@ -99,9 +99,9 @@ def _series(name: str, template: Any, node: Node, needed: bool) -> Iterator[tupl
     for number in range(least):
         yield f"{prefix}{number}", _Spec(str(single[0]), None, needed)
     for key in node.inputs:
-        if key.startswith(prefix) and key[len(prefix) :].isdecimal():
-            if int(key[len(prefix) :]) >= least:
-                yield key, _Spec(str(single[0]), None, False)
+        number_text = key.removeprefix(prefix)
+        if key.startswith(prefix) and number_text.isdecimal() and int(number_text) >= least:
+            yield key, _Spec(str(single[0]), None, False)
 
 
 def _missing(name: str, node: Node, specs: Mapping[str, _Spec]) -> Iterator[Problem]:

@@ -4,16 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from pipelines import plain_yaml
 from pipelines.backends.remote.comfyui import mapping as mapped
 from pipelines.backends.remote.comfyui.graph import Graph, is_link, read_graph
 from pipelines.backends.remote.comfyui.mapping import Place, WorkflowMapping
+from pipelines.errors import SettingsError
 from pipelines.schema.keys import Digest
+from pipelines.yaml_files import compose, line_of, read_yaml
 
 _UNSEEN = {"title", "licence", "models", "packs", "presets", "sizes", "required", "sampler"}
 """Fields that do not change the pixels of a request."""
@@ -67,56 +64,27 @@ class _Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._root = plain_yaml.compose(path.read_text(encoding="utf-8"))
+            self._text = path.read_text(encoding="utf-8")
+            self._root = compose(self._text, str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{path} cannot be read ({getattr(error, 'strerror', error)}); a workflow needs a "
-                "mapping: write one as docs/comfyui.md says, and name it with mapping"
+                f"{path} cannot be read ({getattr(error, 'strerror', 'it is no text in UTF-8')}); "
+                "a workflow needs a mapping: write one as docs/comfyui.md says, and name it with "
+                "mapping"
             ) from error
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            raise ValueError(
-                f"{path}, line {mark.line + 1 if mark else 1}: this is no YAML "
-                f"({getattr(error, 'problem', error)}); correct the line"
-            ) from error
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
 
     def mapping(self) -> WorkflowMapping:
-        """Its content. Raises ValueError for the first wrong field."""
+        """Its content. Raises ValueError for wrong fields."""
         try:
-            values = plain_yaml.construct(self._root) if self._root else None
-        except yaml.YAMLError as error:
-            raise ValueError(f"{self.path}: {error}; correct the value") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{self.path}, line 1: a mapping is a list of fields; this is none")
-        try:
-            return WorkflowMapping.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            given = "" if first["type"] == "missing" else f" is {first['input']!r:.80}"
-            message = first["msg"].removeprefix("Value error, ")
-            raise self.error(first["loc"], f"{given}: {message}", named=True) from error
+            return read_yaml(self._text, str(self.path), WorkflowMapping)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
 
-    def error(self, path: tuple[str | int, ...], text: str, *, named: bool = False) -> ValueError:
-        """An error at `path` in the file, which begins with the name of the field if wanted."""
-        field = ".".join(str(part) for part in path)
-        return ValueError(f"{self.path}, line {self._line(path)}: {field if named else ''}{text}")
-
-    def _line(self, path: tuple[str | int, ...]) -> int:
-        """The line of the value at `path`, or of the last part of the path that is there."""
-        node, line = self._root, 1
-        for part in path:
-            found: Any = None
-            if isinstance(node, yaml.MappingNode):
-                found = next((pair for pair in node.value if pair[0].value == str(part)), None)
-                if found:
-                    line, node = found[0].start_mark.line + 1, found[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                found = node.value[part] if part < len(node.value) else None
-                if found:
-                    line, node = found.start_mark.line + 1, found
-            if not found:
-                break
-        return line
+    def error(self, path: mapped.Where, text: str) -> ValueError:
+        """An error at `path` in the file."""
+        return ValueError(f"{self.path}, line {line_of(self._root, path)}: {text}")
 
 
 def _check_values(source: _Source, mapping: WorkflowMapping) -> None:

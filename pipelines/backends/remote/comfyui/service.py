@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from pipelines.backends.base import InputMedia
 from pipelines.backends.remote.access import Connection, Listening, Reply
@@ -36,59 +37,65 @@ _LOOKS = 3
 """Looks in a row that must not find a job before it is called gone: one that has just ended may be
 in neither list for a moment."""
 _FRESH = 300.0
-"""Seconds for which a server that has everything is not asked again."""
+"""Seconds for which a server that has all nodes and models is not asked for them again."""
 _STALE = 30.0
-"""The same for one that lacks something."""
+"""The same for one that lacks something: somebody may be installing it."""
 
 
 @dataclass(frozen=True)
 class _Checked:
-    found: Availability
+    lacking: str
     until: float
 
 
+_checked: dict[tuple[str, str], _Checked] = {}
+"""What the servers of this process have, by address and workflow. Every question has a service of
+its own, and a page with cards asks often."""
+
+
 class ComfyService:
-    """A server and one workflow. It keeps what it learned about the server's nodes for a while and
-    the progress of jobs, and may be used by one thread at a time."""
+    """A server and one workflow. It keeps the progress of its jobs, and may be used by one thread
+    at a time."""
 
     finds = True
 
     def __init__(self, config: ComfyConfig, workflow: Workflow, connection: Connection) -> None:
         self.config, self.workflow, self.connection = config, workflow, connection
         self.paid = config.price_per_hour > 0
-        self._checked: _Checked | None = None
         self._missed: dict[str, int] = {}
         self._progress: dict[str, JobProgress] = {}
 
     def availability(self) -> Availability:
         """Whether the server can be reached and has all nodes and models of the workflow."""
-        now = time.monotonic()
-        if self._checked is None or now >= self._checked.until:
-            found = self._look_around()
-            self._checked = _Checked(found, now + (_FRESH if found.available else _STALE))
-        return self._checked.found
-
-    def _look_around(self) -> Availability:
         try:
             about = self._get("/system_stats", "ask for its version").json()["system"]
-            signatures: dict[str, Mapping[str, object]] = {}
-            for kind in sorted({node.kind for node in self.workflow.graph.values()}):
-                reply = self._get(f"/object_info/{kind}", "ask for its nodes")
-                signatures.update(reply.json())
-            found = problems(self.workflow.graph, signatures, self.workflow.mapping)
+            lacking = self._lacking()
         except ReelwrightError as error:
             return Availability(available=False, reason=str(error))
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             return Availability(
                 available=False,
                 reason=f"{self.config.address} does not answer like a ComfyUI server; check its "
                 "address in the backends file",
             )
-        if found:
-            return Availability(
-                available=False, reason="; ".join(problem.text for problem in found)
-            )
+        if lacking:
+            return Availability(available=False, reason=lacking)
         return Availability(available=True, reason=f"ComfyUI {about.get('comfyui_version', '?')}")
+
+    def _lacking(self) -> str:
+        """What the server lacks for the workflow, in words; empty if it has everything."""
+        now, key = time.monotonic(), (self.config.address, self.workflow.digest)
+        known = _checked.get(key)
+        if known is None or now >= known.until:
+            signatures: dict[str, Mapping[str, Any]] = {}
+            for kind in sorted({node.kind for node in self.workflow.graph.values()}):
+                reply = self._get(f"/object_info/{quote(kind, safe='')}", "ask for its nodes")
+                signatures.update(reply.json())
+            found = problems(self.workflow.graph, signatures, self.workflow.mapping)
+            lacking = "; ".join(problem.text for problem in found)
+            known = _Checked(lacking, now + (_STALE if lacking else _FRESH))
+            _checked[key] = known
+        return known.lacking
 
     def submit(self, request: ClipRequest, media: InputMedia, key: str) -> str:
         """Upload the inputs, and put the workflow into the server's queue as `key`."""
@@ -199,6 +206,7 @@ class ComfyService:
 
     def fetch(self, operation: str, status: JobStatus, path: Path) -> None:
         """Write the clip to `path`."""
+        del operation
         query = urlencode({key: status.result[key] for key in ("filename", "subfolder", "type")})
         self.connection.download(f"/view?{query}", path, limit=_LARGEST)
 
@@ -221,7 +229,8 @@ class ComfyService:
             return  # it goes on until its end, and nobody fetches it
 
     def price(self, request: ClipRequest) -> Money:
-        """For the longest time that a job may take."""
+        """For the longest time that a job may take, however small the request is."""
+        del request
         return self._for_seconds(Decimal(str(self.config.job_seconds)))
 
     def bill(self, request: ClipRequest, status: JobStatus) -> Bill:
