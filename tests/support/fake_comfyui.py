@@ -15,9 +15,10 @@ import email
 import hashlib
 import io
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -212,9 +213,14 @@ class FakeComfy:
     def say(self, job: Job, kind: str, data: dict[str, Any]) -> None:
         """To everybody who listens as the client of the job: a preview, and a message."""
         text = json.dumps({"type": kind, "data": {"prompt_id": job.id, **data}}).encode()
-        for stream in self.listeners.get(job.client, []):
-            stream.write(_frame(2, b"\x00\x00\x00\x01a picture") + _frame(1, text))
-            stream.flush()
+        for listener in self.listeners.get(job.client, []):
+            listener.push(_frame(2, b"\x00\x00\x00\x01a picture") + _frame(1, text))
+
+    def hang_up(self) -> None:
+        """Close all websockets."""
+        for listeners in self.listeners.values():
+            for listener in listeners:
+                listener.hang_up()
 
     # What execution.py checks
 
@@ -359,26 +365,10 @@ def fake_comfyui(**behaviour: Any) -> Iterator[FakeComfy]:
     try:
         yield fake
     finally:
-        for streams in fake.listeners.values():
-            for stream in streams:
-                stream.closed_by_server.set()
+        fake.hang_up()
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-class _Stream:
-    """The server's end of a websocket."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.closed_by_server = threading.Event()
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -484,12 +474,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Sec-WebSocket-Accept", accept)
         self.end_headers()
-        stream = _Stream(self.wfile)
         with self.fake.lock:
-            self.fake.listeners.setdefault(client, []).append(stream)
-            stream.write(_frame(1, b'{"type": "status", "data": {"sid": "x"}}'))
-        stream.closed_by_server.wait()
+            self.fake.listeners.setdefault(client, []).append(self)
+            self.push(_frame(1, b'{"type": "status", "data": {"sid": "x"}}'))
+        while head := self.rfile.read(2):  # what a client sends is masked
+            self.rfile.read(4 + (head[1] & 0x7F))
+            if head[0] & 0x0F == 8:
+                self.push(_frame(8, b""))
+                break
         self.close_connection = True
+
+    def push(self, data: bytes) -> None:
+        """Send frames of the websocket; whoever has gone hears nothing."""
+        with suppress(OSError):
+            self.wfile.write(data)
+            self.wfile.flush()
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def _json(self, status: int, value: Any) -> None:
         self._send(status, json.dumps(value).encode(), "application/json")

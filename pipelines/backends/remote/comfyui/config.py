@@ -21,7 +21,7 @@ class ComfyConfig(RemoteConfig):
     """Absolute path of the mapping. Empty: it lies beside the workflow, with the suffix `.yaml`."""
     price_per_hour: Decimal = Field(Decimal(0), ge=0, le=1000, decimal_places=4)
     """Of a server that is paid by time; 0 for one of your own."""
-    currency: str = Field("USD", pattern="[A-Z]{3}")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$")
 
     @model_validator(mode="after")
     def _names_files(self) -> "ComfyConfig":

@@ -47,7 +47,7 @@ def offer(config: ComfyConfig) -> Offer:
     options = _options_with(tuple(mapping.videos))
     return Offer(
         title=config.title or mapping.title,
-        capabilities=_capabilities(mapping),
+        capabilities=_capabilities(mapping, paid=config.price_per_hour > 0),
         options=options,
         presets=tuple(
             Preset(
@@ -68,7 +68,7 @@ def offer(config: ComfyConfig) -> Offer:
     )
 
 
-def _capabilities(mapping: WorkflowMapping) -> Capabilities:
+def _capabilities(mapping: WorkflowMapping, *, paid: bool) -> Capabilities:
     rule = mapping.frames
     return Capabilities(
         inputs=mapping.inputs,
@@ -84,6 +84,7 @@ def _capabilities(mapping: WorkflowMapping) -> Capabilities:
         max_references=len(mapping.references.to) if mapping.references else 1,
         audio=mapping.sound,
         reproducible=mapping.reproducible,
+        retakes=not paid,
         location="remote",
     )
 

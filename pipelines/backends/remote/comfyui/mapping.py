@@ -3,12 +3,13 @@
 An operator writes it as YAML beside the workflow; docs/comfyui.md describes every field.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.limits import MAX_REFERENCES
@@ -36,7 +37,7 @@ Where = tuple[str | int, ...]
 class Target(Frozen):
     """One input of one node."""
 
-    to: str = Field(pattern=r"[^.\s]+\.\S+")
+    to: str
     """`node.input`, such as `6.text` or `20.format.codec`."""
     scale: Decimal = Decimal(1)
     """Factor for a number."""
@@ -45,10 +46,19 @@ class Target(Frozen):
     format: str = Field("", max_length=20)
     """How a number is written as text, such as `.3f`; empty for nodes that take a number."""
 
-    @model_validator(mode="after")
-    def _has_a_format(self) -> "Target":
-        format(Decimal(1), self.format)  # ValueError: Invalid format specifier
-        return self
+    @field_validator("to")
+    @classmethod
+    def _names_an_input(cls, value: str) -> str:
+        return _checked_place(value)
+
+    @field_validator("format")
+    @classmethod
+    def _formats(cls, value: str) -> str:
+        try:
+            format(Decimal(1), value)
+        except ValueError as error:
+            raise ValueError("must be a format of Python for a number, such as .3f") from error
+        return value
 
     @property
     def node(self) -> str:
@@ -75,8 +85,16 @@ class Target(Frozen):
         return int(number) if number == number.to_integral_value() else float(number)
 
 
+def _checked_place(value: str) -> str:
+    if not re.fullmatch(r"[^.\s]+\.\S+", value):
+        raise ValueError("must be NODE.INPUT, such as 6.text: the node's id and its input's name")
+    return value
+
+
 def _as_target(value: Any) -> Any:
-    return {"to": value} if isinstance(value, str) else value
+    if isinstance(value, dict | Target):
+        return value
+    return {"to": _checked_place(str(value))}
 
 
 def _as_list(value: Any) -> Any:
@@ -88,7 +106,12 @@ def _as_media(value: Any) -> Any:
 
 
 def _as_size(value: Any) -> Any:
-    return Size.parse(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return Size.parse(value)
+    except ValueError as error:
+        raise ValueError("must be WIDTH*HEIGHT in pixels, such as 832*480") from error
 
 
 Targets = Annotated[
@@ -114,9 +137,14 @@ class References(MediaInput):
     """Pictures of subjects: one target for each picture, in order."""
 
     to: Targets = Field(min_length=1, max_length=MAX_REFERENCES)
-    batch: str = Field("", pattern=r"[^.\s]+\.\S+|")
+    batch: str = ""
     """`node.prefix` of a node that joins pictures, such as `60.images.image`: it is given the
     inputs `images.image0`, `images.image1` and so on; one picture goes past it."""
+
+    @field_validator("batch")
+    @classmethod
+    def _names_a_series(cls, value: str) -> str:
+        return _checked_place(value) if value else value
 
 
 class Continues(Frozen):
@@ -167,7 +195,7 @@ class NodePack(Frozen):
 class MappedPreset(Frozen):
     """What an editor picks."""
 
-    name: str = Field("", pattern="[a-z0-9_]*", max_length=30)
+    name: str = Field("", pattern="^[a-z0-9_]*$", max_length=30)
     """Added to the name of the backend."""
     title: str = Field(max_length=80)
     size: Annotated[Size, BeforeValidator(_as_size)]
@@ -198,7 +226,9 @@ class WorkflowMapping(Frozen):
     sampler: str = ""
     """Node whose steps are the progress."""
     values: Mapping[ValueName, Targets]
-    constants: Mapping[str, str | int | float | bool] = {}
+    constants: Mapping[
+        Annotated[str, AfterValidator(_checked_place)], str | int | float | bool
+    ] = {}
     """Values that are not in the workflow file or replace those in it: `node.input` → value."""
     first_frame: Media | None = None
     last_frame: Media | None = None
