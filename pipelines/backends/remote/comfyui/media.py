@@ -94,8 +94,9 @@ def _picture(frame: Frame, targets: tuple[Target, ...]) -> InputFile:
 
 
 def _video(frames: Sequence[Frame], fps: int, targets: tuple[Target, ...]) -> InputFile:
-    """H.264 without loss of pixels and with whole colours, so that what guides a clip is what we
-    have. Players do not need to show it: the server decodes it with FFmpeg's libraries."""
+    """H.264 without loss and with whole colours, so that what guides a clip is what we have, but
+    for the rounding of colours by one. Players need not show it: the server decodes it with
+    FFmpeg's libraries."""
     target = io.BytesIO()
     height, width = frames[0].shape[:2]
     with av.open(target, "w", format="mp4") as container:

@@ -38,8 +38,11 @@ class _Spec:
 def problems(
     graph: Graph, signatures: Signatures, mapping: WorkflowMapping, *, strict: bool = False
 ) -> list[Problem]:
-    """Everything that is missing. `strict` also names inputs that a node does not have, which a
-    server ignores: a typing error, or a node of another version."""
+    """Everything that is missing.
+
+    `strict` also names inputs that a node does not have, which a server ignores, and those that it
+    wants below a choice, which versions of a server see differently.
+    """
     found: list[Problem] = []
     mapped = {place.target.to for place in mapping.places() if place.path[0] != "constants"}
     for name, node in graph.items():
@@ -47,7 +50,7 @@ def problems(
             found.append(Problem("node", _absent(node.kind, mapping)))
             continue
         specs = dict(_specs(signatures[node.kind].get("input", {}), node, ""))
-        found += _missing(name, node, specs)
+        found += _missing(name, node, specs, strict=strict)
         for key, value in node.inputs.items():
             if key not in specs:
                 if strict:
@@ -104,9 +107,11 @@ def _series(name: str, template: Any, node: Node, needed: bool) -> Iterator[tupl
             yield key, _Spec(str(single[0]), None, False)
 
 
-def _missing(name: str, node: Node, specs: Mapping[str, _Spec]) -> Iterator[Problem]:
+def _missing(
+    name: str, node: Node, specs: Mapping[str, _Spec], *, strict: bool
+) -> Iterator[Problem]:
     for key, spec in specs.items():
-        if spec.needed and key not in node.inputs:
+        if spec.needed and key not in node.inputs and (strict or "." not in key):
             yield Problem(
                 "input",
                 f"node {name} ({node.kind}) needs the input {key!r}, which the workflow does not "
