@@ -3,9 +3,7 @@
 It speaks the routes of `server.py`, `execution.py` and `comfy_execution/progress.py` of
 Comfy-Org/ComfyUI at commit a125cd84b054a57729b5eecab930ca9408719832 (version 0.3.64), and with
 `jobs_api` those that came later (`server.py` at 002c3fb9a504255ccb3edb668c08b8f56e63d14a). A
-workflow is checked as `validate_prompt` and `validate_inputs` do, against the signatures in
-`comfyui_nodes.json`, which name their sources one by one. It makes no pictures: a clip has the size
-and length that the workflow says, begins with the uploaded first frame if there is one, and moves.
+workflow is checked and "made" in `fake_comfyui_graphs.py`.
 
 A job advances by one step with every question for the queue, so that no test waits for a clock.
 """
@@ -13,7 +11,6 @@ A job advances by one step with every question for the queue, so that no test wa
 import base64
 import email
 import hashlib
-import io
 import json
 import socket
 import threading
@@ -21,16 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-import av
-import numpy as np
-from PIL import Image
+from tests.support.fake_comfyui_graphs import NODES, clip_of, error, installed, invalid
 
-NODES: dict[str, Any] = json.loads(Path(__file__).with_name("comfyui_nodes.json").read_text())
 _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455."""
 Ending = Literal["success", "error", "memory", "interrupted"]
@@ -102,9 +95,9 @@ class FakeComfy:
     def submit(self, body: dict[str, Any]) -> tuple[int, Any]:
         given = body.get("prompt_id")
         if given is not None and self.jobs_api and not _is_job_id(given):
-            return 400, _error("invalid_prompt_id", "prompt_id must be a valid UUID")
+            return 400, error("invalid_prompt_id", "prompt_id must be a valid UUID")
         graph = body["prompt"]
-        if problem := self._invalid(graph):
+        if problem := invalid(graph, self.signatures(), self.inputs):
             return 400, problem
         job = Job(given or "c0ffee00-0000-4000-8000-000000000000", len(self.jobs), graph, "")
         job.client = body.get("client_id", "")
@@ -135,7 +128,7 @@ class FakeComfy:
         if self.ending == "success":
             for node in _savers(job.graph):
                 name = f"clip_{len(self.outputs):05}_.mp4"
-                self.outputs[name] = _clip(self, job.graph, self.frames_off)
+                self.outputs[name] = clip_of(job.graph, self.inputs, self.frames_off)
                 job.graph[node]["made"] = name
         self.say(job, "execution_success", {})
 
@@ -222,55 +215,9 @@ class FakeComfy:
             for listener in listeners:
                 listener.hang_up()
 
-    # What execution.py checks
-
     def signatures(self) -> dict[str, Any]:
         """The nodes that are installed, with the model files that are there."""
-        found: dict[str, Any] = json.loads(json.dumps(NODES))
-        for node in found.values():
-            for group in node["input"].values():
-                for spec in group.values():
-                    if isinstance(spec[0], list) and str(spec[0][:1]).startswith("['<"):
-                        spec[0] = self.models.get(spec[0][0].strip("<>"), [])
-        return {name: node for name, node in found.items() if name not in self.lacks}
-
-    def _invalid(self, graph: dict[str, Any]) -> dict[str, Any] | None:
-        nodes = self.signatures()
-        for name, node in graph.items():
-            if node["class_type"] not in nodes:
-                message = f"Cannot execute because node {node['class_type']} does not exist."
-                return _error("invalid_prompt", message, f"Node ID '#{name}'")
-        errors = {
-            name: {"errors": wrong, "dependent_outputs": [], "class_type": node["class_type"]}
-            for name, node in graph.items()
-            if (wrong := list(self._wrong(graph, node, nodes)))
-        }
-        if not errors:
-            return None
-        whole = _error("prompt_outputs_failed_validation", "Prompt outputs failed validation")
-        return {**whole, "node_errors": errors}
-
-    def _wrong(
-        self, graph: dict[str, Any], node: dict[str, Any], nodes: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        spec = nodes[node["class_type"]]["input"]
-        for name, (kind, *_) in spec["required"].items():
-            if kind == "COMFY_AUTOGROW_V3":
-                if not {f"{name}.image0", f"{name}.image1"} <= set(node["inputs"]):
-                    yield _wrong("required_input_missing", "Required input is missing", name)
-            elif name not in node["inputs"]:
-                yield _wrong("required_input_missing", "Required input is missing", name)
-        for name, (kind, *_) in {**spec["required"], **spec.get("optional", {})}.items():
-            value = node["inputs"].get(name)
-            if isinstance(value, list):
-                given = nodes[graph[value[0]]["class_type"]]["output"][value[1]]
-                if given != kind:
-                    yield _wrong("return_type_mismatch", "Return type mismatch", name)
-            elif value is not None and kind == [] and value in self.inputs:
-                continue
-            elif isinstance(kind, list) and value is not None and value not in kind:
-                details = f"{name}: '{value}' not in {kind}"
-                yield _wrong("value_not_in_list", "Value not in list", details)
+        return installed(self.models, self.lacks)
 
 
 def _is_job_id(value: Any) -> bool:
@@ -278,15 +225,6 @@ def _is_job_id(value: Any) -> bool:
         return isinstance(value, str) and str(UUID(value)) == value
     except ValueError:
         return False
-
-
-def _error(kind: str, message: str, details: str = "") -> dict[str, Any]:
-    error = {"type": kind, "message": message, "details": details, "extra_info": {}}
-    return {"error": error, "node_errors": {}}
-
-
-def _wrong(kind: str, message: str, details: str) -> dict[str, Any]:
-    return {"type": kind, "message": message, "details": details, "extra_info": {}}
 
 
 def _savers(graph: dict[str, Any]) -> list[str]:
@@ -302,54 +240,6 @@ def _frame(kind: int, data: bytes) -> bytes:
     """A websocket frame from a server, of less than 64 KiB."""
     length = bytes([len(data)]) if len(data) < 126 else bytes([126]) + len(data).to_bytes(2, "big")
     return bytes([0x80 | kind]) + length + data
-
-
-def _clip(fake: FakeComfy, graph: dict[str, Any], off: int) -> bytes:
-    """The clip of a workflow, with the sound that goes into its video."""
-    inputs = [node["inputs"] for node in graph.values()]
-    shape = next(item for item in inputs if {"width", "height", "length"} <= set(item))
-    rate = next(item[name] for item in inputs for name in ("fps", "frame_rate") if name in item)
-    first = fake.inputs.get(_source(graph, shape.get("start_image")) or "")
-    target = io.BytesIO()
-    with av.open(target, "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=int(rate), options={"crf": "10"})
-        video.width, video.height, video.pix_fmt = shape["width"], shape["height"], "yuv420p"
-        heard = [item["audio"] for item in inputs if "images" in item and "audio" in item]
-        spoken = _source(graph, heard[0]) if heard else None
-        audio = container.add_stream("aac", rate=48_000) if spoken else None
-        for number in range(shape["length"] - off):
-            frame = av.VideoFrame.from_ndarray(_picture(shape, first, number), format="rgb24")
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
-        if audio and spoken:
-            with av.open(io.BytesIO(fake.inputs[spoken])) as source:
-                resampler = av.AudioResampler("fltp", "stereo", 48_000)
-                for piece in source.decode(audio=0):
-                    for part in resampler.resample(piece):
-                        container.mux(audio.encode(part))
-            container.mux(audio.encode())
-    return target.getvalue()
-
-
-def _source(graph: dict[str, Any], link: Any) -> str | None:
-    """Name of the uploaded file behind a link to a node that loads it."""
-    if not isinstance(link, list):
-        return None
-    inputs = graph[link[0]]["inputs"]
-    return next((str(inputs[name]) for name in ("image", "audio", "file") if name in inputs), None)
-
-
-def _picture(shape: dict[str, Any], first: bytes | None, number: int) -> np.ndarray[Any, Any]:
-    """A bright bar that moves by four pixels a frame, on the first frame or on grey."""
-    if first:
-        base = np.asarray(Image.open(io.BytesIO(first)).convert("RGB")).copy()
-    else:
-        base = np.full((shape["height"], shape["width"], 3), 90, np.uint8)
-    if first and not number:
-        return base
-    left = 4 * number % shape["width"]
-    base[:, left : left + 8] = (230, 180, 60)
-    return base
 
 
 @contextmanager

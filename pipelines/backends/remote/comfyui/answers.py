@@ -114,8 +114,9 @@ def _usage(entry: _Entry) -> Mapping[str, float]:
     begin = entry.message("execution_start")
     end = entry.message("execution_success", "execution_error", "execution_interrupted")
     times = [item.get("timestamp") for item in (begin, end) if item]
-    if len(times) == 2 and all(isinstance(time, int | float) for time in times):
-        return {"seconds": max(0.0, (times[1] - times[0]) / 1000)}
+    match times:
+        case [int() | float() as first, int() | float() as last]:
+            return {"seconds": max(0.0, (last - first) / 1000)}
     return {}
 
 

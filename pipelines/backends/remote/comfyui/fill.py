@@ -16,9 +16,9 @@ def filled(workflow: Workflow, request: ClipRequest, files: Files) -> Graph:
     """The workflow for `request`. What it has no input for is taken out, with all links to it."""
     graph = copied(workflow.graph)
     mapping = workflow.mapping
-    for name, value in _values(request).items():
+    for given, value in _values(request).items():
         if value is not None:
-            for target in mapping.values.get(name, ()):
+            for target in mapping.values.get(given, ()):
                 graph[target.node].inputs[target.input] = target.value(value)
     for to, file in files.items():
         node, name = to.split(".", 1)

@@ -256,8 +256,8 @@ class WorkflowMapping(Frozen):
 
     def places(self) -> Iterator["Place"]:
         """Everything that is put into the workflow, with its place in the file."""
-        for name, targets in self.values.items():
-            yield from _places(("values", name), targets)
+        for value, targets in self.values.items():
+            yield from _places(("values", value), targets)
         for to in self.constants:
             yield Place(("constants", to), Target(to=to))
         for name, media in (

@@ -13,11 +13,11 @@ from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
+from PIL import Image
 
 from pipelines.backends.base import Frame, InputMedia, Sound
 from pipelines.backends.remote.comfyui.mapping import Target, WorkflowMapping
 from pipelines.errors import BriefError
-from pipelines.media.still import stack_png
 from pipelines.schema.request import (
     AudioTrack,
     ClipRequest,
@@ -90,7 +90,9 @@ def _named(data: bytes, suffix: str, media_type: str, targets: tuple[Target, ...
 
 
 def _picture(frame: Frame, targets: tuple[Target, ...]) -> InputFile:
-    return _named(stack_png([frame]), ".png", "image/png", targets)
+    target = io.BytesIO()
+    Image.fromarray(frame).save(target, format="png")
+    return _named(target.getvalue(), ".png", "image/png", targets)
 
 
 def _video(frames: Sequence[Frame], fps: int, targets: tuple[Target, ...]) -> InputFile:

@@ -159,7 +159,8 @@ def _check_target(source: _Source, workflow: Path, graph: Graph, place: Place) -
             f"{target.to!r}: node {target.node!r} ({node.kind}) has no input {target.input!r}, "
             f"only {', '.join(map(repr, node.inputs))}; write one of these",
         )
-    if is_link(value := node.inputs.get(target.input)):
+    value = node.inputs.get(target.input)
+    if isinstance(value, list) and is_link(value):
         raise source.error(
             place.path,
             f"{target.to!r}: input {target.input!r} of node {target.node!r} ({node.kind}) is "

@@ -1,7 +1,7 @@
 """What the tests of ComfyUI share: a small workflow, media, a request, and a service."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from infra.adapters.remote.breaker import Breaker
 from infra.adapters.remote.connection import HttpConnection
 from pipelines.backends.base import Frame, Sound
 from pipelines.backends.remote.comfyui.config import SHIPPED, ComfyConfig
-from pipelines.backends.remote.comfyui.kind import service
+from pipelines.backends.remote.comfyui.entry import service
 from pipelines.backends.remote.comfyui.reading import read_workflow
 from pipelines.backends.remote.comfyui.service import ComfyService
+from pipelines.backends.remote.service import JobStatus
 from pipelines.schema.keys import Digest
 from pipelines.schema.request import AudioTrack, ClipInput, ClipRequest
 from pipelines.schema.sizes import Size
@@ -163,3 +164,16 @@ def models_of(name: str) -> dict[str, list[str]]:
     for model in workflow.mapping.models:
         found.setdefault(model.folder, []).append(model.file)
     return found
+
+
+def until(service: ComfyService, ended: Callable[[JobStatus], bool], most: int = 100) -> JobStatus:
+    """Ask for the job KEY until it is as the test waits for."""
+    for _ in range(most):
+        status = service.look(KEY)
+        if ended(status):
+            return status
+    raise AssertionError(f"after {most} questions the job is still {status}")
+
+
+def ends(service: ComfyService) -> JobStatus:
+    return until(service, lambda status: status.state not in ("queued", "running"))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from pipelines.backends.remote.comfyui.config import ComfyConfig
+from pipelines.backends.remote.comfyui.entry import offer
 from pipelines.backends.remote.comfyui.fill import filled
-from pipelines.backends.remote.comfyui.kind import offer
 from pipelines.backends.remote.comfyui.reading import Workflow, read_workflow
 from pipelines.schema.request import Continuation, FirstFrame, ReferenceImage
-from tests.remote.comfyui import (
+from tests.remote.comfyui.common import (
     BEFORE,
     GRAPH,
     MAPPING,

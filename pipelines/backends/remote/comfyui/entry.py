@@ -8,7 +8,7 @@ from pipelines.backends.remote.comfyui.config import ComfyConfig
 from pipelines.backends.remote.comfyui.mapping import WorkflowMapping
 from pipelines.backends.remote.comfyui.reading import Workflow, read_workflow
 from pipelines.backends.remote.comfyui.service import ComfyService
-from pipelines.backends.remote.kinds import Kind, Offer
+from pipelines.backends.remote.kind import Kind, Offer
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import BackendOptions, Preset
 from pipelines.schema.request import VideoRole

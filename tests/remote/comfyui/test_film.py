@@ -1,6 +1,5 @@
 """A film of two chunks by a ComfyUI server, through the driver of remote backends."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -18,10 +17,9 @@ from pipelines.backends.remote.kinds import kinds
 from pipelines.errors import GenerationError, SettingsError, UnavailableError
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg
 from pipelines.schema.request import AudioTrack, ClipRequest, Continuation, FirstFrame
-from tests.remote.comfyui import (
+from tests.remote.comfyui.common import (
     BEFORE,
     MAPPING,
-    MODELS,
     PICTURE,
     SPEECH,
     Media,
@@ -31,14 +29,8 @@ from tests.remote.comfyui import (
     request,
     write_workflow,
 )
-from tests.support.fake_comfyui import FakeComfy, fake_comfyui
+from tests.support.fake_comfyui import FakeComfy
 from tests.support.remote import KilledError, Kills, RunHost, World
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeComfy]:
-    with fake_comfyui(models=MODELS) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -76,75 +68,77 @@ class Studio:
 
 
 @pytest.fixture
-def studio(fake: FakeComfy, tool: Ffmpeg, tmp_path: Path) -> Studio:
-    return Studio(config_of(fake, write_workflow(tmp_path)), tool, tmp_path)
+def studio(comfy: FakeComfy, tool: Ffmpeg, tmp_path: Path) -> Studio:
+    return Studio(config_of(comfy, write_workflow(tmp_path)), tool, tmp_path)
 
 
-def test_two_chunks_become_one_film_without_a_seam(fake: FakeComfy, studio: Studio) -> None:
-    fake.steps = 3
+def test_two_chunks_become_one_film_without_a_seam(comfy: FakeComfy, studio: Studio) -> None:
+    comfy.steps = 3
     first, second = studio.film()
     assert (len(first), len(second)) == (17, 17)
     seam = np.abs(first[-1].astype(int) - second[0].astype(int)).mean()
     assert seam < 3, "the second chunk does not begin with the first one's last frame"
-    assert len(fake.made()) == 2
+    assert len(comfy.made()) == 2
     assert {record.outcome for record in studio.world.records.values()} == {"done"}
 
 
 @pytest.mark.slow
 def test_the_film_is_made_once_however_often_it_is_killed(
-    fake: FakeComfy, tool: Ffmpeg, tmp_path: Path
+    comfy: FakeComfy, tool: Ffmpeg, tmp_path: Path
 ) -> None:
     """At each call of the journal, before and after it has had its effect."""
-    config = config_of(fake, write_workflow(tmp_path))
+    config = config_of(comfy, write_workflow(tmp_path))
     counted = Kills()
     Studio(config, tool, tmp_path).film(counted)
     for at in range(counted.calls):
         for after in (False, True):
-            fake.restart()
+            comfy.restart()
             studio = Studio(config, tool, tmp_path)
             with pytest.raises(KilledError):
                 studio.film(Kills(at, after=after))
             assert [len(clip) for clip in studio.film()] == [17, 17]
-            assert len(fake.made()) == 2, f"killed {'after' if after else 'before'} call {at}"
+            assert len(comfy.made()) == 2, f"killed {'after' if after else 'before'} call {at}"
 
 
-def test_a_lost_answer_makes_no_second_job(fake: FakeComfy, studio: Studio) -> None:
-    fake.loses = 2
+def test_a_lost_answer_makes_no_second_job(comfy: FakeComfy, studio: Studio) -> None:
+    comfy.loses = 2
     studio.film()
-    assert len(fake.made()) == 2
-    assert fake.asked.count("POST /prompt") == 2
+    assert len(comfy.made()) == 2
+    assert comfy.asked.count("POST /prompt") == 2
 
 
-def test_a_job_that_a_restart_lost_is_submitted_again(fake: FakeComfy, studio: Studio) -> None:
-    fake.steps = 2
+def test_a_job_that_a_restart_lost_is_submitted_again(comfy: FakeComfy, studio: Studio) -> None:
+    comfy.steps = 2
     with pytest.raises(KilledError):
         studio.clip(request(FirstFrame(picture=PICTURE)), {}, Kills(2, after=True))
-    assert len(fake.made()) == 1
-    fake.restart()
+    assert len(comfy.made()) == 1
+    comfy.restart()
     assert len(studio.film()) == 2
-    assert len(fake.made()) == 2
+    assert len(comfy.made()) == 2
 
 
 def test_too_little_memory_lets_another_backend_make_the_video(
-    fake: FakeComfy, studio: Studio
+    comfy: FakeComfy, studio: Studio
 ) -> None:
     """At once: the same request would run out of memory again."""
-    fake.ending = "memory"
+    comfy.ending = "memory"
     with pytest.raises(UnavailableError, match="Tiny cannot make this clip: the memory of the"):
         studio.film()
-    assert fake.asked.count("POST /prompt") == 1
+    assert comfy.asked.count("POST /prompt") == 1
 
 
-def test_a_workflow_that_gives_another_length_is_not_taken(fake: FakeComfy, studio: Studio) -> None:
-    fake.frames_off = 4
+def test_a_workflow_that_gives_another_length_is_not_taken(
+    comfy: FakeComfy, studio: Studio
+) -> None:
+    comfy.frames_off = 4
     with pytest.raises(GenerationError, match="13 frames of 64"):
         studio.film()
 
 
-def test_a_talking_head_has_its_sound(fake: FakeComfy, tool: Ffmpeg, tmp_path: Path) -> None:
+def test_a_talking_head_has_its_sound(comfy: FakeComfy, tool: Ffmpeg, tmp_path: Path) -> None:
     """InfiniteTalk as it is shipped. The clip's sound is the given one, as long as the picture."""
-    fake.models = models_of("infinitetalk")
-    studio = Studio(config_of(fake, "infinitetalk"), tool, tmp_path)
+    comfy.models = models_of("infinitetalk")
+    studio = Studio(config_of(comfy, "infinitetalk"), tool, tmp_path)
     inputs = (FirstFrame(picture=PICTURE), AudioTrack(audio=SPEECH, start=0))
     frames = studio.clip(request(*inputs, fps=25, frames=21), {})
     assert len(frames) == 21
@@ -155,9 +149,9 @@ def test_a_talking_head_has_its_sound(fake: FakeComfy, tool: Ffmpeg, tmp_path: P
     assert pitch == pytest.approx(440, abs=3), "this is not the given sound"
 
 
-def test_the_operator_s_file_is_checked_to_its_end(fake: FakeComfy, tmp_path: Path) -> None:
+def test_the_operator_s_file_is_checked_to_its_end(comfy: FakeComfy, tmp_path: Path) -> None:
     good = write_workflow(tmp_path)
-    text = f"backends:\n  - {{name: box, kind: comfyui, address: {fake.url}, workflow: {good}}}\n"
+    text = f"backends:\n  - {{name: box, kind: comfyui, address: {comfy.url}, workflow: {good}}}\n"
     (definition,) = read_backends(text, "backends.yaml")
     assert definition.name == "box"
     good.with_suffix(".yaml").write_text(MAPPING.replace("8.seed", "8.sead"))
@@ -167,4 +161,4 @@ def test_the_operator_s_file_is_checked_to_its_end(fake: FakeComfy, tmp_path: Pa
     assert message.startswith("backends.yaml, line 2:")
     assert "tiny.yaml, line 12: '8.sead': node '8' (KSampler) has no input 'sead'" in message
     assert "only 'model', 'seed'" in message
-    assert fake.asked == []
+    assert comfy.asked == []

@@ -19,7 +19,16 @@ from pipelines.schema.request import (
     ReferenceImage,
     ReferenceVideo,
 )
-from tests.remote.comfyui import BEFORE, MEDIA, MOTION, OTHER, PICTURE, SPEECH, models_of, request
+from tests.remote.comfyui.common import (
+    BEFORE,
+    MEDIA,
+    MOTION,
+    OTHER,
+    PICTURE,
+    SPEECH,
+    models_of,
+    request,
+)
 from tests.support.fake_comfyui import FakeComfy
 
 WANTED = {"infinitetalk", "wan-s2v", "wan-animate-2", "phantom", "uni3c", "skyreels-v2"}
