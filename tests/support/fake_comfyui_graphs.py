@@ -117,13 +117,11 @@ def _source(graph: dict[str, Any], link: Any) -> str | None:
 
 
 def _picture(shape: dict[str, Any], first: bytes | None, number: int) -> np.ndarray[Any, Any]:
-    """A bright bar that moves by four pixels a frame, on the first frame or on grey."""
+    """The first frame, or a bar on grey, that moves to the right by two pixels a frame: a chunk
+    that begins with the last frame of another one goes on from it without a seam."""
     if first:
-        base = np.asarray(Image.open(io.BytesIO(first)).convert("RGB")).copy()
+        base = np.asarray(Image.open(io.BytesIO(first)).convert("RGB"))
     else:
         base = np.full((shape["height"], shape["width"], 3), 90, np.uint8)
-    if first and not number:
-        return base
-    left = 4 * number % shape["width"]
-    base[:, left : left + 8] = (230, 180, 60)
-    return base
+        base[:, 8:16] = (230, 180, 60)
+    return np.roll(base, 2 * number, axis=1)

@@ -1,16 +1,21 @@
 """A workflow and its mapping are read, checked, and filled with a request."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from pipelines.backends.remote.comfyui.config import ComfyConfig
+from pipelines.backends.remote.comfyui.config import ComfyConfig, shipped
 from pipelines.backends.remote.comfyui.entry import offer
 from pipelines.backends.remote.comfyui.fill import filled
+from pipelines.backends.remote.comfyui.mapping import WorkflowMapping
 from pipelines.backends.remote.comfyui.reading import Workflow, read_workflow
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.schema.request import Continuation, FirstFrame, ReferenceImage
+from tests.conftest import REPOSITORY
 from tests.remote.comfyui.common import (
     BEFORE,
     GRAPH,
@@ -215,3 +220,37 @@ def test_any_number_of_references_is_joined(tmp_path: Path, count: int, joined: 
     assert {"21", "22", "23"} & set(found) == {"21", "22", "23"} & {
         f"2{n + 1}" for n in range(count)
     }
+
+
+def blocks(kind: str) -> list[str]:
+    """The code of docs/comfyui.md in a language."""
+    page = (REPOSITORY / "docs" / "comfyui.md").read_text()
+    return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_examples_of_the_page_are_valid() -> None:
+    entries, mapping = (yaml.safe_load(block) for block in blocks("yaml"))
+    for entry in entries["backends"]:
+        assert ComfyConfig.model_validate(entry).kind == "comfyui"
+    assert WorkflowMapping.model_validate(mapping).inputs == {
+        "text",
+        "first_frame",
+        "last_frame",
+        "audio",
+        "reference_image",
+        "reference_video",
+        "continuation",
+    }
+
+
+def test_the_page_names_every_field_of_a_mapping_and_of_an_entry() -> None:
+    shown = " ".join(blocks("yaml"))
+    own = set(ComfyConfig.model_fields) - set(RemoteConfig.model_fields)
+    assert {name for name in {*WorkflowMapping.model_fields, *own} if f"{name}:" not in shown} == {
+        "mapping"  # in the table
+    }
+
+
+def test_the_page_names_every_shipped_workflow() -> None:
+    page = (REPOSITORY / "docs" / "comfyui.md").read_text()
+    assert [name for name in shipped() if f"| `{name}` |" not in page] == []
