@@ -1,6 +1,7 @@
 """A websocket to a remote backend that is only listened to."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,9 @@ _KEPT = 1000
 """Newest messages that are kept until somebody asks. Progress needs the newest only."""
 _LARGEST = 16 * 2**20
 """Bytes of a message. Previews of pictures come on the same connection, and are thrown away."""
+_FORGOTTEN, _TURN = 300.0, 30.0
+"""Seconds after which a listener that nobody asks is closed: its run was interrupted. It looks for
+that at least once in a turn."""
 
 
 class WebsocketListener:
@@ -25,19 +29,25 @@ class WebsocketListener:
     def __init__(self, connection: ClientConnection, where: str) -> None:
         self._connection, self._where = connection, where
         self._texts: deque[str] = deque(maxlen=_KEPT)
+        self._asked = time.monotonic()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        try:
-            for message in self._connection:
-                if isinstance(message, str):
-                    self._texts.append(message)
-        except (WebSocketException, OSError):
-            return  # `texts` says so
+        while time.monotonic() - self._asked < _FORGOTTEN:
+            try:
+                message = self._connection.recv(timeout=_TURN)
+            except TimeoutError:
+                continue
+            except (WebSocketException, OSError):
+                return  # `texts` says so
+            if isinstance(message, str):
+                self._texts.append(message)
+        self._connection.close()
 
     def texts(self) -> Sequence[str]:
         """What came since the last call. Raises UnavailableError once the connection is broken."""
+        self._asked = time.monotonic()
         broken = not self._thread.is_alive()
         found = [self._texts.popleft() for _ in range(len(self._texts))]
         if broken and not found:

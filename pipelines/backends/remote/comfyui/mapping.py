@@ -137,6 +137,9 @@ class References(MediaInput):
     """Pictures of subjects: one target for each picture, in order."""
 
     to: Targets = Field(min_length=1, max_length=MAX_REFERENCES)
+    whole: bool = False
+    """Whether pictures stay whole, with white borders, as models of subjects want them; else they
+    are cropped to the shape of the clip."""
     batch: str = ""
     """`node.prefix` of a node that joins pictures, such as `60.images.image`: it is given the
     inputs `images.image0`, `images.image1` and so on; one picture goes past it."""

@@ -55,6 +55,7 @@ def input_files(
     """The files of a request, one after the other. Raises BriefError if an upload is gone."""
     size, fps, frames = request.size, request.fps, request.frames
     pictures = iter(mapping.references.to if mapping.references else ())
+    whole = mapping.references is not None and mapping.references.whole
     for item in request.inputs:
         match item:
             case FirstFrame(picture=digest) if mapping.first_frame:
@@ -62,7 +63,7 @@ def input_files(
             case LastFrame(picture=digest) if mapping.last_frame:
                 yield _picture(media.picture(digest, size), mapping.last_frame.to)
             case ReferenceImage(picture=digest) if (target := next(pictures, None)) is not None:
-                yield _picture(media.picture(digest, size, whole=True), (target,))
+                yield _picture(media.picture(digest, size, whole=whole), (target,))
             case ReferenceVideo(role=role) if role in mapping.videos:
                 found = media.video(item, size, fps, frames)
                 yield _video(found, fps, mapping.videos[role].to)

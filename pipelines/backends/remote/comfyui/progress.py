@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipelines.backends.remote.access import Listener
-from pipelines.errors import UnavailableError
+from pipelines.errors import SettingsError, UnavailableError
 
 _TRIES = 3
 """Connections that are tried for one job: a proxy that lets no websocket through stays so."""
@@ -24,6 +24,7 @@ class JobProgress:
         self._listener: Listener | None = None
         self._failed = 0
         self._ended: set[str] = set()
+        self._current = ""
         self.share = 0.0
         """0 to 1; it never falls."""
 
@@ -34,7 +35,7 @@ class JobProgress:
                 self._listener = self._listen()
             for text in self._listener.texts() if self._listener else ():
                 self._read(text)
-        except UnavailableError:
+        except (UnavailableError, SettingsError):
             self._failed += 1
             self.close()
         return self.share
@@ -59,10 +60,11 @@ class JobProgress:
                         self._end(str(node))
                     else:
                         self._step(str(node), state)
-            elif kind == "executing" and data.get("node"):
-                self._end("")
-            elif kind == "executed":
-                self._end(str(data.get("node")))
+            elif kind == "executing":
+                self._end(self._current)
+                self._current = str(data.get("node") or "")
+            elif kind == "execution_cached":
+                self._end(*map(str, data["nodes"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # a message of a version that we do not know
 
@@ -72,11 +74,11 @@ class JobProgress:
         if self._sampler and node == self._sampler:
             self._reach(float(state["value"]) / max(float(state["max"]), 1.0))
 
-    def _end(self, node: str) -> None:
-        if self._sampler:
-            return
-        self._ended |= {node} - {""}
-        self._reach(len(self._ended) / self._nodes)
+    def _end(self, *nodes: str) -> None:
+        """Nodes have ended. Without a sampler, all nodes count alike."""
+        if not self._sampler:
+            self._ended |= set(nodes) - {""}
+            self._reach(len(self._ended) / self._nodes)
 
     def _reach(self, share: float) -> None:
         self.share = max(self.share, min(max(share, 0.0), 1.0))
