@@ -10,8 +10,9 @@ import pytest
 from infra.adapters.remote.breaker import Breaker
 from infra.adapters.remote.connection import HttpConnection
 from pipelines.backends.base import BackendHost, Frame
+from pipelines.backends.remote.comfyui.service import ComfyService
 from pipelines.backends.remote.config import RemoteConfig
-from pipelines.backends.remote.driver import definition_of
+from pipelines.backends.remote.driver import RemoteBackend, definition_of
 from pipelines.backends.remote.file import read_backends
 from pipelines.backends.remote.kinds import kinds
 from pipelines.errors import GenerationError, SettingsError, UnavailableError
@@ -133,6 +134,23 @@ def test_a_workflow_that_gives_another_length_is_not_taken(
     comfy.frames_off = 4
     with pytest.raises(GenerationError, match="13 frames of 64"):
         studio.film()
+
+
+def test_a_workflow_that_is_edited_meanwhile_counts_from_the_next_start(
+    comfy: FakeComfy, studio: Studio, tmp_path: Path
+) -> None:
+    """Its clips would be stored under the identity of the old one."""
+    studio.film()
+    definition = definition_of(studio.config, kinds()["comfyui"])
+    write_workflow(tmp_path, MAPPING + 'constants: {"8.cfg": 1.5}\n')
+    host = RunHost(studio.world, Kills(), studio.tool, tmp_path)
+    backend = definition.create(cast(BackendHost, host), frozenset({"text"}))
+    assert isinstance(backend, RemoteBackend)
+    offline = backend._offline
+    assert isinstance(offline, ComfyService)
+    assert offline.workflow.digest == backend.identity(definition.presets[0].options)["workflow"]
+    studio.film()
+    assert len(studio.world.records) == 4, "clips of another workflow were taken"
 
 
 def test_a_talking_head_has_its_sound(comfy: FakeComfy, tool: Ffmpeg, tmp_path: Path) -> None:

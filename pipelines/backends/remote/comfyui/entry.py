@@ -1,5 +1,7 @@
 """The kind `comfyui`: what an entry of the operator's file offers."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from pipelines.backends.base import UsedModel
@@ -16,6 +18,9 @@ from pipelines.schema.request import VideoRole
 NAME = "comfyui"
 RECIPE = "comfyui/1"
 """Raised when our own code gives a workflow other inputs for the same request."""
+_offered: dict[tuple[Path, Path], Workflow] = {}
+"""What `offer` has read. A file that somebody edits while the studio runs is read at the next start:
+until then clips must not be made by it under the identity of the old one."""
 
 
 class ComfyOptions(BackendOptions):
@@ -42,7 +47,7 @@ def _options_with(roles: tuple[VideoRole, ...]) -> type[ComfyOptions]:
 def offer(config: ComfyConfig) -> Offer:
     """What the entry offers. Raises ValueError, with file, line, value, rule and remedy, if the
     workflow and its mapping cannot work."""
-    workflow = _read(config)
+    workflow = _offered[_paths(config)] = read_workflow(*_paths(config))
     mapping = workflow.mapping
     options = _options_with(tuple(mapping.videos))
     return Offer(
@@ -89,13 +94,14 @@ def _capabilities(mapping: WorkflowMapping, *, paid: bool) -> Capabilities:
     )
 
 
-def _read(config: ComfyConfig) -> Workflow:
-    return read_workflow(config.workflow_path, config.mapping_path)
+def _paths(config: ComfyConfig) -> tuple[Path, Path]:
+    return config.workflow_path, config.mapping_path
 
 
 def service(config: ComfyConfig, connection: Connection) -> ComfyService:
-    """The server of an entry."""
-    return ComfyService(config, _read(config), connection)
+    """The server of an entry, with the workflow that was offered."""
+    paths = _paths(config)
+    return ComfyService(config, _offered.get(paths) or read_workflow(*paths), connection)
 
 
 KIND = Kind(name=NAME, config=ComfyConfig, offer=offer, service=service)
