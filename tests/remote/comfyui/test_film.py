@@ -180,3 +180,9 @@ def test_the_operator_s_file_is_checked_to_its_end(comfy: FakeComfy, tmp_path: P
     assert "tiny.yaml, line 12: '8.sead': node '8' (KSampler) has no input 'sead'" in message
     assert "only 'model', 'seed'" in message
     assert comfy.asked == []
+
+
+def test_a_download_that_breaks_off_is_fetched_again(comfy: FakeComfy, studio: Studio) -> None:
+    comfy.truncates = 2
+    studio.film()
+    assert len(comfy.made()) == 2

@@ -19,8 +19,8 @@ NAME = "comfyui"
 RECIPE = "comfyui/1"
 """Raised when our own code gives a workflow other inputs for the same request."""
 _offered: dict[tuple[Path, Path], Workflow] = {}
-"""What `offer` has read. A file that somebody edits while the studio runs is read at the next start:
-until then clips must not be made by it under the identity of the old one."""
+"""What `offer` has read. A file that somebody edits while the studio runs is read at the next
+start: until then clips must not be made by it under the identity of the old one."""
 
 
 class ComfyOptions(BackendOptions):
