@@ -1,4 +1,4 @@
-"""Films whose clips a paid service makes: ledger, manifest and caps along the whole way of a brief."""
+"""Films whose clips a paid service makes: the ledger, the manifest, the caps."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,6 +16,7 @@ from pipelines.costs.book import Line
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import BudgetError
 from pipelines.media.ffmpeg import find_ffmpeg
+from tests.conftest import slow
 from tests.support.remote import PRICE, Kills, World, kind_of
 
 BRIEF: dict[str, Any] = {
@@ -45,6 +46,7 @@ def lines_in(store: ObjectStore) -> list[Line]:
     return [line for month in log.months() for line in log.book(month).lines.values()]
 
 
+@pytest.mark.expects_errors("the cap of 0.70 USD")
 def test_a_film_costs_what_the_service_bills_and_a_second_time_nothing(
     world: World, in_process: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +66,10 @@ def test_a_film_costs_what_the_service_bills_and_a_second_time_nothing(
     assert len(world.jobs) == 2
 
 
-@pytest.mark.parametrize("cap", ["REELWRIGHT_COSTS_VIDEO_CAP", "REELWRIGHT_COSTS_CAMPAIGN_CAP"])
+@pytest.mark.expects_errors("the cap of 0.45 USD")
+@pytest.mark.parametrize(
+    "cap", ["REELWRIGHT_COSTS_VIDEO_CAP", slow("REELWRIGHT_COSTS_CAMPAIGN_CAP")]
+)
 def test_a_film_above_a_cap_is_not_begun(
     world: World,
     in_process: Run,
