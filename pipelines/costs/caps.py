@@ -146,7 +146,7 @@ def check_limit(limit: Limit, asked: Decimal, currency: str) -> None:
     )
     raise BudgetError(
         f"the cap of {cap} for {limit.subject} does not allow this: {spent} are spent, {reserved} "
-        f"are reserved, {wanted} are asked for, and {left} are left; nothing was spent. "
+        f"are reserved, {wanted} are asked for, and {left} are left; no job was submitted. "
         f"{_REMEDIES[limit.name].capitalize()}, or let the operator raise the cap `{limit.name}`",
         cap=limit.name,
     )

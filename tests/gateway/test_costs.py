@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from infra.adapters.ledger import BucketLedger, LedgerLog
 from infra.adapters.object_store import ObjectStore
@@ -17,8 +18,10 @@ from infra.adapters.settings import StoreSettings
 from pipelines.backends.remote.access import Charge
 from pipelines.costs.caps import Caps
 from pipelines.costs.entries import Spender
+from pipelines.costs.summary import VideoCost, VideoCosts
 from pipelines.schema.money import Money
 from tests.conftest import Cli
+from tests.support.films import published, write
 from tests.support.gateway import Gateway, gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
@@ -47,6 +50,18 @@ def asked(
     folder = tmp_path_factory.mktemp("costs")
     with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=store.bucket) as found:
         yield found
+
+
+def bucket_of(asked: Gateway) -> ObjectStore:
+    env = asked.cli.env
+    return ObjectStore(
+        StoreSettings(
+            endpoint=env["REELWRIGHT_S3_ENDPOINT"],
+            access_key=env["REELWRIGHT_S3_ACCESS_KEY"],
+            secret_key=SecretStr(env["REELWRIGHT_S3_SECRET_KEY"]),
+            bucket=env["REELWRIGHT_S3_BUCKET"],
+        )
+    )
 
 
 @pytest.fixture
@@ -120,6 +135,16 @@ def test_costs_are_for_managers(asked: Gateway, reader: httpx.Client, path: str)
 @pytest.mark.parametrize("month", ["2026-13", "../../etc", "2026-1"])
 def test_what_is_no_month_is_refused(client: httpx.Client, path: str, month: str) -> None:
     assert client.get(path, params={"month": month}).status_code == 422
+
+
+def test_a_videos_page_says_what_it_cost(asked: Gateway, client: httpx.Client) -> None:
+    store = bucket_of(asked)
+    part = VideoCost(backend="cloud <b>", jobs=2, price=Money.of("0.70"), basis="billed")
+    costs = VideoCosts(total=Money.of("0.70"), parts=(part,))
+    video = published(store, "a video that cost something")
+    write(store, video.model_copy(update={"costs": costs}))
+    page = client.get(f"/watch/{video.content_id}").text
+    assert "0.70 USD; cloud &lt;b&gt;: 0.70 USD (billed)" in page
 
 
 def test_the_gallery_leads_managers_there(client: httpx.Client, reader: httpx.Client) -> None:

@@ -125,6 +125,8 @@ def test_killed_at_any_call_the_ledger_has_what_the_service_bills(
     assert {"reserve", "submit", "settle"} <= set(calls)
     bill, seed = PRICE.amount, 0
     for at, name in enumerate(calls):
+        if name in ("read", "look"):
+            continue  # they change nothing
         for after in (False, True):
             world, seed = World(), seed + 1
             with pytest.raises(KilledError):
