@@ -58,7 +58,8 @@ class Figures:
 
     def seconds(self, entrant: Entrant) -> Interval | None:
         """Mean wall seconds for a second of video."""
-        return mean_interval(list(_seconds(entrant).values()), self.confidence)
+        found = mean_interval(list(_seconds(entrant).values()), self.confidence)
+        return found and _within(found, 0.0, None)
 
     def cost(self, entrant: Entrant) -> Interval | None:
         """Mean cost of a finished video, in `currency`; None if nobody knows it for each one.
