@@ -207,6 +207,11 @@ def test_a_paid_backend_costs_what_it_bills_failures_included(
     assert {item.gate for item in compared} == {
         *("cost-under-cloud", "time-to-cloud", "preference-to-cloud")
     }
+    page = copy_report(store, "tried", tmp_path / "report")
+    clips = {sample.clip for sample in found.samples if sample.film}
+    assert len(clips) == 5
+    assert clips <= {path.name for path in page.parent.iterdir()}
+    assert "RefusedError" in page.read_text()
     assert theirs.devices == ("cpu",)
     assert cloud.devices == ("remote",)
 
