@@ -31,10 +31,12 @@ Approval = Literal["none", "storyboard", "video", "both"]
 
 
 def _in_order(schema: dict[str, Any]) -> None:
-    """Number the fields. Prefect's form sorts them by `position`; PostgreSQL does not keep their
-    order."""
+    """Number the fields, by which Prefect's form sorts them, and name what can be chosen."""
     for position, field in enumerate(schema["properties"].values()):
         field["position"] = position
+    # Read when the form is made: backends of the operator's file come after this module.
+    schema["properties"]["preset"]["enum"] = list(presets())
+    schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
 
 
 class Brief(BaseModel):
@@ -64,7 +66,6 @@ class Brief(BaseModel):
         "demo",
         title="Preset",
         description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
-        json_schema_extra={"enum": list(presets())},
     )
     aspect: Aspect = Field(
         "preset",
@@ -126,7 +127,6 @@ class Brief(BaseModel):
         "preset",
         title="Size",
         description="Width*height before upscaling; 'preset' takes the preset's.",
-        json_schema_extra={"enum": ["preset", *map(str, offered_sizes())]},
     )
     image: str = Field(
         "",
