@@ -32,7 +32,7 @@ from pipelines.backends.remote.videos.answers import (
 from pipelines.backends.remote.videos.config import LightX2VConfig
 from pipelines.backends.remote.videos.free import FreeService
 from pipelines.backends.remote.videos.offers import offer_of
-from pipelines.backends.remote.videos.options import StepOptions
+from pipelines.backends.remote.videos.options import StepOptions, options_in
 from pipelines.backends.remote.videos.pictures import first_picture
 from pipelines.errors import ReelwrightError, UnavailableError
 from pipelines.schema.availability import Availability
@@ -88,7 +88,7 @@ class LightX2VService(FreeService):
             "target_fps": request.fps,
             "target_shape": [request.size.height, request.size.width],
         }
-        steps = StepOptions.model_validate(dict(request.options)).steps
+        steps = options_in(request, StepOptions, self._title).steps
         if steps is not None:
             body["infer_steps"] = steps
         if picture := first_picture(request, media):
@@ -133,7 +133,9 @@ class LightX2VService(FreeService):
             return
 
     def check(self, requests: Sequence[ClipRequest]) -> None:
-        """Everything that matters is in the capabilities."""
+        """Raises BriefError for an option that it does not have."""
+        for request in requests:
+            options_in(request, StepOptions, self._title)
 
 
 def _path_of(operation: str) -> str:

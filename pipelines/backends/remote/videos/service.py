@@ -34,7 +34,7 @@ from pipelines.backends.remote.videos.answers import (
 from pipelines.backends.remote.videos.config import VideosConfig
 from pipelines.backends.remote.videos.free import FreeService
 from pipelines.backends.remote.videos.offers import offer_of
-from pipelines.backends.remote.videos.options import VideosOptions
+from pipelines.backends.remote.videos.options import VideosOptions, options_in
 from pipelines.backends.remote.videos.pictures import first_picture
 from pipelines.errors import BriefError, ReelwrightError, UnavailableError
 from pipelines.schema.availability import Availability
@@ -138,7 +138,7 @@ class VideosService(FreeService):
     def check(self, requests: Sequence[ClipRequest]) -> None:
         """Raises BriefError for an option that the dialect does not have."""
         for request in requests:
-            options = _options(request)
+            options = self._options(request)
             if self._config.dialect == "fastvideo" and options.flow_shift is not None:
                 raise BriefError(
                     f"flow_shift {options.flow_shift:g} is set, but {self._title} has no such "
@@ -146,7 +146,7 @@ class VideosService(FreeService):
                 )
 
     def _fields(self, request: ClipRequest, key: str) -> dict[str, str | int | float]:
-        options = _options(request)
+        options = self._options(request)
         fields: dict[str, str | int | float | None] = {
             "prompt": request.prompt,
             "model": self._config.model,
@@ -165,16 +165,15 @@ class VideosService(FreeService):
             fields["generate_sound"] = "true"
         return {name: value for name, value in fields.items() if value is not None}
 
+    def _options(self, request: ClipRequest) -> VideosOptions:
+        return options_in(request, VideosOptions, self._title)
+
     def _send_get(self, path: str, query: Mapping[str, str] | None = None) -> Reply:
         return self._connection.send("GET", path, query=query)
 
 
 def _path_of(operation: str) -> str:
     return f"{_PATH}/{quote(operation, safe='')}"
-
-
-def _options(request: ClipRequest) -> VideosOptions:
-    return VideosOptions.model_validate(dict(request.options))
 
 
 def _as_text(value: str | int | float) -> str:
