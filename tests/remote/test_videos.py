@@ -12,7 +12,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipelines.backends.remote.driver import RemoteBackend, definition_of
+from pipelines.backends.remote.file import read_backends
 from pipelines.backends.remote.kinds import kinds
+from pipelines.backends.remote.videos.config import LightX2VConfig, VideosConfig
 from pipelines.backends.remote.videos.service import VideosService
 from pipelines.errors import (
     AnswerLostError,
@@ -26,6 +28,7 @@ from pipelines.errors import (
 )
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.schema.plan import ChunkSpec
+from tests.conftest import REPOSITORY
 from tests.remote.servers import (
     GOES_ON,
     PICTURE,
@@ -332,6 +335,21 @@ def test_the_model_is_the_identity_and_the_address_is_not(host: Host) -> None:
     same = digest()
     assert digest(address="https://elsewhere.example", title="x", key="env:X") == same
     assert same not in (digest(model="Wan2.1"), digest(revision="4"))
+
+
+def test_the_entries_of_the_document_are_backends() -> None:
+    page = (REPOSITORY / "docs" / "servers.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    found = read_backends(text, "docs/servers.md")
+    assert [preset.name for item in found for preset in item.presets] == [
+        "box_2",
+        "studio_2",
+        "x2v",
+    ]
+    fields = {*VideosConfig.model_fields, *LightX2VConfig.model_fields} - {"name", "kind"}
+    assert [
+        name for name in sorted(fields) if f"`{name}`" not in page and f"{name}:" not in page
+    ] == []
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

@@ -71,7 +71,7 @@ class VideoDeleted(BaseModel):
 def job_of(run: FlowRun, view: RunView) -> VideoJob:
     """The clip of a run. Raises ValueError if its brief is of another version."""
     brief = Brief.model_validate(run.parameters["brief"])
-    status, error = _STATES[view.state], None
+    status, error = _STATES.get(view.state, "failed"), None
     if status == "completed" and not view.video_path:
         # Published, but the store does not say where yet; it says so later, or never.
         status = "failed" if view.settled else "in_progress"
