@@ -49,8 +49,8 @@ ENTRY: dict[str, Any] = {
     "max_frames": 240,
     "steps": 8,
 }
-TOLERANCE = 3.0
-"""Levels of 255, on average over a film: it is encoded once more at CRF 12."""
+TOLERANCE = 1.0
+"""Levels of 255, on average over a film, which is encoded once more; 0.56 were measured."""
 in_gateway = pytest.mark.xdist_group("gateway")
 
 
