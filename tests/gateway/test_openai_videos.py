@@ -1,6 +1,7 @@
 """`/v1/videos`: OpenAI's Videos API, asked by plain HTTP and by OpenAI's own client library."""
 
 import base64
+import io
 import json
 import secrets
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
@@ -163,6 +166,32 @@ def test_a_form_carries_a_picture_to_begin_with(client: httpx.Client, asked: Gat
     # A form without a file is a form too, as vLLM-Omni's clients send it.
     parts = {name: (None, value) for name, value in form.items()}
     assert client.post(URL, files=parts).json()["num_frames"] == 9
+
+
+def test_a_picture_of_megabytes_fits_into_json(client: httpx.Client, asked: Gateway) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (800, 800, 3), np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(noise).save(target, "png")
+    data = f"data:image/png;base64,{base64.b64encode(target.getvalue()).decode()}"
+    assert len(data) > 2_000_000  # other requests may have 1,000,000 bytes
+    assert brief_of(asked, started(client, input_reference={"image_url": data})).image
+    too_large = client.post(URL, json=clip(input_reference={"image_url": "x" * 28_000_000}))
+    assert "28,000,000 bytes" in error_of(too_large, 413)
+
+
+def test_a_clip_whose_preset_is_gone_does_not_hide_the_others(
+    client: httpx.Client, asked: Gateway
+) -> None:
+    old, new = started(client), started(client)
+    with (
+        temporary_settings({PREFECT_API_URL: asked.cli.env["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as prefect,
+    ):
+        brief = asked.run_of(old["id"]).parameters["brief"]
+        prefect.update_flow_run(old["id"], parameters={"brief": brief | {"preset": "gone"}})
+    assert [job["id"] for job in client.get(URL).json()["data"]] == [new["id"]]
+    assert "its preset is gone" in error_of(client.get(f"{URL}/{old['id']}"), 404)
+    assert client.delete(f"{URL}/{old['id']}").json()["deleted"]
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -332,7 +361,8 @@ def test_the_file_is_there_when_the_clip_is_completed(
 def test_openai_s_own_client_makes_lists_fetches_and_deletes(
     client: httpx.Client, asked: Gateway, gateway_store: StoreSettings
 ) -> None:
-    openai = pytest.importorskip("openai")
+    import openai  # takes a second
+
     sdk = openai.OpenAI(
         base_url=f"{asked.url}/v1",
         api_key=client.headers["Authorization"].removeprefix("Bearer "),

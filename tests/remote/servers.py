@@ -31,7 +31,7 @@ ENTRY: dict[str, Any] = {
     "max_frames": 81,
     "inputs": ["first_frame", "continuation"],
     "steps": 12,
-    "timeout_seconds": 5,
+    "timeout_seconds": 60,
 }
 PICTURE = FirstFrame(picture=Digest("a" * 64))
 GOES_ON = Continuation(chunk=Digest("b" * 64), frames=1)

@@ -92,11 +92,13 @@ class VideoJobs:
                 limit=limit + 1,
             )
             views = [await self._runs.view_of(run) for run in found[:limit]]
-        jobs = [_shown(run, view) for run, view in zip(found[:limit], views, strict=True)]
+        # A clip that cannot be shown any more must not hide the others.
+        shown = [_job_of(run, view) for run, view in zip(found[:limit], views, strict=True)]
+        jobs = [job for job in shown if job is not None]
         return VideoPage(
             data=jobs,
-            first_id=jobs[0].id if jobs else None,
-            last_id=jobs[-1].id if jobs else None,
+            first_id=str(found[0].id) if found else None,
+            last_id=str(found[:limit][-1].id) if found else None,
             has_more=len(found) > limit,
         )
 
@@ -132,10 +134,18 @@ def _key_tag(own: str) -> str:
     return f"key:{own}"
 
 
-def _shown(run: FlowRun, view: RunView) -> VideoJob:
+def _job_of(run: FlowRun, view: RunView) -> VideoJob | None:
+    """None if its brief is of another version, or its preset is gone."""
     try:
         return job_of(run, view)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError):
+        return None
+
+
+def _shown(run: FlowRun, view: RunView) -> VideoJob:
+    job = _job_of(run, view)
+    if job is None:
         raise ProblemError(
-            404, "not_found", f"the clip {run.id} was made by another version of Reelwright"
-        ) from error
+            404, "not_found", f"the clip {run.id} is of another version, or its preset is gone"
+        )
+    return job

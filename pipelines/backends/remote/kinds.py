@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.backends.remote.kind import Kind, Offer
-from pipelines.backends.remote.videos import lightx2v, service
+from pipelines.backends.remote.videos import lightx2v
+from pipelines.backends.remote.videos import service as videos
 
 __all__ = ["Kind", "Offer", "kinds"]
 _KINDS: tuple[Kind[Any], ...] = (
-    service.KIND,
+    videos.KIND,
     lightx2v.KIND,
 )
 
