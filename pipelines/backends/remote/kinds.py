@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.backends.remote.comfyui import entry as comfyui
 from pipelines.backends.remote.kind import Kind, Offer
 from pipelines.backends.remote.videos import lightx2v
 from pipelines.backends.remote.videos import service as videos
@@ -11,6 +12,7 @@ __all__ = ["Kind", "Offer", "kinds"]
 _KINDS: tuple[Kind[Any], ...] = (
     videos.KIND,
     lightx2v.KIND,
+    comfyui.KIND,
 )
 
 

@@ -39,6 +39,8 @@ def wait_for(
         if status.state == "failed":
             jobs.settle(record, price, bill(status))
             jobs.end(record, "failed", status.message)
+            if status.lasting:
+                raise UnavailableError(f"{jobs.title} cannot make this clip: {status.message}")
         else:
             _give_up(jobs, record, price)
         _log.warning("%s made no clip (%s): %s", jobs.title, status.state, status.message)
