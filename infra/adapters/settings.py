@@ -1,8 +1,10 @@
 """Settings in small sections, read once at the edge from `REELWRIGHT_…` variables."""
 
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -14,6 +16,9 @@ PREFIX = "REELWRIGHT_"
 _LEAST_CONTEXT = 1024
 """Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
 vocabulary, and the answer may have 96."""
+
+
+_Cap = Annotated[Decimal | None, Field(ge=0, max_digits=18, decimal_places=6)]
 
 
 class _Section(BaseSettings):
@@ -88,7 +93,7 @@ class ComputeSettings(_Section):
         description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
     )
     gpu_hour_price: float = Field(
-        0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
+        0.0, ge=0, description="What an hour of the GPU costs in all, as its rent; 0: unknown."
     )
 
 
@@ -261,6 +266,48 @@ class RetentionSettings(_Section):
         return tuple(name.strip() for name in self.keep_campaigns.split(",") if name.strip())
 
 
+class CostSettings(_Section):
+    """The cost ledger: currency, caps, and the price of GPU time. 0 or none: unknown, no cap."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}COSTS_", frozen=True, extra="ignore")
+
+    currency: str = Field(
+        "USD", pattern="[A-Z]{3}", description="Of all amounts: ISO 4217, such as USD or EUR."
+    )
+    time_zone: str = Field("UTC", description="Zone in which days and months begin.")
+    file: Path | None = Field(None, description="YAML file of caps; it goes before the caps here.")
+    video_cap: _Cap = Field(
+        Decimal("1.50"), description="Most for one video; empty: no cap, as for the others."
+    )
+    campaign_cap: _Cap = Field(None, description="Most for each campaign.")
+    day_cap: _Cap = Field(None, description="Most for a day.")
+    month_cap: _Cap = Field(None, description="Most for a month.")
+    gpu_watts: Decimal = Field(
+        Decimal(0), ge=0, description="Power of the GPU, or of its machine, while it works."
+    )
+    kwh_price: Decimal = Field(Decimal(0), ge=0, description="Price of a kilowatt-hour.")
+    gpu_price: Decimal = Field(
+        Decimal(0), ge=0, description="Price of the GPU, less what it brings at its end."
+    )
+    gpu_life_hours: Decimal = Field(
+        Decimal(0), ge=0, description="Hours of work over which that price is spread."
+    )
+
+    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("this zone is unknown; write Area/City or UTC") from error
+        return value
+
+
 class StudioSettings(_Section):
     """The studio of `reelwright up`."""
 
@@ -289,6 +336,7 @@ class Settings:
         self.calendar = CalendarSettings()
         self.studio = StudioSettings()
         self.retention = RetentionSettings()
+        self.costs = CostSettings()
 
     @classmethod
     def load(cls) -> "Settings":
@@ -312,6 +360,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     CalendarSettings,
     StudioSettings,
     RetentionSettings,
+    CostSettings,
 )
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipelines.costs.summary import VideoCosts
 from pipelines.documents import manifest_v3
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
@@ -219,6 +220,9 @@ class Manifest(Frozen):
     run: RunSummary
     device: DeviceRecord | None = None
     """None if a version up to 0.3.0 made it."""
+    costs: VideoCosts | None = None
+    """What all runs spent for this video until it was published; None if the ledger has nothing of
+    it."""
 
     @model_validator(mode="before")
     @classmethod
