@@ -35,6 +35,9 @@ def _in_order(schema: dict[str, Any]) -> None:
     order."""
     for position, field in enumerate(schema["properties"].values()):
         field["position"] = position
+    # Read when the form is made: backends of the operator's file come after this module.
+    schema["properties"]["preset"]["enum"] = list(presets())
+    schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
 
 
 class Brief(BaseModel):
@@ -64,7 +67,6 @@ class Brief(BaseModel):
         "demo",
         title="Preset",
         description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
-        json_schema_extra={"enum": list(presets())},
     )
     aspect: Aspect = Field(
         "preset",
@@ -126,7 +128,6 @@ class Brief(BaseModel):
         "preset",
         title="Size",
         description="Width*height before upscaling; 'preset' takes the preset's.",
-        json_schema_extra={"enum": ["preset", *map(str, offered_sizes())]},
     )
     image: str = Field(
         "",

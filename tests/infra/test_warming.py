@@ -147,14 +147,25 @@ def test_a_run_that_comes_goes_before_the_next_step(monkeypatch: pytest.MonkeyPa
         assert list(commands) == []
 
 
-def test_memory_that_idle_work_takes_is_told_apart() -> None:
+def test_memory_that_idle_work_takes_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the worker would call a loaded model a leak, and end the process after the next run."""
-    held = []
+    resident = 100
 
     def steps() -> Iterator[None]:
-        held.append(b"x" * 50_000_000)
-        yield
+        nonlocal resident
+        for added in (50, 7):
+            resident += added
+            yield
 
+    monkeypatch.setattr(child, "_rss", lambda: resident)
     idle = child.IdleWork(steps())
-    assert list(idle) == [None]
-    assert 40_000_000 < idle.added < 80_000_000
+    next(idle)
+    resident += 1000  # a run comes between two steps
+    next(idle)
+    assert idle.added == 57
+
+
+def test_the_resident_memory_is_that_of_this_process() -> None:
+    pages = Path("/proc/self/status").read_text(encoding="ascii")
+    kilobytes = int(pages.partition("VmRSS:")[2].split()[0])
+    assert child._rss() == pytest.approx(kilobytes * 1024, rel=0.2)
