@@ -74,10 +74,9 @@ class Brief(BaseModel):
         description="Landscape, portrait or square, with about as many pixels as the preset.",
     )
     upscale: Literal[-1, 1, 2, 4] = Field(
-        PICK,
+        -1,
         title="Upscale",
-        description="2 and 4 enlarge with Real-ESRGAN, 1 keeps the size; -1 takes the preset's: 1, "
-        "or more if it is made small to be enlarged.",
+        description="2 and 4 enlarge with Real-ESRGAN, 1 keeps the size; -1 does as the preset.",
     )
     joins: Literal["cut", "continue", "crossfade"] = Field(
         "cut",
