@@ -31,8 +31,7 @@ Approval = Literal["none", "storyboard", "video", "both"]
 
 
 def _in_order(schema: dict[str, Any]) -> None:
-    """Number the fields. Prefect's form sorts them by `position`; PostgreSQL does not keep their
-    order."""
+    """Number the fields, by which Prefect's form sorts them, and name what can be chosen."""
     for position, field in enumerate(schema["properties"].values()):
         field["position"] = position
     # Read when the form is made: backends of the operator's file come after this module.
