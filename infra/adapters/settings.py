@@ -228,6 +228,16 @@ class CalendarSettings(_Section):
     )
 
 
+class RoutingSettings(_Section):
+    """The router, which chooses what makes a brief."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}ROUTING_", frozen=True, extra="ignore")
+
+    policy: Path | None = Field(
+        None, description="YAML file of what is preferred and what it may cost."
+    )
+
+
 class RetentionSettings(_Section):
     """How many days what nothing uses is kept; 0: for ever. `purge-scratch` removes the rest."""
 
@@ -280,6 +290,7 @@ class Settings:
         self.calendar = CalendarSettings()
         self.studio = StudioSettings()
         self.retention = RetentionSettings()
+        self.routing = RoutingSettings()
 
     @classmethod
     def load(cls) -> "Settings":
@@ -302,6 +313,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     CalendarSettings,
     StudioSettings,
     RetentionSettings,
+    RoutingSettings,
 )
 
 

@@ -16,7 +16,9 @@ def key(word: str) -> ObjectKey:
     return ObjectKey.job(Digest(hashlib.sha256(word.encode()).hexdigest()))
 
 
-def test_of_many_writers_of_an_absent_object_exactly_one_wins(store_settings: StoreSettings) -> None:
+def test_of_many_writers_of_an_absent_object_exactly_one_wins(
+    store_settings: StoreSettings,
+) -> None:
     stores = [ObjectStore(store_settings) for _ in range(WRITERS)]
     stores[0].ensure_bucket()
     for attempt in range(4):
