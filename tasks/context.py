@@ -20,6 +20,8 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS, set_models
 from infra.adapters.weights.library import require_models
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
+from pipelines.backends.remote.access import RemoteAccess
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import (
     ChunkRecord,
@@ -40,6 +42,7 @@ from pipelines.upscaling.ladder import Way
 from tasks.background import Background
 from tasks.language_model import llama_options
 from tasks.progress import report
+from tasks.remote_access import NoPayments, run_access
 from tasks.stage_costs import StageCosts
 
 if TYPE_CHECKING:
@@ -65,13 +68,15 @@ class RunContext:
         self.brief, self.settings = brief, settings
         self.costs = StageCosts()
         self.tool = find_ffmpeg(settings.paths.ffmpeg)
-        self.host = DeviceHost(settings) if needs_device(brief) else None
+        self.host = DeviceHost(settings, self._remote_access) if needs_device(brief) else None
         # Looked for first: a GPU that is demanded and missing is said before files are read.
         self.device = self.host.device if self.host else "remote"
         """`cpu`, `cuda`, or `remote` for a run without a device."""
         if self.host:
             require_models(settings.paths.models, models_of(brief))
-        self.backend = create_backend(brief, self.host or NoDeviceHost(settings))
+        self.backend = create_backend(
+            brief, self.host or NoDeviceHost(settings, self._remote_access)
+        )
         # Its LoRAs are looked up here, and not after the enhancer has worked.
         self.backend.identity(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
@@ -89,6 +94,10 @@ class RunContext:
     def _companion(self, name: str) -> ModelFolder | None:
         """The installed enhancer or upscaler of that name; None without a device."""
         return self.host.model(name) if self.host else None
+
+    def _remote_access(self, config: RemoteConfig) -> RemoteAccess:
+        """What this run gives to a backend on another machine."""
+        return run_access(config, self.store, NoPayments(), self.tool, self.folder)
 
     @cached_property
     def store(self) -> ObjectStore:

@@ -149,7 +149,7 @@ class ObjectStore:
     def _put_if(
         self, key: ObjectKey, data: bytes, content_type: str, condition: dict[str, str]
     ) -> bool:
-        """minio 7.2.20 has no public call for a condition; a test holds this one to its contract."""
+        """minio 7.2.20 has no public call for it; a test holds this one to its contract."""
         digest = Digest(hashlib.sha256(data).hexdigest())
         headers: dict[str, str | list[str] | tuple[str]] = {
             **condition,

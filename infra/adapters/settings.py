@@ -92,6 +92,14 @@ class ComputeSettings(_Section):
     )
 
 
+class RemoteSettings(_Section):
+    """Backends on other machines."""
+
+    backends: Path | None = Field(
+        None, description="YAML file of remote backends; without it there are none."
+    )
+
+
 class LlmSettings(_Section):
     """The language model that writes the shots."""
 
@@ -283,6 +291,7 @@ class Settings:
         self.paths = PathSettings()
         self.store = StoreSettings()
         self.compute = ComputeSettings()
+        self.remote = RemoteSettings()
         self.llm = LlmSettings()
         self.upscaler = UpscalerSettings()
         self.worker = WorkerSettings()
@@ -306,6 +315,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     PathSettings,
     StoreSettings,
     ComputeSettings,
+    RemoteSettings,
     LlmSettings,
     UpscalerSettings,
     WorkerSettings,

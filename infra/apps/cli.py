@@ -16,6 +16,7 @@ from infra.apps.make_command import make
 from infra.apps.models import models_app
 from infra.apps.upkeep import retention_app, verify
 from pipelines.errors import BriefError, SettingsError
+from tasks.remote_backends import configure_backends
 
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
@@ -33,6 +34,12 @@ app.command()(make)
 app.command()(verify)
 app.command()(backup)
 app.command()(restore)
+
+
+@app.callback()
+def configure() -> None:
+    """Turns a brief into a finished short video on your own machine."""
+    configure_backends()
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""All backends by name, and all presets. A new backend is one line of `_BUILT_IN`."""
+"""All backends by name, and all presets. A new backend on the device is one line of `_BUILT_IN`;
+those on other machines come from the operator's file (`configure`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pipelines.backends.animatediff import definitions as animatediff
@@ -8,6 +9,7 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.ltx2 import definitions as ltx2
 from pipelines.backends.wan import animate_definition as wan_animate
 from pipelines.backends.wan import definitions as wan
+from pipelines.errors import SettingsError
 from pipelines.schema.presets import Preset
 from pipelines.schema.sizes import Size
 
@@ -18,11 +20,36 @@ _BUILT_IN: tuple[BackendDefinition, ...] = (
     *ltx2.DEFINITIONS,
 )
 _definitions: dict[str, BackendDefinition] = {item.name: item for item in _BUILT_IN}
+_configured: set[str] = set()
 
 
 def definitions() -> Mapping[str, BackendDefinition]:
     """All backends by name."""
     return _definitions
+
+
+def configure(found: Iterable[BackendDefinition]) -> None:
+    """`found` are the backends of the operator's file, in place of those of an earlier call.
+
+    Raises SettingsError if one has the name of a built-in backend or preset.
+    """
+    new = {item.name: item for item in found}
+    kept = {name: item for name, item in _definitions.items() if name not in _configured}
+    taken = {preset.name for item in kept.values() for preset in item.presets} | {"auto"}
+    for item in new.values():
+        names = [preset.name for preset in item.presets]
+        clash = item.name if item.name in kept else next((n for n in names if n in taken), "")
+        if clash:
+            raise SettingsError(
+                f"the backends file names a backend or preset {clash!r}, which there is already; "
+                "choose another name for the entry"
+            )
+        taken.update(names)
+    for name in _configured:
+        _definitions.pop(name, None)
+    _configured.clear()
+    _configured.update(new)
+    _definitions.update(new)
 
 
 def definition_of(preset: Preset) -> BackendDefinition:

@@ -16,7 +16,7 @@ def key(word: str) -> ObjectKey:
     return ObjectKey.job(Digest(hashlib.sha256(word.encode()).hexdigest()))
 
 
-def test_of_many_writers_of_an_absent_object_exactly_one_wins(
+def test_of_many_writers_of_an_absent_object_one_wins(
     store_settings: StoreSettings,
 ) -> None:
     stores = [ObjectStore(store_settings) for _ in range(WRITERS)]
@@ -34,7 +34,7 @@ def test_of_many_writers_of_an_absent_object_exactly_one_wins(
         assert stores[0].get_bytes(place) == b"%d" % won.index(True)
 
 
-def test_of_many_writers_of_one_version_exactly_one_wins(store_settings: StoreSettings) -> None:
+def test_of_many_writers_of_one_version_one_wins(store_settings: StoreSettings) -> None:
     stores = [ObjectStore(store_settings) for _ in range(WRITERS)]
     stores[0].ensure_bucket()
     place = key("unchanged")

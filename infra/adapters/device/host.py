@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from infra.adapters.device import cache, choice, memory
+from infra.adapters.remote.host import Access, RemoteHost
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
@@ -17,10 +18,11 @@ SMALL = 0.05
 """Share of the free memory up to which a model stays that is used for a moment only."""
 
 
-class DeviceHost:
+class DeviceHost(RemoteHost):
     """A BackendHost over the settings of this machine. Models are looked up when they are named."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, access: Access | None = None) -> None:
+        super().__init__(access)
         self.settings = settings
         self._models: dict[str, ModelFolder] = {}
 
@@ -108,10 +110,11 @@ class DeviceHost:
         return self.free_bytes() + int(torch.cuda.memory_allocated())
 
 
-class NoDeviceHost:
+class NoDeviceHost(RemoteHost):
     """A BackendHost for a run that may not touch the device, its weights or its lock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, access: Access | None = None) -> None:
+        super().__init__(access)
         self._settings = settings
 
     @property

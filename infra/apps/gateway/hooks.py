@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import os
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from infra.adapters.disk import read_text
+from infra.adapters.secrets import read_secret
 from infra.apps.gateway.problems import ProblemError
 from pipelines import plain_yaml, templates
 from pipelines.documents.brief import Brief
@@ -23,21 +23,6 @@ from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError, SettingsError
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
-
-
-def read_secret(value: str) -> str:
-    """`env:NAME` or `file:PATH`. Raises ValueError: secrets do not stand in the file itself."""
-    kind, _, place = value.partition(":")
-    if kind == "env" and os.environ.get(place):
-        return os.environ[place]
-    if kind == "file":
-        try:
-            return read_text(Path(place), f"the secret {value!r}").strip()
-        except SettingsError as error:
-            raise ValueError(str(error)) from error
-    raise ValueError(
-        f"the secret {value!r:.20} must be env:NAME, a variable that is set, or file:PATH"
-    )
 
 
 class Source(BaseModel):

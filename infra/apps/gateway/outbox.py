@@ -21,10 +21,11 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 from starlette.concurrency import run_in_threadpool
 
+from infra.adapters.secrets import read_secret
 from infra.adapters.settings import Settings
 from infra.apps.gateway.background import repeat
 from infra.apps.gateway.database import Database
-from infra.apps.gateway.hooks import Endpoint, read_secret
+from infra.apps.gateway.hooks import Endpoint
 from infra.apps.gateway.views import RunView
 from pipelines.errors import BriefError
 

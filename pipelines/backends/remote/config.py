@@ -1,9 +1,9 @@
 """One backend of the operator's file, as validated data. Each kind adds fields of its own."""
 
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipelines.schema.frozen import Frozen
 
@@ -20,10 +20,8 @@ class RemoteConfig(Frozen):
     """For forms and pages; empty: the kind's own."""
     address: str
     """`https://host[:port][/path]`. Only the operator sets it, never a brief."""
-    key_file: str = ""
-    """File that holds the secret key. Absolute."""
-    key_env: str = Field("", pattern="[A-Za-z_][A-Za-z0-9_]*|")
-    """Environment variable that holds it, in place of a file."""
+    key: str = Field("", pattern="(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)?")
+    """Where the secret key is: `env:NAME`, or `file:PATH` with an absolute path. Never the key."""
     download_hosts: tuple[str, ...] = ()
     """Other hosts that clips may be fetched from. A leading `*.` stands for any subdomain."""
     timeout_seconds: float = Field(60.0, gt=0, le=600)
@@ -39,21 +37,13 @@ class RemoteConfig(Frozen):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be http://host[:port] or https://host[:port]")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no key, user or query; name the key with key_file")
+            raise ValueError("must hold no key, user or query; name the key with `key`")
         return value.rstrip("/")
 
-    @field_validator("key_file")
-    @classmethod
-    def _is_absolute(cls, value: str) -> str:
-        if value and not value.startswith("/"):
-            raise ValueError("must be an absolute path, as every process has a folder of its own")
-        return value
-
-    @model_validator(mode="after")
-    def _has_one_key(self) -> Self:
-        if self.key_file and self.key_env:
-            raise ValueError("key_file and key_env are both set; keep one")
-        return self
+    @property
+    def key_header(self) -> tuple[str, str]:
+        """Name of the header that carries the key, and what precedes the key in it."""
+        return "Authorization", "Bearer "
 
     @property
     def preset_prefix(self) -> str:

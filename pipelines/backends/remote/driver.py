@@ -1,0 +1,197 @@
+"""Lets a foreign service make clips: reserve, submit, wait, settle, download, verify.
+
+This is the only place that decides when a job is submitted and paid. A job is written to the
+journal before it is submitted, and its id before it is polled. So a run that is killed goes on with
+the same job. A paid job whose answer was lost is never submitted again.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from pipelines.backends.base import (
+    BackendDefinition,
+    BackendHost,
+    Effort,
+    GeneratedClip,
+    InputMedia,
+    StepReport,
+    UsedModel,
+    VideoBackend,
+)
+from pipelines.backends.checks import check_request
+from pipelines.backends.remote.access import RemoteAccess, Reply
+from pipelines.backends.remote.clips import read_clip
+from pipelines.backends.remote.config import RemoteConfig
+from pipelines.backends.remote.jobs import Jobs
+from pipelines.backends.remote.kinds import Kind, Offer
+from pipelines.backends.remote.service import RemoteService
+from pipelines.backends.remote.waiting import wait_for
+from pipelines.errors import GenerationError, MediaError, UnavailableError
+from pipelines.schema.availability import Availability
+from pipelines.schema.keys import Digest
+from pipelines.schema.money import Money
+from pipelines.schema.plan import ChunkSpec
+from pipelines.schema.presets import BackendOptions
+from pipelines.schema.request import ClipRequest, InputKind
+
+_log = logging.getLogger("reelwright.remote")
+_DOWNLOADS = 3
+"""Attempts to fetch a clip that is done; each costs nothing."""
+
+
+def definition_of(config: RemoteConfig, kind: Kind[RemoteConfig]) -> BackendDefinition:
+    """The definition of a configured backend. Raises ValueError if its entry cannot work."""
+    offer = kind.offer(config)
+
+    def create(host: BackendHost, _: frozenset[InputKind]) -> VideoBackend:
+        return RemoteBackend(definition, config, kind, offer, host)
+
+    definition = BackendDefinition(
+        name=config.name,
+        title=config.title or offer.title,
+        capabilities=offer.capabilities,
+        options=offer.options,
+        presets=offer.presets,
+        create=create,
+        rates={"remote": offer.seconds_for_one},
+        basis=offer.basis,
+    )
+    return definition
+
+
+class RemoteBackend:
+    """A VideoBackend on another machine."""
+
+    def __init__(
+        self,
+        definition: BackendDefinition,
+        config: RemoteConfig,
+        kind: Kind[RemoteConfig],
+        offer: Offer,
+        host: BackendHost,
+    ) -> None:
+        self._definition, self._config, self._kind = definition, config, kind
+        self._offer, self._host = offer, host
+        self._offline = kind.service(config, _NoConnection())
+
+    @property
+    def definition(self) -> BackendDefinition:
+        return self._definition
+
+    def identity(self, options: BackendOptions) -> Mapping[str, str]:
+        """Name and version of the model, and the recipe; the options are in the request."""
+        del options
+        return self._offer.model.components
+
+    def models(self, options: BackendOptions) -> tuple[UsedModel, ...]:
+        """The model that the service says it has."""
+        del options
+        return (self._offer.model,)
+
+    def effort(self, requests: Sequence[ClipRequest]) -> Effort:
+        """Seconds of video, and the most that they cost."""
+        seconds = sum(request.frames / request.fps for request in requests)
+        return Effort(seconds, memory_bytes=0, price=self._price(requests))
+
+    def _price(self, requests: Sequence[ClipRequest]) -> Money | None:
+        """None without requests, because their currency is then not known."""
+        prices = [self._offline.price(request) for request in requests]
+        return sum(prices[1:], prices[0]) if prices else None
+
+    def availability(self) -> Availability:
+        """Whether the service can be used now. Raises nothing."""
+        connection = self._host.connection(self._config)
+        return self._kind.service(self._config, connection).availability()
+
+    @contextmanager
+    def open(self) -> "Iterator[RemoteSession]":
+        access = self._host.remote(self._config)
+        yield RemoteSession(
+            self._definition,
+            self._config,
+            self._kind.service(self._config, access.connection),
+            access,
+            self._offer.model.components,
+        )
+
+
+class RemoteSession:
+    """A BackendSession that pays, waits and downloads."""
+
+    def __init__(
+        self,
+        definition: BackendDefinition,
+        config: RemoteConfig,
+        service: RemoteService,
+        access: RemoteAccess,
+        identity: Mapping[str, str],
+    ) -> None:
+        self._definition, self._config = definition, config
+        self._service, self._access, self._identity = service, access, identity
+        self._jobs = Jobs(definition.name, definition.title, service, access, config)
+
+    def prepare(self, requests: Sequence[ClipRequest]) -> None:
+        """Check all requests, and reserve the price of all or of none: a video whose second half
+        is above a cap is not begun.
+
+        Raises BriefError for a request that cannot be made, and BudgetError above a cap.
+        """
+        for request in requests:
+            check_request(self._definition, request)
+        self._service.check(requests)
+        self._jobs.reserve([(self._digest(item), self._service.price(item)) for item in requests])
+
+    def generate(
+        self, request: ClipRequest, media: InputMedia, on_step: StepReport
+    ) -> GeneratedClip:
+        """Make one clip, or go on with the job that an earlier run submitted for it.
+
+        Raises RefusedError if the service refuses the content; QuotaError and UnavailableError if
+        it cannot work now; LostJobError if a paid job may have been started and cannot be found;
+        BudgetError above a cap; GenerationError for an invalid request, and for a clip of another
+        size, rate or length than was asked for.
+        """
+        check_request(self._definition, request)
+        digest = self._digest(request)
+        price = self._service.price(request)
+        record, status = wait_for(
+            self._jobs,
+            lambda: self._jobs.submitted(
+                digest, price, lambda key: self._service.submit(request, media, key)
+            ),
+            price,
+            lambda status: self._service.bill(request, status),
+            on_step,
+        )
+        path = self._access.folder / f"{digest}.download"
+        for left in reversed(range(_DOWNLOADS)):
+            try:
+                self._service.fetch(record.operation, status, path)
+                return read_clip(self._access.tool, path, request, self._definition)
+            except MediaError as error:
+                if not left:
+                    raise UnavailableError(
+                        f"{self._definition.title} has made the clip, but it cannot be fetched: "
+                        f"{error}. It is paid for and not lost: run again to fetch it"
+                    ) from error
+                _log.warning("a clip is fetched again: %s", error)
+                self._access.pause(1.0)
+            except GenerationError as error:
+                self._jobs.end(record, "failed", str(error))
+                raise
+        raise AssertionError("the loop returns or raises")
+
+    def _digest(self, request: ClipRequest) -> Digest:
+        spec = ChunkSpec(backend=self._definition.name, identity=self._identity, request=request)
+        return spec.digest
+
+
+class _NoConnection:
+    """For a service that only calculates prices."""
+
+    def send(self, *_: object, **__: object) -> Reply:
+        raise AssertionError("prices are calculated without a request")
+
+    def download(self, *_: object, **__: object) -> None:
+        raise AssertionError("prices are calculated without a request")

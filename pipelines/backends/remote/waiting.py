@@ -1,0 +1,92 @@
+"""Waits for the job of a chunk, and submits another one if it surely made nothing."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from pipelines.backends.base import StepReport
+from pipelines.backends.remote.access import JobRecord
+from pipelines.backends.remote.jobs import Jobs
+from pipelines.backends.remote.service import Bill, JobStatus
+from pipelines.errors import LostJobError, RefusedError, UnavailableError
+from pipelines.schema.money import Money
+
+_log = logging.getLogger("reelwright.remote")
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 1.0, 15.0, 1.4
+"""Seconds between two questions about a job."""
+_STEPS = 100
+
+
+def wait_for(
+    jobs: Jobs,
+    submitted: Callable[[], JobRecord],
+    price: Money,
+    bill: Callable[[JobStatus], Bill],
+    on_step: StepReport,
+) -> tuple[JobRecord, JobStatus]:
+    """The job of a chunk and its status, which is `done`. Raises as `RemoteSession.generate`."""
+    while True:
+        record = submitted()
+        status = _last_status(jobs, record, on_step)
+        if status.state == "done":
+            jobs.settle(record, price, bill(status))
+            return jobs.end(record, "done"), status
+        if status.state == "refused":
+            jobs.settle(record, price, bill(status))
+            jobs.end(record, "refused", status.message)
+            raise RefusedError(jobs.refusal(status.message))
+        if status.state == "failed":
+            jobs.settle(record, price, bill(status))
+            jobs.end(record, "failed", status.message)
+        else:
+            _give_up(jobs, record, price)
+        _log.warning("%s made no clip (%s): %s", jobs.title, status.state, status.message)
+
+
+def _give_up(jobs: Jobs, record: JobRecord, price: Money) -> None:
+    """The service does not know the job (any more). Raises LostJobError if it was paid."""
+    if record.outcome == "done":  # its clip was made and paid, and has expired since
+        jobs.end(record, "gone", "the clip is not kept any more")
+        return
+    jobs.keep(record, price, "the service does not know the job any more")
+    jobs.end(record, "gone", "the service does not know the job any more")
+    if jobs.service.paid:
+        raise LostJobError(
+            f"{jobs.title} does not know the paid job {record.operation} any more. Its price "
+            "stays in the ledger; running the brief again makes a new job"
+        )
+
+
+def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatus:
+    """The status in which a job ended. Without an answer of the service the job is left as it is,
+    for the next run. Raises UnavailableError after `job_seconds`."""
+    end, pause, reason = time.monotonic() + jobs.config.job_seconds, _FIRST_PAUSE, ""
+    while True:
+        try:
+            status = jobs.service.look(record.operation)
+        except UnavailableError as error:
+            reason = str(error)
+            _log.warning("%s does not say how a job is: %s", jobs.title, reason)
+        else:
+            if status.state not in ("queued", "running"):
+                return status
+            reason = status.message or status.state
+            _report(jobs, record, status, on_step)
+        if time.monotonic() > end:
+            raise UnavailableError(
+                f"{jobs.title} did not finish a clip in {jobs.config.job_seconds:g} s ({reason}). "
+                "The job is not lost: run again to go on with it, or raise job_seconds"
+            )
+        jobs.access.pause(pause * random.uniform(0.8, 1.2))
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _report(jobs: Jobs, record: JobRecord, status: JobStatus, on_step: StepReport) -> None:
+    """Tell the run. If a person cancelled it, tell the service too, and pass the error on."""
+    try:
+        on_step(round(status.progress * _STEPS), _STEPS)
+    except BaseException:
+        if jobs.access.is_cancelled():
+            jobs.service.cancel(record.operation)
+        raise

@@ -1,0 +1,69 @@
+"""What a run gives to a backend on another machine."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.remote.connection import HttpConnection
+from infra.adapters.remote.journal import StoredJournal
+from pipelines.backends.remote.access import Charge, Ledger, RemoteAccess
+from pipelines.backends.remote.config import RemoteConfig
+from pipelines.errors import BudgetError
+from pipelines.media.ffmpeg import Ffmpeg
+from pipelines.schema.money import Money
+
+_process = str(uuid4())
+
+
+class NoPayments:
+    """A Ledger for a studio that spends nothing."""
+
+    def reserve(self, charges: Sequence[Charge]) -> None:
+        """Raises BudgetError for the first charge."""
+        for charge in charges:
+            raise BudgetError(f"{charge.backend} asks for {charge.price}; nothing may be spent")
+
+    def settle(self, charge: Charge, price: Money, basis: str) -> None:
+        """Nothing was reserved."""
+
+    def release(self, charge: Charge, reason: str) -> None:
+        """Nothing was reserved."""
+
+    def keep(self, charge: Charge, reason: str) -> None:
+        """Nothing was reserved."""
+
+
+def run_access(
+    config: RemoteConfig, store: ObjectStore, ledger: Ledger, tool: Ffmpeg, folder: Path
+) -> RemoteAccess:
+    """What this run gives to a remote backend."""
+    return RemoteAccess(
+        connection=HttpConnection(config),
+        journal=StoredJournal(store),
+        ledger=ledger,
+        tool=tool,
+        folder=folder,
+        run=owner(),
+        is_cancelled=_is_cancelled,
+        pause=time.sleep,
+    )
+
+
+def owner() -> str:
+    """Who has a job: the editor's flow run, which keeps its id when a worker starts it again; else
+    this process."""
+    return str(flow_run.root_flow_run_id or _process)
+
+
+def _is_cancelled() -> bool:
+    """Whether a person cancelled this run. If Prefect does not answer, nobody did."""
+    with contextlib.suppress(Exception), get_client(sync_client=True) as client:
+        state = client.read_flow_run(flow_run.id).state
+        return bool(state and (state.is_cancelling() or state.is_cancelled()))
+    return False
