@@ -17,8 +17,9 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Manifest, TransitionRecord
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
-from pipelines.planning.plan import timeline
+from pipelines.planning.plan import check_timeline
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.presets import AUTO
 from tasks.context import check_surroundings
 
 
@@ -58,10 +59,11 @@ def make(brief: Brief, out: Path | None, given: GivenFiles | None = None) -> Man
 
     Raises ReelwrightError with a sentence for the person; finished chunks are kept then.
     """
-    timeline(brief)
+    check_timeline(brief)
     check_target(out)
     settings = environment.adopted()
-    check_surroundings(brief, settings)
+    if brief.preset != AUTO:  # the router chooses what is installed
+        check_surroundings(brief, settings)
     try:
         return _make(brief, settings, out, given)
     except Exception as error:

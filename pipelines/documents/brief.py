@@ -32,19 +32,6 @@ Priority = Literal["rush", "normal", "batch"]
 Approval = Literal["none", "storyboard", "video", "both"]
 
 
-<<<<<<< HEAD
-=======
-def _in_order(schema: dict[str, Any]) -> None:
-    """Number the fields. Prefect's form sorts them by `position`; PostgreSQL does not keep their
-    order."""
-    for position, field in enumerate(schema["properties"].values()):
-        field["position"] = position
-    # Read when the form is made: backends of the operator's file come after this module.
-    schema["properties"]["preset"]["enum"] = list(presets())
-    schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
-
-
->>>>>>> main
 class Brief(BaseModel):
     """What an editor asks for. Every field has a default but the prompt."""
 
@@ -71,12 +58,8 @@ class Brief(BaseModel):
     preset: str = Field(
         "demo",
         title="Preset",
-<<<<<<< HEAD
         description=f"Size, chunk length and quality under a name; {AUTO!r} lets Reelwright "
         f"choose. {limits.MINUTES}",
-=======
-        description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
->>>>>>> main
     )
     aspect: Aspect = Field(
         "preset",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from pipelines.documents import manifest_v3
+from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
 from pipelines.schema.frozen import Frozen
@@ -219,6 +220,8 @@ class Manifest(Frozen):
     run: RunSummary
     device: DeviceRecord | None = None
     """None if a version up to 0.3.0 made it."""
+    route: Route | None = None
+    """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
 
     @model_validator(mode="before")
     @classmethod

@@ -54,11 +54,24 @@ class Candidate(Frozen):
         return self.forecast.words if self.forecast else "time, memory and price are not known here"
 
 
+Cause = Literal["unfit", "forbidden", "unavailable", "demand", "unknown", "cap", "named"]
+"""Why a preset is not used, for programs.
+
+`unfit`        it cannot make the brief
+`forbidden`    the policy does not allow it
+`unavailable`  its models are not installed, or its service does not answer
+`demand`       words of the brief ask for what it cannot do
+`unknown`      nobody can say what it would cost
+`cap`          it is above a cap
+`named`        the brief names another one"""
+
+
 class Alternative(Frozen):
     """A preset that is not used, and why."""
 
     preset: str
     title: str
+    cause: Cause
     reason: str
     forecast: Forecast | None = None
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import sentences
-from pipelines.documents.route import Alternative, Forecast
+from pipelines.documents.route import Alternative, Cause, Forecast
 from pipelines.errors import BriefError, ReelwrightError
 from pipelines.planning.plan import timeline
 from pipelines.routing.classify import Asked, unmet
@@ -41,11 +41,12 @@ class Option:
     """As the registry has it."""
     forecast: Forecast | None = None
 
-    def without(self, reason: str) -> Alternative:
+    def without(self, cause: Cause, reason: str) -> Alternative:
         """It is not used."""
         return Alternative(
             preset=self.preset.name,
             title=self.preset.title,
+            cause=cause,
             reason=reason,
             forecast=self.forecast,
         )
@@ -66,7 +67,7 @@ def fitting(brief: Brief) -> Found:
             timeline(chosen)
         except (ValueError, BriefError) as error:
             words = sentences(error) if isinstance(error, ValidationError) else str(error)
-            gone.append(Alternative(preset=preset.name, title=preset.title, reason=words))
+            gone.append(Option(brief, preset).without("unfit", words))
             continue
         left.append(Option(chosen, preset))
     return left, gone
@@ -82,7 +83,7 @@ def _check_kind(brief: Brief, preset: Preset) -> None:
 
 def allowed(options: Sequence[Option], choices: Choices) -> Found:
     """Those that the policy allows."""
-    return _split(options, lambda option: _forbidden(option, choices))
+    return _split(options, "forbidden", lambda option: _forbidden(option, choices))
 
 
 def _forbidden(option: Option, choices: Choices) -> str:
@@ -103,7 +104,7 @@ def available(options: Sequence[Option], surroundings: Surroundings) -> Found:
         found = surroundings.availability(option.brief)
         return "" if found.available else found.reason or "it cannot be used now"
 
-    return _split(options, why_not)
+    return _split(options, "unavailable", why_not)
 
 
 def demanded(
@@ -121,7 +122,7 @@ def demanded(
             lack = unmet(item.demand, option.brief, resolved, can, policy)
             return f"{item.words}, but {lack}" if lack else ""
 
-        able, unable = _split(left, lacks)
+        able, unable = _split(left, "demand", lacks)
         if able or item.demand.strict:
             reasons.append(item.words)
             left, gone = able, gone + unable
@@ -138,7 +139,7 @@ def forecasted(options: Sequence[Option], surroundings: Surroundings) -> Found:
         try:
             forecast = surroundings.forecast(option.brief)
         except ReelwrightError as error:
-            gone.append(option.without(str(error)))
+            gone.append(option.without("unknown", str(error)))
             continue
         left.append(Option(option.brief, option.preset, forecast))
     return left, gone
@@ -180,13 +181,13 @@ def too_slow(forecast: Forecast, choices: Choices) -> str:
     )
 
 
-def _split(options: Sequence[Option], why_not: "_WhyNot") -> Found:
+def _split(options: Sequence[Option], cause: Cause, why_not: "_WhyNot") -> Found:
     left: list[Option] = []
     gone: list[Alternative] = []
     for option in options:
         reason = why_not(option)
         if reason:
-            gone.append(option.without(reason))
+            gone.append(option.without(cause, reason))
         else:
             left.append(option)
     return left, gone

@@ -189,14 +189,13 @@ class Policy(Choices):
         return self.model_copy(update=changes), tuple(reasons)
 
     @property
-    def names(self) -> Iterator[tuple[str, str]]:
-        """Every preset or backend that it names, with the field that does."""
-        for choices, where in [
-            (self, ""),
-            *((rule, f"rules[{rule.when}].") for rule in self.rules),
-        ]:
-            for field in ("only", "never"):
-                yield from ((name, f"{where}{field}") for name in getattr(choices, field))
-        yield from ((name, "quality") for name in self.quality)
+    def names(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+        """Every preset or backend that it names, and where."""
+        parts: list[tuple[Choices, tuple[str | int, ...]]] = [(self, ())]
+        parts += [(rule, ("rules", number)) for number, rule in enumerate(self.rules)]
+        for choices, place in parts:
+            yield from ((name, (*place, "only")) for name in choices.only)
+            yield from ((name, (*place, "never")) for name in choices.never)
+        yield from ((name, ("quality", name)) for name in self.quality)
         for ability, names in self.abilities.items():
-            yield from ((name, f"abilities.{ability}") for name in names)
+            yield from ((name, ("abilities", ability)) for name in names)

@@ -86,7 +86,7 @@ def _automatic(
         price = above_price(option.forecast, policy, choices, named=False)
         slow = too_slow(option.forecast, choices)
         if slow or (price and choices.above_cap == "next"):
-            gone.append(option.without(slow or price))
+            gone.append(option.without("cap", slow or price))
         else:
             ranked.append((option, score_of(option, policy, choices, measured), price))
     ranked.sort(key=lambda item: (_group(item[0], choices), -item[1].total, item[0].preset.name))
@@ -147,15 +147,16 @@ def _with_named(
     except ReelwrightError:
         forecast = None
     name, reason = brief.preset, f"the brief names {brief.preset}"
-    chosen, gone = ([item for item in listed if item.preset != name] for listed in others)
+    chosen = [item for item in others[0] if item.preset != name]
+    gone = [item for item in others[1] if item.preset != name]
     ask = above_price(forecast, policy, choices, named=True)
     if ask and choices.above_cap == "next":
-        gone.insert(0, Option(brief, presets()[name], forecast).without(ask))
+        gone.insert(0, Option(brief, presets()[name], forecast).without("cap", ask))
     else:
         chosen.insert(0, _candidate(brief, forecast, 1.0, (reason,), ask))
     known = {item.preset for item in (*chosen, *gone)}
     gone += [
-        Alternative(preset=item.name, title=item.title, reason=reason)
+        Alternative(preset=item.name, title=item.title, cause="named", reason=reason)
         for item in presets().values()
         if item.name not in known
     ]

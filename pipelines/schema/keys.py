@@ -10,8 +10,8 @@ other, which the next chunk may continue) and, if it has one, its sound as `chun
 
 `runs/<flow-run-id>/film.json` and `draft.json` are results of the GPU host for the flow that waits
 for them; `failure.json` is the error of such a run, `route.json` how the router decided about a
-brief, and `published.json` says which video that flow published. `calendar/` holds the calendar, and
-up to which time each entry was checked. `manifests/<content-id>.json` is a second copy of each
+brief, and `published.json` says which video that flow published. `calendar/` holds the calendar,
+and up to which time each entry was checked. `manifests/<content-id>.json` is a second copy of each
 manifest, from which a damaged one is restored; without the first one it has no effect.
 `retention/keep.json` names the campaigns that are kept for ever. `runs/<uuid>/probe.json` is
 written and removed to find out whether the store works.

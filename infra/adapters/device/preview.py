@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from infra.adapters.device import choice, memory, nvml
+from infra.adapters.remote.host import RemoteHost
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import OWN_LORAS, described_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
@@ -22,10 +23,11 @@ _UNREAD = Digest("0" * 64)
 """Identity of a LoRA file that was not read. It does not matter for an estimate."""
 
 
-class PreviewHost:
+class PreviewHost(RemoteHost):
     """A BackendHost that can be asked for sizes only."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
 
     @cached_property

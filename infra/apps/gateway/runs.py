@@ -27,6 +27,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Details
@@ -45,6 +46,7 @@ from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film
+from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, ServerError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.names import (
@@ -259,6 +261,14 @@ class Runs:
         """The draft that `run` waits for."""
         key = ObjectKey.draft
         return await read_handoff(self._client, self._get, run, DRAFT_STORYBOARD, key, Draft)
+
+    async def route(self, run: UUID) -> Route | None:
+        """How `run` was routed. None if it was not yet, or if the store does not tell."""
+        try:
+            data = await self._work.run(self._store.get_bytes, ObjectKey.route(run))
+            return Route.model_validate_json(data) if data else None
+        except (ProblemError, StoreError, ValidationError):
+            return None
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
