@@ -8,7 +8,7 @@ import typer
 from infra.apps.console import plain
 from pipelines.schema.presets import AUTO
 
-GIVEN = {
+GIVEN: dict[str, dict[str, Any]] = {
     "picture": {"image": f"uploads/{'0' * 64}.png"},
     "last-picture": {"last_image": f"uploads/{'0' * 64}.png"},
     "reference": {"references": [f"uploads/{'0' * 64}.png"]},

@@ -154,7 +154,7 @@ def _with_named(
         gone.insert(0, Option(brief, presets()[name], forecast).without("cap", ask))
     else:
         chosen.insert(0, _candidate(brief, forecast, 1.0, (reason,), ask))
-    known = {item.preset for item in (*chosen, *gone)}
+    known = {item.preset for item in chosen} | {item.preset for item in gone}
     gone += [
         Alternative(preset=item.name, title=item.title, cause="named", reason=reason)
         for item in presets().values()

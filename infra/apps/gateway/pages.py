@@ -171,14 +171,16 @@ async def cancel(request: Request, run: UUID, client: Maker) -> Response:
 @router.get("/new")
 def new(request: Request) -> Response:
     """A short form; Prefect's has every field."""
-    return _to_login(request) or _render(
-        request, "new.html", problem="", prompt="", **_choice("demo")
-    )
+    return _to_login(request) or _new(request, "demo")
 
 
-def _choice(preset: str) -> dict[str, Any]:
-    """The list of presets, and the one that is chosen."""
-    return {"presets": [*presets().values()], "auto": AUTO, "preset": preset}
+def _new(
+    request: Request, preset: str, status: int = 200, problem: str = "", prompt: str = ""
+) -> HTMLResponse:
+    """The short form with what was filled in before."""
+    listed = [*presets().values()]
+    values = {"presets": listed, "auto": AUTO, "preset": preset, "problem": problem}
+    return _render(request, "new.html", status, prompt=prompt, **values)
 
 
 @router.post("/new")
@@ -203,18 +205,9 @@ async def create(
     try:
         view: RunView = await start_brief(gateway, parse_brief(values), client, "")
     except BriefError as error:
-        return _render(
-            request, "new.html", 422, problem=str(error), prompt=prompt, **_choice(preset)
-        )
+        return _new(request, preset, 422, str(error), prompt)
     except ProblemError as error:
-        return _render(
-            request,
-            "new.html",
-            error.status,
-            problem=error.message,
-            prompt=prompt,
-            **_choice(preset),
-        )
+        return _new(request, preset, error.status, error.message, prompt)
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 

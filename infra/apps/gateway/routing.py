@@ -74,8 +74,8 @@ class RouteAnswer(BaseModel):
     stands_in_for: str = Field("", description="The model that would be used if it were installed.")
     reasons: tuple[str, ...]
     text: tuple[str, ...] = Field(
-        description="The whole decision as lines: the same as `reelwright route` prints, and as the "
-        "run's page and the manifest have."
+        description="The whole decision as lines, as `reelwright route` prints it and the run's "
+        "page shows it."
     )
     run_seconds: float | None = Field(description="How long making it would take.")
     memory_bytes: int | None = Field(description="Most on the device at once.")

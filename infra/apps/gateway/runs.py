@@ -60,6 +60,8 @@ from tasks.approval import VIDEO, asked_about
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
+_STORE_PATIENCE = 2.0
+"""Seconds for which a page waits for what it can do without."""
 _PAGE = 200
 _ATTEMPTS = 20
 _FLOW = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
@@ -265,7 +267,8 @@ class Runs:
     async def route(self, run: UUID) -> Route | None:
         """How `run` was routed. None if it was not yet, or if the store does not tell."""
         try:
-            data = await self._work.run(self._store.get_bytes, ObjectKey.route(run))
+            read, key = self._store.get_bytes, ObjectKey.route(run)
+            data = await self._work.run(read, key, patience=_STORE_PATIENCE)
             return Route.model_validate_json(data) if data else None
         except (ProblemError, StoreError, ValidationError):
             return None
