@@ -99,8 +99,9 @@ class Rule(Choices):
 
     @property
     def changes(self) -> dict[str, object]:
-        """The fields that it names."""
-        return {name: getattr(self, name) for name in self.model_fields_set if name != "when"}
+        """The fields that it names, in the order of their definition."""
+        named = self.model_fields_set
+        return {name: getattr(self, name) for name in Choices.model_fields if name in named}
 
 
 class Needs(Frozen):

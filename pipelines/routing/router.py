@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
-from pipelines.documents.route import Alternative, Candidate, Forecast, Route
+from pipelines.documents.route import Alternative, Candidate, Cause, Forecast, Route
 from pipelines.errors import BudgetError, ReelwrightError, UnavailableError
 from pipelines.routing.candidates import (
     Option,
@@ -30,6 +30,16 @@ from pipelines.schema.presets import AUTO
 
 _SHOWN = 5
 """Presets that an error names with their reasons."""
+_NEAREST: tuple[Cause, ...] = (
+    "cap",
+    "demand",
+    "unknown",
+    "unavailable",
+    "forbidden",
+    "unfit",
+    "named",
+)
+"""How near a preset was to being a candidate, the nearest first."""
 
 
 def find_route(
@@ -182,11 +192,11 @@ def _candidate(
 
 def _nothing_left(gone: Sequence[Alternative]) -> ReelwrightError:
     """Why there is no candidate, for an editor: what is nearest to being one comes first."""
-    known = [item for item in gone if item.forecast]
-    listed = "; ".join(list(names_of(known or gone))[:_SHOWN])
-    more = len(known or gone) - _SHOWN
-    also = f"; and {more} more (`reelwright route` lists all)" if more > 0 else ""
-    if known:
+    nearest = sorted(gone, key=lambda item: _NEAREST.index(item.cause))
+    listed = "; ".join(list(names_of(nearest))[:_SHOWN])
+    more = len(nearest) - _SHOWN
+    also = f"; and {more} more" if more > 0 else ""
+    if nearest[0].cause == "cap":
         return BudgetError(
             f"every preset that can be used for this brief is above a cap: {listed}{also}. Ask for "
             "fewer seconds, name another preset, or let the operator change the routing policy. "
