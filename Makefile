@@ -24,7 +24,7 @@ studio: $(BIN)/python
 	$(BIN)/python -m infra.apps.llama_build
 	@$(MAKE) --no-print-directory $(VENV)/.demo
 	$(BIN)/python -m infra.apps.llama_build --check
-	@$(BIN)/reelwright doctor || echo "What FAIL stands before is left to do."
+	@$(BIN)/reelwright doctor || echo "The lines that begin with FAIL say what is left to do."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults and not attacks"

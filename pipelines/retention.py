@@ -35,6 +35,10 @@ manifest."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED: frozenset[Kind] = frozenset({"chunks", "segments", "shots", "uploads"})
 """Kinds of objects that an unreadable manifest may name."""
+_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks"})
+"""Folders that retention never looks at."""
+_KINDS_OF_FOLDERS: dict[str, Kind] = {"manifests": "videos", "jobs": "chunks"}
+"""The job of a remote backend goes with the chunk that it made."""
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.(?:png|zip)")
 
 
@@ -278,9 +282,10 @@ def _in_use(key: str, kind: Kind, marks: Marks) -> bool:
 
 def _kind_of_folder(key: str) -> Kind | None:
     folder = key.partition("/")[0]
-    if not is_key(key) or folder in ("calendar", "retention"):
+    if not is_key(key) or folder in _KEPT_FOLDERS:
         return None
-    return "videos" if folder == "manifests" else next(kind for kind in KINDS if kind == folder)
+    folder = _KINDS_OF_FOLDERS.get(folder, folder)
+    return next(kind for kind in KINDS if kind == folder)
 
 
 def _digest_in(key: str) -> bytes:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pipelines import plain_yaml
 from pipelines.errors import SettingsError
 
+_SECRETS = frozenset({("key",), ("secret",), ("token",), ("password",)})
+"""Fields whose value is never shown: somebody may have written the secret itself there."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -43,7 +45,8 @@ def in_words(
         place = (*above, *item["loc"])
         name = ".".join(str(part) for part in place) or "the file"
         rule = str(item["msg"]).removeprefix("Value error, ")
-        shown = "" if isinstance(item["input"], dict | list) else f"={item['input']!r:.80}"
+        hidden = isinstance(item["input"], dict | list) or place[-1:] in _SECRETS
+        shown = "" if hidden else f"={item['input']!r:.80}"
         sentences.append(f"{source}, line {line_of(root, place)}: {name}{shown}: {rule}")
     return "; ".join(sentences)
 

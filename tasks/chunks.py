@@ -17,6 +17,7 @@ from pipelines.chunks.inputs import ChunkInputs
 from pipelines.documents.manifest import ChunkRecord, StoredObject, TakeRecord
 from pipelines.errors import BadFramesError, CorruptObjectError, GenerationError, MediaError
 from pipelines.progress import Progress
+from pipelines.quality.gate import MAX_RETRIES
 from pipelines.quality.takes import choose_take
 from pipelines.schema.plan import ChunkSpec, Plan, PlannedChunk
 from pipelines.schema.request import ClipRequest
@@ -243,7 +244,9 @@ def _generate(
         return context.session.generate(attempt.request, inputs, after_step)
 
     try:
-        chosen = choose_take(chunk.spec, chunk.transition, inputs.start(chunk.request), generate)
+        start = inputs.start(chunk.request)
+        retries = MAX_RETRIES if context.backend.definition.capabilities.retakes else 0
+        chosen = choose_take(chunk.spec, chunk.transition, start, generate, retries)
     except BadFramesError as error:
         detail = f"chunk {chunk.number} of {count}"
         raise BadFramesError(f"{detail}: {error}; the other chunks are kept") from error

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from pipelines.backends.remote.access import Charge, Ledger, RemoteAccess
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.errors import BudgetError
 from pipelines.media.ffmpeg import Ffmpeg
+from pipelines.media.made_elsewhere import read_clip
 from pipelines.schema.money import Money
 
 _process = str(uuid4())
@@ -47,7 +49,7 @@ def run_access(
         connection=HttpConnection(config),
         journal=StoredJournal(store),
         ledger=ledger,
-        tool=tool,
+        read_clip=partial(read_clip, tool),
         folder=folder,
         run=owner(),
         is_cancelled=_is_cancelled,

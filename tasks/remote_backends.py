@@ -21,7 +21,7 @@ def configure_backends() -> None:
     from pipelines.backends import registry
     from pipelines.backends.remote.file import read_backends
 
-    text = read_text(path, "REELWRIGHT_BACKENDS")
+    text = read_text(path, f"REELWRIGHT_BACKENDS={path}")
     registry.configure(read_backends(text, str(path)))
 
 

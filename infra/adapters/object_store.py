@@ -1,18 +1,13 @@
 """The object store through the minio SDK, with checksums, own timeouts and plain errors.
 
 An object of up to PART bytes is sent in one request with its sha256, which the server checks;
-a larger one goes up in parts and is read back. The SDK waits minutes by default and raises
-urllib3's errors for a dead server: both are dealt with here and nowhere else.
-
-What the embedded store took is put on disk before a call returns (`flushing.py`); other stores
-are taken at their word.
+a larger one goes up in parts and is read back.
 """
 
 import base64
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,14 +15,12 @@ from typing import BinaryIO
 from uuid import uuid4
 
 import urllib3
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import S3Error, ServerError
 
-from infra.adapters.flushing import flusher_of
-from infra.adapters.s3 import TRANSIENT, connect
-from infra.adapters.settings import StoreSettings
-from infra.adapters.store_errors import reason, root_of
+from infra.adapters.store_client import StoreClient
+from infra.adapters.store_errors import root_of
 from pipelines.documents.manifest import StoredObject
-from pipelines.errors import CorruptObjectError, MissingObjectError, SettingsError, StoreError
+from pipelines.errors import CorruptObjectError, MissingObjectError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
 
 PART = 64 * 2**20
@@ -35,8 +28,6 @@ _BLOCK = 2**20
 _READS = 2
 """Attempts to read an object whose bytes do not come. SeaweedFS tries by itself for 13 s before it
 answers 500, or ends the body early, for a byte that went bad on its disk."""
-_DAMAGE_SECONDS = 30.0
-"""The shortest silence that may end such a read: more than those 13 s."""
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound"}
 _CONDITION_FAILED = {"PreconditionFailed", "ConditionalRequestConflict"}
 
@@ -60,39 +51,8 @@ class Version:
     etag: str
 
 
-class ObjectStore:
+class ObjectStore(StoreClient):
     """One bucket. All methods raise StoreError if the store is down, full or refuses us."""
-
-    def __init__(
-        self, settings: StoreSettings, *, connections: int = 10, read_seconds: float | None = None
-    ) -> None:
-        """`connections` is how many are kept for the next call. With `read_seconds`, silence of
-        that length ends a call at its second attempt, for callers that cannot wait longer."""
-        if not settings.endpoint:
-            raise SettingsError("REELWRIGHT_S3_ENDPOINT is not set: no object store to talk to")
-        self.bucket = settings.bucket
-        self.endpoint = settings.endpoint
-        self._flusher = flusher_of(settings.data_dir) if settings.data_dir else None
-        self._client = connect(settings, TRANSIENT, connections, read_seconds)
-        # A 500 for one object is no reason to wait for `patience`, and comes late: see `_read`.
-        patience = None if read_seconds is None else max(read_seconds, _DAMAGE_SECONDS)
-        self._reader = connect(settings, TRANSIENT - {500}, connections, patience)
-
-    def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing; proves that the store is there and knows us.
-
-        Raises SettingsError if its name cannot be a bucket's.
-        """
-        try:
-            with self._errors("the bucket"):
-                if not self._client.bucket_exists(self.bucket):
-                    self._client.make_bucket(self.bucket)
-                    self._flush()
-        except ValueError as error:
-            raise SettingsError(
-                f"REELWRIGHT_S3_BUCKET={self.bucket}: {error}; take 3 to 63 lower-case letters, "
-                "digits and hyphens"
-            ) from error
 
     def put_file(self, key: ObjectKey, path: Path, content_type: str) -> StoredObject:
         """Store the file; the server confirms its sha256. Replaces an older object."""
@@ -402,32 +362,6 @@ class ObjectStore:
         if self._read(key, None) != digest:
             self.delete(key)
             raise CorruptObjectError(f"{key} arrived altered and was deleted; run again")
-
-    def _flush(self) -> None:
-        if self._flusher is None:
-            return
-        try:
-            self._flusher.flush()
-        except OSError as error:
-            raise StoreError(
-                f"object store {self.endpoint}: its disk did not take the last write "
-                f"({error.strerror}); check the disk of {self._flusher.folder}, then run again"
-            ) from error
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        where = f"object store {self.endpoint}, bucket {self.bucket}, {what}"
-        try:
-            yield
-        except S3Error as error:
-            raise StoreError(f"{where}: {reason(error)}") from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise StoreError(
-                f"{where}: the store cannot be reached ({root_of(error)}); "
-                "what was stored before is safe: run again when it is back"
-            ) from error
-        except (InvalidResponseError, ServerError, MinioException) as error:
-            raise StoreError(f"{where}: the answer is not S3's ({error})") from error
 
 
 class _UnreadableError(Exception):

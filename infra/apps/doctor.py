@@ -144,7 +144,8 @@ def examine_models(folder: Path) -> Iterator[Finding]:
         found.append(finding.good)
         yield finding
     if not any(found):
-        yield Finding("models", False, "no set is installed; run: reelwright models download demo")
+        text = "no set is installed; run: reelwright models download demo, or studio on a GPU host"
+        yield Finding("models", False, text)
 
 
 def _backends() -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,6 @@ from pipelines.schema.money import Money
 from pipelines.schema.presets import BackendOptions, Preset
 from pipelines.schema.request import ClipRequest, Continuation, InputKind, ReferenceVideo
 from pipelines.schema.sizes import Size
-
-if TYPE_CHECKING:
-    from pipelines.backends.remote.access import Connection, RemoteAccess
-    from pipelines.backends.remote.config import RemoteConfig
 
 Frame = npt.NDArray[np.uint8]
 """Height x width x 3, RGB, 0 to 255."""
@@ -134,12 +130,6 @@ class BackendHost(Protocol):
     def room_bytes(self) -> int:
         """Bytes that can be had once the models that are loaded now have gone: what a forecast
         counts with, since a model makes the others leave if it needs their room."""
-
-    def connection(self, config: "RemoteConfig") -> "Connection":
-        """A connection to a remote backend, for questions that change and cost nothing."""
-
-    def remote(self, config: "RemoteConfig") -> "RemoteAccess":
-        """What a run gives to a remote backend. Raises SettingsError outside of a run."""
 
 
 class InputMedia(Protocol):

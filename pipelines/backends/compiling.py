@@ -65,7 +65,7 @@ class CompiledBlocks:
             if isinstance(error, ReelwrightError) or is_out_of_memory(error) or _broken(error):
                 raise
             _compiled[key] = False
-            _log.warning("not compiled for %s, which runs as without: %s", shape, _first(error))
+            _log.warning("not compiled for %s, which runs as without: %s", shape, _in_short(error))
             return False
         _compiled[key] = True
         return True
@@ -87,6 +87,8 @@ def _broken(error: Exception) -> bool:
     return is_device_error(error) and not any(isinstance(item, compiler) for item in causes(error))
 
 
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no words'}"
+def _in_short(error: Exception) -> str:
+    """Its first two lines: the first one of the compiler's errors says only that there is a cause,
+    and pages of code follow the second."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2]) or 'no words'}"

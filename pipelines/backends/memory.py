@@ -105,8 +105,11 @@ def run_with_less(work: Callable[[], Result], step_down: Callable[[], bool], adv
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            # Without its traceback, whose frames hold the tensors of the failed call.
-            cause = error.with_traceback(None)
+            # Without the tracebacks, whose frames hold the tensors of the failed call. The errors
+            # behind it have some of their own: the compiler raises its error from torch's.
+            for item in causes(error):
+                item.with_traceback(None)
+            cause = error
         free_memory()
         if not step_down():
             raise GenerationError(

@@ -59,9 +59,13 @@ class _Attempt:
 
 
 def choose_take(
-    spec: ChunkSpec, transition: Transition, start: Start, generate: Generate
+    spec: ChunkSpec,
+    transition: Transition,
+    start: Start,
+    generate: Generate,
+    retries: int = MAX_RETRIES,
 ) -> Chosen:
-    """Generate up to 1 + MAX_RETRIES takes until one has no fault, and choose the best one.
+    """Generate up to 1 + `retries` takes until one has no fault, and choose the best one.
 
     If even the best take of a continued chunk jumps, it is blended in from the previous chunk.
     Raises BadFramesError if every take is black or non-finite, GenerationError if a clip has
@@ -69,7 +73,7 @@ def choose_take(
     """
     takes: list[Take] = []
     best: _Attempt | None = None
-    for number in range(1 + MAX_RETRIES):
+    for number in range(1 + retries):
         seed = seed_of_take(spec.request.seed, number)
         attempt = _attempt(spec.with_seed(seed), start, generate)
         takes.append(attempt.take)

@@ -35,6 +35,8 @@ class Capabilities(Frozen):
     """Whether its clips have sound."""
     reproducible: bool = True
     """Whether the same request gives the same pixels again."""
+    retakes: bool = True
+    """Whether a faulty take is made again with another seed; False where each one is paid for."""
     location: Literal["device", "remote"] = "device"
     """`device`: needs this machine's device, weights and lock. `remote`: needs none of them."""
 

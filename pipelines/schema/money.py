@@ -16,7 +16,7 @@ class Money(Frozen):
     """An amount in one currency. Amounts of different currencies are never added."""
 
     amount: Decimal = Field(max_digits=18, decimal_places=6)
-    currency: str = Field("USD", pattern="[A-Z]{3}")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$")
     """ISO 4217."""
 
     @classmethod

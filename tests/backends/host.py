@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.backends.base import Compile, Frame, Lora, ModelFolder
-from pipelines.backends.remote.access import Connection, RemoteAccess
-from pipelines.backends.remote.config import RemoteConfig
 from pipelines.errors import BriefError, WeightsError
 from pipelines.schema.keys import Digest
 from pipelines.schema.request import Continuation, ReferenceVideo
@@ -94,12 +92,6 @@ class MemoryHost:
 
     def room_bytes(self) -> int:
         return self.free
-
-    def connection(self, config: RemoteConfig) -> Connection:
-        raise AssertionError(f"{config.name} is asked for by a backend on the device")
-
-    def remote(self, config: RemoteConfig) -> RemoteAccess:
-        raise AssertionError(f"{config.name} is asked for by a backend on the device")
 
     def close(self) -> None:
         for kind in list(self.loaded):

@@ -106,16 +106,19 @@ def test_off_warms_nothing_and_leaves_the_compiler_alone(stances: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "cause"),
     [
-        RuntimeError("Failed to find C compiler. Please specify via CC environment variable."),
-        ImportError("cannot import name 'triton_key'"),
-        torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("CUDA error: no image"), None),
+        (RuntimeError("Failed to find C compiler. Please specify"), "find C compiler"),
+        (ImportError("cannot import name 'triton_key'"), "'triton_key'"),
+        (
+            torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("CUDA error: image"), None),
+            "CUDA error: image",
+        ),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=lambda item: type(item).__name__ if isinstance(item, Exception) else "",
 )
 def test_a_compilation_that_fails_is_logged_and_the_shape_runs_as_without(
-    error: Exception, stances: list[str], caplog: pytest.LogCaptureFixture
+    error: Exception, cause: str, stances: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         raise error
@@ -123,6 +126,7 @@ def test_a_compilation_that_fails_is_logged_and_the_shape_runs_as_without(
     blocks = blocks_of("on")
     assert not blocks.warm("480p", fail)
     assert "not compiled for 480p, which runs as without" in caplog.text
+    assert cause in caplog.text
     assert not blocks.wants("480p")  # and is not tried again
     enter(blocks, "480p")
     assert stances == ["force_eager"]
@@ -183,6 +187,17 @@ def test_a_session_warms_a_preset_with_one_step_of_its_shape(
     generate(backend, request_for("wan-t2v-14b"))
     generate(backend, request_for("wan-t2v-14b", frames=9))
     assert stances == ["eager_on_recompile", "force_eager"]
+
+
+def test_layers_in_8_bits_are_not_loaded_for_a_compilation_that_does_not_come(
+    fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading 14 billion parameters takes minutes, for which a run may have to wait."""
+    fresh_host.compile = "auto"
+    monkeypatch.setattr(session, "WanDenoiser", lambda *_: pytest.fail("the model was loaded"))
+    options = options_of("wan-t2v-14b", weights="fp8")
+    with backend_of("wan-t2v-14b", fresh_host).open() as opened:
+        assert not opened.warm(PRESET.model_copy(update={"options": options}))  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

@@ -103,6 +103,35 @@ def test_what_the_failed_attempt_held_is_gone_before_the_next_one() -> None:
     assert run_with_less(work, step_down, "") == "done"
 
 
+def test_what_an_error_behind_the_failed_attempt_s_own_held_is_gone_too() -> None:
+    """The compiler raises an error of its own from torch's."""
+    import weakref
+
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def allocate() -> None:
+        tensor = torch.zeros(8)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def work() -> str:
+        if held:
+            # The next attempt needs the memory as much as the step down does.
+            assert held[0]() is None
+            return "done"
+        try:
+            allocate()
+        except RuntimeError as error:
+            raise RuntimeError(f"the compiler failed: {error}") from error
+        return "not reached"
+
+    def step_down() -> bool:
+        assert held[0]() is None
+        return True
+
+    assert run_with_less(work, step_down, "") == "done"
+
+
 def test_other_errors_are_not_tried_again() -> None:
     def work() -> None:
         raise RuntimeError("shapes cannot be multiplied")

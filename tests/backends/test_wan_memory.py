@@ -156,7 +156,10 @@ def test_each_step_down_saves_where_memory_ran_out(
 
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["in-cpu-memory", "nowhere"])
 def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
-    elsewhere: bool, fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+    elsewhere: bool,
+    fresh_host: MemoryHost,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tried: list[str] = []
 
@@ -177,6 +180,7 @@ def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
         with pytest.raises(GenerationError, match="close other programs"):
             text_encoder.encode_texts(fresh_host, model, ["a fox"])
     assert tried == ["cuda", "cpu"]
+    assert "the texts are encoded on the CPU" in caplog.text
 
 
 def test_models_that_do_not_fit_the_device_when_they_load_are_offloaded(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from infra.adapters.device import cache
+from infra.adapters.device import cache, memory
 from infra.adapters.device.trial import TrialHost
 from infra.adapters.settings import Settings
 from pipelines.backends.base import Frame, VideoBackend
@@ -125,9 +125,14 @@ class Product:
         self._check.clear()
         return self.backend(request).effort([request]).memory_bytes
 
+    def enforce(self) -> None:
+        """As a run does it: torch gets the cap less what our processes hold beside it."""
+        if self._check.cuda:
+            memory.enforce(self.host.cap)
+
     def render(self, request: ClipRequest) -> tuple[ClipCost, list[Frame]]:
         """One clip under the host's cap. The models stay loaded."""
-        self._check.enforce(self.host.cap)
+        self.enforce()
         with self.backend(request).open() as session:
             session.prepare([request])
             return measure_clip(session, request, GreyMedia(request.size))
@@ -144,7 +149,7 @@ class Product:
 
     def prepare(self, request: ClipRequest) -> None:
         """Encode its texts."""
-        self._check.enforce(self.host.cap)
+        self.enforce()
         with self.backend(request).open() as session:
             session.prepare([request])
 

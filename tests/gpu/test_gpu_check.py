@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from infra.adapters.device import memory
 from pipelines.backends.measuring import ClipCost
 from tests.conftest import REPOSITORY
 from tests.gpu.__main__ import STAGES, main
-from tests.gpu.check import TINY, Check
-from tests.gpu.product import difference, row_of
+from tests.gpu.check import GB, TINY, Check
+from tests.gpu.product import Product, difference, row_of
 from tests.gpu.table import ANCHORS, aims, failures, report
+from tests.support.fake_gpu import FakeCard, environment, install
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,20 @@ def test_the_cap_is_a_share_of_the_card(tmp_path: Path, monkeypatch: pytest.Monk
     for gigabytes in (22.0, 16.0, 80.0, None):
         check.enforce(gigabytes)
     assert shares == [0.6875, 0.5, 1.0, 1.0]
+
+
+def test_the_product_s_cap_leaves_room_for_the_context_as_in_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with environment():
+        card = install(monkeypatch, FakeCard())
+        check = check_in(tmp_path)
+        check.cuda = True
+        product = Product(check)
+        for gigabytes in (22.0, 6.0):
+            product.host.limit(gigabytes)
+            product.enforce()
+            assert card.share == (gigabytes * GB - memory.CONTEXT) / card.total
 
 
 def test_a_row_says_how_far_the_peak_is_from_the_plan_and_what_all_steps_take() -> None:

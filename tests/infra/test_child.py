@@ -4,19 +4,23 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.purge_scratch import purge_scratch
 from infra.adapters.object_store import ObjectStore
-from infra.apps.worker import trouble
+from infra.apps.worker import child, trouble
 from tests.conftest import Cli
 from tests.support.failing_flows import failing
 
+COMMAND: dict[str, Any] = {"flow_run": str(UUID(int=1)), "environment": {}}
 SCRIPT = """
 import dataclasses, gc, json, ssl, sys
 from uuid import UUID
@@ -89,6 +93,42 @@ def test_a_run_leaves_none_of_its_connections_and_events_behind(
     ):
         states = [client.read_flow_run(run).state for run in runs]
     assert all(state and state.is_completed() for state in states)
+
+
+@pytest.fixture
+def lasting() -> Iterator[Callable[[], None]]:
+    """Starts a thread that keeps a process from ending, until the test is over."""
+    over, threads = threading.Event(), []
+
+    def start() -> None:
+        thread = threading.Thread(target=over.wait)
+        thread.start()
+        threads.append(thread)
+
+    yield start
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_of_idle_work_are_not_taken_for_a_run_s(
+    lasting: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's compiler keeps the threads of its pool."""
+    monkeypatch.setattr(child, "run_one", lambda *_: child.Ended(0))
+    lasting()
+    assert child.serve(COMMAND) == child.Ended(0)
+
+
+def test_a_process_in_which_a_run_left_a_thread_must_end(
+    lasting: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object) -> child.Ended:
+        lasting()
+        return child.Ended(0)
+
+    monkeypatch.setattr(child, "run_one", run)
+    assert child.serve(COMMAND) == child.Ended(0, "a run left a thread")
 
 
 def test_a_run_that_failed_says_whether_its_process_may_go_on(cli: Cli) -> None:

@@ -77,7 +77,14 @@ def test_with_a_gpu_auto_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
         ("13.2", True, (0,), "", "CUDA_VISIBLE_DEVICES= hides it"),
         ("13.2", False, (0,), "0", "no NVIDIA driver is loaded"),
         ("13.2", True, (0,), "1", "the number 1 is asked for, and this machine has 1,"),
-        ("13.2", True, (0,), "0", "the driver is loaded, but CUDA does not start"),
+        (
+            "13.2",
+            True,
+            (0,),
+            "0",
+            "the driver is loaded, but CUDA 13.2 does not start: nvidia-smi must show a CUDA "
+            "version of 13.0 or newer",
+        ),
     ],
 )
 def test_auto_without_a_gpu_is_the_cpu_and_says_why(

@@ -214,3 +214,19 @@ def test_a_small_model_in_another_process_stays_and_counts(
     assert cache.is_resident("enhancer", key)
     host.resident("video", ("a",), lambda: Model(card, GB), GB)
     assert card.share == (22 * GB - memory.CONTEXT - size) / RTX_5090
+
+
+def test_a_model_that_was_loaded_before_the_small_one_is_held_to_what_is_left_too(
+    host: DeviceHost, card: FakeCard, child: int
+) -> None:
+    video, size = ("a",), GB // 4
+
+    def use() -> None:
+        host.resident("video", video, lambda: Model(card, GB), GB)
+
+    use()
+    assert card.share == (22 * GB - memory.CONTEXT) / RTX_5090
+    with host.lent("enhancer", ("gemma",), lambda: ForeignModel(card, child, size), size):
+        pass
+    use()
+    assert card.share == (22 * GB - memory.CONTEXT - size) / RTX_5090

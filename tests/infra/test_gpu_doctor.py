@@ -133,6 +133,18 @@ def test_without_a_gpu_the_command_says_so_and_what_to_do(
     assert "set it to auto or cuda" in answers[2]
 
 
+def test_without_a_gpu_the_card_s_line_says_what_hides_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    (found,) = examine_card(DeviceHost(Settings.load()))
+    assert not found.good
+    assert "CUDA_VISIBLE_DEVICES=-1 hides it" in found.text
+    assert "nvidia-smi" not in found.text
+
+
 class Card:
     name = "NVIDIA GeForce RTX 5090"
     total_memory = 34_190_000_000

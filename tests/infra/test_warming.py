@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from infra.adapters import disk
+from infra.adapters.device import cache
 from infra.adapters.device.choice import device_lock
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
@@ -51,11 +52,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """Behind two definitions, on a host that compiles; all their models are installed."""
+    """Behind the stand-in and two further definitions, on a host that compiles; all their models
+    are installed."""
     backend = Backend()
-    first, second = list(definitions().values())[:2]
+    stand_in, first, second = list(definitions().values())[:3]
+    assert stand_in.stand_in
     fakes = {
-        item.name: dataclasses.replace(item, create=lambda *_: backend) for item in (first, second)
+        item.name: dataclasses.replace(item, create=lambda *_: backend)
+        for item in (stand_in, first, second)
     }
     monkeypatch.setattr(warming, "definitions", lambda: fakes)
     monkeypatch.setattr(warming, "state_of", lambda *_: SimpleNamespace(kind="installed"))
@@ -64,10 +68,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 
 def names() -> list[str]:
-    """The presets of those definitions, in the order in which they are compiled."""
+    """The presets of those definitions but the stand-in's, in the order in which they are
+    compiled."""
     return [
         preset.name
-        for item in reversed(list(warming.definitions().values()))
+        for item in reversed(list(warming.definitions().values())[1:])
         for preset in item.presets
     ]
 
@@ -80,6 +85,13 @@ def test_all_presets_are_compiled_one_a_step_and_the_first_backend_last(
         next(steps)
         assert backend.warmed == names()[:count]
     assert list(steps) == []
+
+
+def test_the_stand_in_does_not_take_the_place_of_a_model_for_the_gpu(
+    settings: Settings, backend: Backend
+) -> None:
+    list(warming.steps(settings))
+    assert backend.warmed[-1] == definitions()["wan-t2v-1.3b"].presets[-1].name
 
 
 def test_nothing_is_compiled_on_a_cpu(settings: Settings) -> None:
@@ -115,11 +127,29 @@ def test_a_preset_that_cannot_be_compiled_keeps_none_of_the_others_from_it(
     assert backend.warmed == names()
 
 
+def test_where_memory_runs_out_all_models_go_and_the_next_preset_is_compiled(
+    settings: Settings, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not the process: each new one would end in the same way, and none would keep its models."""
+    closed: list[str] = []
+
+    class Model:
+        def close(self) -> None:
+            closed.append("video")
+
+    cache.resident("video", ("a",), Model)
+    backend.errors[names()[0]] = torch.OutOfMemoryError("CUDA out of memory")
+    list(warming.steps(settings))
+    assert backend.warmed == names()
+    assert closed == ["video"]
+    assert f"nothing is compiled for {names()[0]}: CUDA out of memory" in caplog.text
+
+
 def test_after_an_error_of_the_device_the_process_ends(
     settings: Settings, backend: Backend
 ) -> None:
     backend.errors[names()[0]] = torch.AcceleratorError("CUDA error: unspecified launch failure")
-    with pytest.raises(SystemExit, match="the device reported an error"):
+    with pytest.raises(SystemExit, match=r"the device reported an error; .*COMPILE=off"):
         list(warming.steps(settings))
     assert backend.warmed == names()[:1]
 

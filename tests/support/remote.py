@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -17,6 +18,7 @@ from pipelines.backends.remote.service import Bill, JobState, JobStatus
 from pipelines.errors import AnswerLostError
 from pipelines.media.codec import clip_writer
 from pipelines.media.ffmpeg import Ffmpeg
+from pipelines.media.made_elsewhere import read_clip
 from pipelines.schema.availability import Availability
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
@@ -249,12 +251,15 @@ class RunHost:
             connection=None,  # type: ignore[arg-type]  # the scripted service uses none
             journal=Journal(world, kills),
             ledger=MemoryLedger(world, kills),
-            tool=tool,
+            read_clip=partial(read_clip, tool),
             folder=folder,
             run=run,
             is_cancelled=lambda: cancelled,
             pause=self.pauses.append,
         )
+
+    def connection(self, config: RemoteConfig) -> Connection:
+        return self.access.connection
 
     def remote(self, config: RemoteConfig) -> RemoteAccess:
         return self.access

@@ -46,7 +46,7 @@ def choose(settings: Settings) -> Device:
     see_one_card(compute, os.environ)
     if torch.cuda.is_available():
         return Device("cuda")
-    reason = f"torch finds no GPU: {_why_none(os.environ, built=torch.version.cuda is not None)}"
+    reason = f"torch finds no GPU: {_why_none(os.environ, torch.version.cuda or '')}"
     if compute.device == "cuda" or _is_named(compute):
         named = f"REELWRIGHT_GPU={compute.gpu}" if _is_named(compute) else "REELWRIGHT_DEVICE=cuda"
         raise SettingsError(
@@ -131,10 +131,11 @@ def _is_named(compute: ComputeSettings) -> bool:
     return "gpu" in compute.model_fields_set
 
 
-def _why_none(environment: Mapping[str, str], *, built: bool) -> str:
-    """Why torch finds no GPU. `built` says whether torch was built with CUDA."""
+def _why_none(environment: Mapping[str, str], built_for: str) -> str:
+    """Why torch finds no GPU. `built_for` is the version of CUDA that torch was built with, or
+    empty."""
     entry = visible_card(environment)
-    if not built:
+    if not built_for:
         return "this torch is built without CUDA; install the one that constraints.txt pins"
     if entry in _HIDDEN:
         return f"{_VISIBLE}={entry} hides it"
@@ -143,7 +144,12 @@ def _why_none(environment: Mapping[str, str], *, built: bool) -> str:
     number = nvml.count()
     if number is not None and entry.isdigit() and int(entry) >= number:
         return f"the number {entry} is asked for, and this machine has {number}, counted from 0"
-    return "the driver is loaded, but CUDA does not start (nvidia-smi)"
+    # A driver serves every CUDA of its own major version and of older ones (NVIDIA's "CUDA
+    # Compatibility"), so one from before it is the usual cause, though nvidia-smi works with it.
+    return (
+        f"the driver is loaded, but CUDA {built_for} does not start: nvidia-smi must show a CUDA "
+        f"version of {built_for.partition('.')[0]}.0 or newer, or the driver is too old"
+    )
 
 
 def _either(wanted: str, device: str, on_cuda: str) -> str:

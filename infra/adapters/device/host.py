@@ -69,8 +69,9 @@ class DeviceHost(RemoteHost):
             cache.release(kind)
             if need > self.free_bytes():
                 cache.release_all()
-            if self.device == "cuda":
-                memory.enforce(self.settings.compute.gpu_memory_gb)
+        if self.device == "cuda":
+            # For a loaded model too: a small language model may have come since, and stays.
+            memory.enforce(self.settings.compute.gpu_memory_gb)
         return cache.resident(kind, key, load)
 
     @contextmanager

@@ -72,7 +72,7 @@ def account(limit_gb: float) -> Account:
 def enforce(limit_gb: float) -> None:
     """Make torch refuse what exceeds the limit, with the same error as a full card.
 
-    It is called before each model is loaded, and not once only, because torch's part shrinks by
+    It is called before each use of a model, and not once only, because torch's part shrinks by
     what llama.cpp takes in its own process.
     """
     import torch

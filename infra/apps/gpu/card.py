@@ -13,9 +13,8 @@ from pipelines.errors import ReelwrightError, SettingsError
 GB = 1e9
 _DRIVER = Path("/proc/driver/nvidia/version")
 _NO_GPU = (
-    "torch finds no GPU on this machine; look whether nvidia-smi lists it (if not, install "
-    "NVIDIA's driver), whether CUDA_VISIBLE_DEVICES hides it, and whether torch {torch} is built "
-    "for CUDA (it is built for {built}). A CPU is enough for the demo set"
+    "{reason}. If the machine has a GPU, repair that (torch {torch} is built for {built}). A CPU "
+    "is enough for the demo set"
 )
 _SIDES = {"cuda": 8192, "cpu": 128}
 """Of the square matrices whose product is checked and timed."""
@@ -54,7 +53,9 @@ def _card(host: DeviceHost) -> str:
         raise SettingsError("REELWRIGHT_DEVICE=cpu leaves the GPU unused; set it to auto or cuda")
     if host.device != "cuda":
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
-        raise SettingsError(_NO_GPU.format(torch=torch.__version__, built=built))
+        raise SettingsError(
+            _NO_GPU.format(reason=host.chosen.reason, torch=torch.__version__, built=built)
+        )
     card = torch.cuda.get_device_properties(0)
     return (
         f"{card.name}, {card.total_memory / GB:.1f} GB, compute capability "

@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -71,17 +71,26 @@ def main() -> None:
     _ROOMS[sys.argv[1]]()
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
     _reply(replies, {"ready": True})
-    threads = _lasting_threads()
     idle = IdleWork(_idle_work(sys.argv[1]))
     for command in commands_of(commands, idle):
-        ended = run_one(UUID(command["flow_run"]), command["environment"])
+        ended = serve(command)
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
-        # A thread that goes on would use the device under the next run.
-        left = "a run left a thread" if _lasting_threads() - threads else ""
         _reply(
             replies,
-            {"code": ended.code, "retire": ended.retire or left, "rss": _rss() - idle.added},
+            {"code": ended.code, "retire": ended.retire, "rss": _rss() - idle.added},
         )
+
+
+def serve(command: dict[str, Any]) -> Ended:
+    """Execute the run that `command` names. The process must end after a run that leaves a thread:
+    it would use the device under the next run."""
+    # Counted before each run, because idle work leaves threads too: torch's compiler keeps those
+    # of its pool. Counted once at the start, they would be taken for the first run's.
+    before = _lasting_threads()
+    ended = run_one(UUID(command["flow_run"]), command["environment"])
+    if ended.retire or not _lasting_threads() - before:
+        return ended
+    return replace(ended, retire="a run left a thread")
 
 
 def commands_of(stream: IO[str], idle: Iterator[object]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from infra.adapters import disk
+from infra.adapters.device import cache
 from infra.adapters.device.choice import device_lock
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
@@ -30,15 +31,16 @@ class _Busy(Exception):  # noqa: N818 - no error: somebody else has the device
 def steps(settings: Settings) -> Iterator[None]:
     """Each step compiles for one preset, or finds that another process has the device.
 
-    The first backend comes last, so that its model is the one that stays loaded. A preset whose
-    models are not installed is passed over, and so is one that cannot be compiled, which is logged.
-    Does nothing on a CPU or if the settings say `off`. Raises SystemExit after an error that the
-    device may remember: only a new process can use it again.
+    The first backend comes last, so that its model is the one that stays loaded. The stand-in is
+    passed over: it is made for a CPU, and its model would take the place of one for the GPU. So is
+    a preset whose models are not installed, and one that cannot be compiled or for which memory ran
+    out, which is logged. Does nothing on a CPU or if the settings say `off`. Raises SystemExit
+    after an error that the device may remember: only a new process can use it again.
     """
     host = DeviceHost(settings)
     if host.compile == "off":
         return
-    for definition in reversed(list(definitions().values())):
+    for definition in reversed([item for item in definitions().values() if not item.stand_in]):
         for preset in definition.presets:
             if not _is_installed(definition, preset, settings):
                 continue
@@ -55,6 +57,7 @@ def _is_installed(definition: BackendDefinition, preset: Preset, settings: Setti
 
 def _warm(definition: BackendDefinition, preset: Preset, host: DeviceHost) -> bool:
     """Compile for a preset. Returns whether it was tried: False if the device is not free."""
+    reason = ""
     try:
         with (
             disk.exclusive(device_lock(host.settings), _give_way),
@@ -65,9 +68,18 @@ def _warm(definition: BackendDefinition, preset: Preset, host: DeviceHost) -> bo
     except _Busy:
         return False
     except (ReelwrightError, RuntimeError, OSError) as error:
-        if reason := trouble.after(error):
-            raise SystemExit(f"{preset.name} was not compiled: {reason}") from error
+        reason = trouble.after(error)
+        if reason not in ("", trouble.NO_MEMORY):
+            raise SystemExit(
+                f"{preset.name} was not compiled: {reason}; if that happens again, set "
+                "REELWRIGHT_COMPILE=off"
+            ) from error
         _log.warning("nothing is compiled for %s: %s", preset.name, error)
+    if reason:
+        # Memory that ran out is no fault of the device: an end here would come again in each new
+        # process, and no run would find its models loaded. What was held goes, now that the error
+        # and its traceback are gone.
+        cache.release_all()
     return True
 
 

@@ -6,12 +6,14 @@ The adapters of the infrastructure fulfil these interfaces; tests have others.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from pipelines.media.ffmpeg import Ffmpeg
+from pipelines.backends.base import GeneratedClip
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
+from pipelines.schema.request import ClipRequest
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,19 @@ class Ledger(Protocol):
         """It is not known what the job costs: the reservation stays as if it were spent."""
 
 
+class ReadClip(Protocol):
+    """Decodes and checks a clip that was fetched."""
+
+    def __call__(
+        self, path: Path, request: ClipRequest, title: str, *, sound: bool
+    ) -> GeneratedClip:
+        """The frames of the clip and, if that is wanted, its sound.
+
+        Raises MediaError if the file cannot be read to its end, and GenerationError if it is not
+        what was asked for.
+        """
+
+
 @dataclass(frozen=True)
 class RemoteAccess:
     """Everything that a session of a remote backend uses beside its service."""
@@ -138,7 +153,7 @@ class RemoteAccess:
     connection: Connection
     journal: JobJournal
     ledger: Ledger
-    tool: Ffmpeg
+    read_clip: ReadClip
     folder: Path
     """Scratch for downloads."""
     run: str
@@ -147,3 +162,14 @@ class RemoteAccess:
     """Whether a person cancelled the run. A run that is only interrupted goes on with its jobs."""
     pause: Callable[[float], None]
     """Waits for some seconds."""
+
+
+@runtime_checkable
+class RemoteHost(Protocol):
+    """The part of a BackendHost that a remote backend uses."""
+
+    def connection(self, config: RemoteConfig) -> Connection:
+        """A connection for questions that change and cost nothing."""
+
+    def remote(self, config: RemoteConfig) -> RemoteAccess:
+        """What a run gives to a backend. Raises SettingsError outside of a run."""

@@ -1,5 +1,6 @@
 """One backend of the operator's file, as validated data. Each kind adds fields of its own."""
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -7,7 +8,7 @@ from pydantic import Field, field_validator
 
 from pipelines.schema.frozen import Frozen
 
-_NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+_NAME = "^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$"
 
 
 class RemoteConfig(Frozen):
@@ -20,7 +21,7 @@ class RemoteConfig(Frozen):
     """For forms and pages; empty: the kind's own."""
     address: str
     """`https://host[:port][/path]`. Only the operator sets it, never a brief."""
-    key: str = Field("", pattern="(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)?")
+    key: str = ""
     """Where the secret key is: `env:NAME`, or `file:PATH` with an absolute path. Never the key."""
     download_hosts: tuple[str, ...] = ()
     """Other hosts that clips may be fetched from. A leading `*.` stands for any subdomain."""
@@ -39,6 +40,15 @@ class RemoteConfig(Frozen):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no key, user or query; name the key with `key`")
         return value.rstrip("/")
+
+    @field_validator("key")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        if value and not re.fullmatch(r"env:[A-Za-z_]\w*|file:/.+", value):
+            raise ValueError(
+                "must be env:NAME or file:/PATH: the key itself does not stand in this file"
+            )
+        return value
 
     @property
     def key_header(self) -> tuple[str, str]:

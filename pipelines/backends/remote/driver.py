@@ -20,14 +20,13 @@ from pipelines.backends.base import (
     VideoBackend,
 )
 from pipelines.backends.checks import check_request
-from pipelines.backends.remote.access import RemoteAccess, Reply
-from pipelines.backends.remote.clips import read_clip
+from pipelines.backends.remote.access import RemoteAccess, RemoteHost, Reply
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.jobs import Jobs
 from pipelines.backends.remote.kinds import Kind, Offer
 from pipelines.backends.remote.service import RemoteService
 from pipelines.backends.remote.waiting import wait_for
-from pipelines.errors import GenerationError, MediaError, UnavailableError
+from pipelines.errors import GenerationError, MediaError, SettingsError, UnavailableError
 from pipelines.schema.availability import Availability
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
@@ -45,6 +44,10 @@ def definition_of(config: RemoteConfig, kind: Kind[RemoteConfig]) -> BackendDefi
     offer = kind.offer(config)
 
     def create(host: BackendHost, _: frozenset[InputKind]) -> VideoBackend:
+        if not isinstance(host, RemoteHost):
+            raise SettingsError(
+                f"{config.name} is on another machine, which this host cannot reach"
+            )
         return RemoteBackend(definition, config, kind, offer, host)
 
     definition = BackendDefinition(
@@ -69,7 +72,7 @@ class RemoteBackend:
         config: RemoteConfig,
         kind: Kind[RemoteConfig],
         offer: Offer,
-        host: BackendHost,
+        host: RemoteHost,
     ) -> None:
         self._definition, self._config, self._kind = definition, config, kind
         self._offer, self._host = offer, host
@@ -168,7 +171,12 @@ class RemoteSession:
         for left in reversed(range(_DOWNLOADS)):
             try:
                 self._service.fetch(record.operation, status, path)
-                return read_clip(self._access.tool, path, request, self._definition)
+                return self._access.read_clip(
+                    path,
+                    request,
+                    self._definition.title,
+                    sound=self._definition.capabilities.audio,
+                )
             except MediaError as error:
                 if not left:
                     raise UnavailableError(

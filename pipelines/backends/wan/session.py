@@ -64,9 +64,12 @@ class WanSession:
     def warm(self, preset: Preset) -> bool:
         """Load the denoiser of `preset` and compile it for clips of text alone.
 
-        Returns whether compiled code is there now. Raises what loading raises.
+        Returns whether compiled code is there now; False, without loading anything, for layers in
+        8 bits, which are not compiled. Raises what loading raises.
         """
         options = WanOptions.checked(preset.options.model_dump())
+        if self._backend.stored(options) != self._host.dtype:
+            return False
         capabilities = self._backend.definition.capabilities
         request = ClipRequest(
             prompt="",

@@ -6,6 +6,7 @@ every text in the cache it is not loaded at all.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipelines.schema.request import ClipRequest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
+_log = logging.getLogger("reelwright.models")
 _SMALL = 0.05
 """Share of the free memory up to which the encoder stays, though it is used for a moment only."""
 
@@ -167,6 +169,8 @@ def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: Embe
     def step_down() -> bool:
         host.release(TEXT_ENCODER)
         devices.pop(0)
+        if devices:
+            _log.warning("memory ran out: the texts are encoded on the CPU, which is slower")
         return bool(devices)
 
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.backends.base import BackendDefinition, GeneratedClip, Sound
+from pipelines.backends.base import GeneratedClip, Sound
 from pipelines.errors import GenerationError
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.media.foreign import VideoFacts, describe_video, read_video, split_sound
@@ -18,20 +18,21 @@ _RATE_TOLERANCE = 0.02
 
 
 def read_clip(
-    tool: Ffmpeg, path: Path, request: ClipRequest, definition: BackendDefinition
+    tool: Ffmpeg, path: Path, request: ClipRequest, title: str, *, sound: bool
 ) -> GeneratedClip:
-    """The frames and the sound of the video at `path`, decoded to its end.
+    """The frames of the video at `path`, decoded to its end, and its sound if that is wanted.
 
-    A clip may be up to a second longer than asked for; the rest is cut off. Raises MediaError if it
+    `title` names the backend in errors. A clip may be up to a second longer than asked for; the
+    rest is cut off. Raises MediaError if it
     cannot be read to its end, and GenerationError if it has another size or rate, or is shorter or
     much longer than was asked for.
     """
     facts = describe_video(path)
-    _check(facts, request, definition.title)
+    _check(facts, request, title)
     # Decoded now and not while the frames are drawn: a fault must be known before the clip counts.
     frames = list(read_video(tool, path, request.size, request.fps, 0, request.frames))
-    sound = _sound(tool, path, request) if definition.capabilities.audio else None
-    return GeneratedClip(iter(frames), "", sound)
+    heard = _sound(tool, path, request) if sound else None
+    return GeneratedClip(iter(frames), "", heard)
 
 
 def _check(facts: VideoFacts, request: ClipRequest, title: str) -> None:
