@@ -3,7 +3,7 @@
 Prefect's server, the worker and its processes are the real ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -23,14 +23,13 @@ BRIEF = {"preset": "auto", "seconds": 2, "enhance": False, "approval": "storyboa
 
 
 @pytest.fixture
-def policy(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
+def policy(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """The worker's processes get the variables of `cli`, and the policy."""
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY)
     for name, value in (cli.env | {"REELWRIGHT_ROUTING_POLICY": str(path)}).items():
         if name.startswith("REELWRIGHT_"):
             monkeypatch.setenv(name, value)
-    yield
 
 
 async def start(pool: Pool, **brief: Any) -> UUID:
@@ -83,7 +82,9 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
         assert (route.chosen.preset, route.approved, route.turn) == ("free", ("dear",), 1)
         assert [item.reason for item in route.setbacks] == ["dear takes no more requests today"]
         await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
-        assert (await pool.ended(run)).startswith("COMPLETED")
+        found = await pool.until(run, lambda item: bool(item.state and item.state.is_final()))
+        assert found.state is not None
+        assert found.state.is_completed(), found.state.message
         assert route_of(store, run) == route
 
     with_pool(work)
