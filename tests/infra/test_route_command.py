@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.documents.route import Route
+from infra.apps.make import summary
+from pipelines.documents.brief import Brief
+from pipelines.documents.route import Route, Setback
+from pipelines.routing.router import find_route
 from tests.conftest import Cli
+from tests.support.published import film_of, manifest_of
+from tests.support.routing import built_in, only
 
 
 @pytest.fixture
@@ -58,3 +63,22 @@ def test_a_bad_policy_is_said_with_its_line(embedded_cli: Cli, policy: Path) -> 
     result = embedded_cli("route", "a red fox", REELWRIGHT_ROUTING_POLICY=str(policy))
     assert result.code == 1
     assert f"{policy}, line 2: local='sometimes'" in result.err
+
+
+def test_the_summary_of_a_film_says_what_made_it_if_the_brief_did_not() -> None:
+    brief = Brief(prompt="a red fox", seconds=4)
+    manifest = manifest_of(brief, film_of(brief))
+    named = find_route(brief, built_in(), only("demo"))
+    assert "made by" not in summary(manifest, None)
+    assert "made by" not in summary(manifest.model_copy(update={"route": named}), None)
+    auto = find_route(Brief(prompt="a red fox", preset="auto"), built_in(), only("demo"))
+    failed = auto.model_copy(
+        update={
+            "candidates": (auto.chosen.model_copy(update={"preset": "far"}), *auto.candidates),
+            "setbacks": (Setback(preset="far", reason="not today"),),
+        }
+    )
+    lines = summary(manifest.model_copy(update={"route": failed}), None).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("made by   demo"))
+    assert "chosen by Reelwright" in lines[place]
+    assert lines[place + 1].strip() == "tried before: far: not today"
