@@ -254,13 +254,6 @@ def test_routing_says_what_it_would_take_and_why(client: httpx.Client) -> None:
     assert found["preset"] == "demo"
     assert found["stands_in_for"] == "Wan2.2-T2V-A14B"
     assert any("not installed" in reason for reason in found["reasons"])
-    assert found["text"][0].startswith("demo (")
-    assert (found["run_seconds"] > 0, found["price"]) == (True, "")
-    assert [item["preset"] for item in found["candidates"]] == ["demo"]
-    others = {item["preset"]: item for item in found["alternatives"]}
-    assert others["video_best"]["cause"] == "unavailable"
-    assert "reelwright models download t2v-A14B" in others["video_best"]["reason"]
-    assert others["image_fast"]["cause"] == "unfit"
     short = client.post("/api/v1/route", json=query | {"context": {"max_duration": 2}}).json()
     assert short["seconds"] == 2
 
