@@ -184,6 +184,6 @@ def test_a_studio_of_the_first_version_goes_on(upgraded: Studio, facts: dict[str
         ended = upgraded.finish(UUID(facts["waiting"]))
         assert ended.state is not None
         assert ended.state.is_completed(), ended.state.message
-        assert len(chief.get("/videos").json()) == 2
-        assert chief.delete(video["video_path"]).status_code == 204
+        wait_for("the new video", lambda: len(chief.get("/videos").json()) == 2)
+        assert chief.delete(video["video_path"]).status_code == 200
         assert len(chief.get("/videos").json()) == 1
