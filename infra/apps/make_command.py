@@ -10,6 +10,7 @@ from infra.apps.console import plain, say
 from pipelines.backends.registry import offered_sizes, presets
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
+from pipelines.schema.presets import AUTO
 from pipelines.schema.shots import PICK
 
 _SIZES = ", ".join(map(str, offered_sizes()))
@@ -21,7 +22,8 @@ def _option(text: str, *names: str) -> Any:
 
 
 Prompt = Annotated[str, typer.Argument(help="The brief: what the video shows.")]
-PresetName = Annotated[str, _option(f"One of {', '.join(presets())}.")]
+_PRESETS = ", ".join((*presets(), f"or {AUTO}: let Reelwright choose"))
+PresetName = Annotated[str, _option(f"One of {_PRESETS}.")]
 Seconds = Annotated[float | None, _option("Length of the video.")]
 Seed = Annotated[int, _option("A take to repeat; -1: from the brief.")]
 Upscale = Annotated[int, _option("2 or 4; 1: not at all; -1: the preset's.")]

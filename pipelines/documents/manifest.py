@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from pipelines.costs.summary import VideoCosts
 from pipelines.documents import manifest_v3
+from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
 from pipelines.schema.computation import Computation
@@ -229,6 +230,8 @@ class Manifest(Frozen):
     costs: VideoCosts | None = None
     """What all runs spent for this video until it was published; None if the ledger has nothing of
     it."""
+    route: Route | None = None
+    """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
 
     @model_validator(mode="before")
     @classmethod

@@ -27,6 +27,14 @@ class Card:
 
 
 @dataclass(frozen=True)
+class CardMemory:
+    """Bytes of a card."""
+
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
 class TreeBytes:
     """Bytes on a card."""
 
@@ -75,6 +83,18 @@ def is_split(entry: str) -> bool:
     except library.NVMLError:
         return False
     return bool(mode == library.NVML_DEVICE_MIG_ENABLE)
+
+
+def memory(entry: str) -> CardMemory | None:
+    """The memory of the card that an entry of CUDA_VISIBLE_DEVICES names."""
+    library = _library()
+    if library is None:
+        return None
+    try:
+        found = library.nvmlDeviceGetMemoryInfo(_handle(library, entry))
+    except library.NVMLError:
+        return None
+    return CardMemory(int(found.total), int(found.free))
 
 
 def tree_bytes(entry: str) -> TreeBytes | None:

@@ -21,6 +21,7 @@ from infra.apps.gateway import (
     openai_videos,
     pages,
     receiving,
+    routing,
     service,
     uploads,
     wan,
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     add_handlers(app)
     app.include_router(service.router)
+    app.include_router(routing.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)

@@ -14,17 +14,18 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from infra.apps.gateway.lengths import chunk_frames
 from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.routing import preset_for
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.uploads import keep_picture
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, definitions, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
-from pipelines.routing.route import choose
 from pipelines.schema.limits import MAX_GUIDANCE, MAX_SECONDS, MAX_STEPS, MIN_SECONDS
 from pipelines.schema.presets import Preset
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK
@@ -172,7 +173,11 @@ async def brief_of(gateway: Gateway, body: VideoRequest, picture: bytes) -> Brie
     model does not allow.
     """
     size = Size.parse(body.size.replace("x", "*")) if body.size else None
-    preset = _preset_of(gateway, body, size)
+    if body.model:
+        preset = _preset_of(gateway, body, size)
+    else:
+        begins = bool(picture or body.input_reference)
+        preset = await run_in_threadpool(preset_for, gateway, body.prompt, begins=begins)
     backend = definition_of(preset)
     values = _values(body, preset, backend, size)
     image = body.input_reference.file_id if body.input_reference else ""
@@ -189,13 +194,6 @@ async def brief_of(gateway: Gateway, body: VideoRequest, picture: bytes) -> Brie
 def _preset_of(gateway: Gateway, body: VideoRequest, size: Size | None) -> Preset:
     """The preset that `model` names, or the one of its backend that is nearest in size."""
     known, installed = presets(), gateway.installed()
-    if not body.model:
-        route = choose(body.prompt, "video", installed)
-        if route is None:
-            raise ProblemError(
-                409, "model_not_installed", "no model is installed: reelwright models download demo"
-            )
-        return known[route.preset]
     if body.model in known:
         found = [known[body.model]]
     else:

@@ -27,6 +27,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Details
@@ -45,6 +46,7 @@ from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film
+from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, ServerError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.names import (
@@ -58,6 +60,8 @@ from tasks.approval import VIDEO, asked_about
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
+_STORE_PATIENCE = 2.0
+"""Seconds for which a page waits for what it can do without."""
 _PAGE = 200
 _ATTEMPTS = 20
 PRODUCED = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
@@ -261,6 +265,15 @@ class Runs:
         """The draft that `run` waits for."""
         key = ObjectKey.draft
         return await read_handoff(self._client, self._get, run, DRAFT_STORYBOARD, key, Draft)
+
+    async def route(self, run: UUID) -> Route | None:
+        """How `run` was routed. None if it was not yet, or if the store does not tell."""
+        try:
+            read, key = self._store.get_bytes, ObjectKey.route(run)
+            data = await self._work.run(read, key, patience=_STORE_PATIENCE)
+            return Route.model_validate_json(data) if data else None
+        except (ProblemError, StoreError, ValidationError):
+            return None
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
