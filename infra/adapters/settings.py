@@ -82,6 +82,7 @@ class ComputeSettings(_Section):
         description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
         "first of CUDA_VISIBLE_DEVICES, else 0.",
     )
+
     gpu_memory_gb: float = Field(
         22.0,
         ge=0,
@@ -90,6 +91,16 @@ class ComputeSettings(_Section):
     gpu_hour_price: float = Field(
         0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
     )
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _counts_cards(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("MIG-", "GPU-")):
+            raise ValueError(
+                "this is the name of a card or of a part of one (MIG), and a number is expected; "
+                "give the name to CUDA_VISIBLE_DEVICES, and leave this one unset"
+            )
+        return value
 
 
 class RemoteSettings(_Section):
@@ -324,4 +335,6 @@ def _sentence(title: str, item: object) -> str:
     assert isinstance(item, dict)
     section = next(section for section in SECTIONS if section.__name__ == title)
     variable = variable_of(section, str(item["loc"][0]))
-    return f"{variable}={item['input']}: {str(item['msg']).lower()}"
+    message = str(item["msg"])
+    ours = message.removeprefix("Value error, ")
+    return f"{variable}={item['input']}: {message.lower() if ours == message else ours}"

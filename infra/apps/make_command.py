@@ -24,7 +24,7 @@ Prompt = Annotated[str, typer.Argument(help="The brief: what the video shows.")]
 PresetName = Annotated[str, _option(f"One of {', '.join(presets())}.")]
 Seconds = Annotated[float | None, _option("Length of the video.")]
 Seed = Annotated[int, _option("A take to repeat; -1: from the brief.")]
-Upscale = Annotated[int, _option("2 or 4; 1: the preset's.")]
+Upscale = Annotated[int, _option("2 or 4; 1: not at all; -1: the preset's.")]
 SizeText = Annotated[str, _option(f"One of {_SIZES}.")]
 AspectText = Annotated[str, _option("landscape, portrait or square.")]
 Image = Annotated[bool, _option("A single picture.")]
@@ -55,7 +55,7 @@ def make(
     preset: PresetName = "demo",
     seconds: Seconds = None,
     seed: Seed = PICK,
-    upscale: Upscale = 1,
+    upscale: Upscale = PICK,
     size: SizeText = "preset",
     aspect: AspectText = "preset",
     image: Image = False,

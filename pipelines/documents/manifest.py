@@ -8,6 +8,7 @@ from pydantic import model_validator
 from pipelines.documents import manifest_v3
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
+from pipelines.schema.computation import Computation
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate, Plan, Transition
@@ -79,6 +80,8 @@ class TakeRecord(Frozen):
     """Index of the take that the clip holds."""
     made: Transition
     memory_mode: str
+    computation: Computation | None = None
+    """Of the take that was kept; None if a version up to 0.3.0 made it."""
 
 
 class ChunkRecord(Frozen):
@@ -99,6 +102,9 @@ class ChunkRecord(Frozen):
     transition: Transition
     """How it follows the previous chunk, as made."""
     takes: tuple[Take, ...]
+    computation: Computation | None = None
+    """How the device computed it; None if its backend does not say, or if a version up to 0.3.0
+    made it."""
 
 
 class SegmentRecord(Frozen):
