@@ -12,10 +12,11 @@ from infra.adapters.settings import Settings
 from infra.apps.cli import app
 from infra.apps.doctor import Finding
 from infra.apps.gpu import card
-from infra.apps.gpu.card import driver_version, examine_card, runs_on
+from infra.apps.gpu.card import examine_card, runs_on
 from infra.apps.gpu.presets import Outcome
 from infra.apps.gpu.report import BASIS, examine_gpu
 from pipelines.backends.base import BackendDefinition
+from pipelines.backends.driver import driver_version
 from pipelines.backends.measuring import ClipCost
 from pipelines.backends.registry import definitions, presets, registered
 from pipelines.backends.wan.options import WanOptions

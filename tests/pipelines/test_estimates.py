@@ -11,8 +11,9 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import StageCost
 from pipelines.planning.disk import disk_of
 from pipelines.planning.estimate import default_rates, estimate, learn
-from pipelines.planning.memory import DEVICE_CONTEXT, Footprint, memory_of
+from pipelines.planning.memory import Footprint, memory_of
 from pipelines.planning.plan import timeline
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.schema.plan import Estimate
 from pipelines.schema.sizes import Size
 from pipelines.upscaling.ladder import Way

@@ -12,10 +12,9 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
 from pipelines.errors import SettingsError
+from pipelines.schema.memory import SMALL
 
 Model = TypeVar("Model", bound=Closable)
-SMALL = 0.05
-"""Share of the free memory up to which a model stays that is used for a moment only."""
 
 
 class DeviceHost(RemoteHost):
@@ -76,19 +75,27 @@ class DeviceHost(RemoteHost):
 
     @contextmanager
     def lent(
-        self, kind: str, key: tuple[str, ...], load: Callable[[], Model], need: int
+        self,
+        kind: str,
+        key: tuple[str, ...],
+        load: Callable[[], Model],
+        need: int,
+        *,
+        beside: int = 0,
     ) -> Iterator[Model]:
         """A model in a process of its own that is used for a moment: it stays afterwards only if it
         is small. What torch has in reserve is given back first, since that process cannot use it.
+
+        It takes `need` bytes of the device, and `beside` a GPU so many of the host's memory.
         """
         try:
             model = self.resident(kind, key, load, need)
-            if self.device == "cuda":
+            if self.device == "cuda" and need:
                 memory.give_back()
                 memory.count_child(kind, need)
             yield model
         finally:
-            if need > SMALL * self.free_bytes():
+            if need > SMALL * self.free_bytes() or beside > SMALL * memory.host_bytes():
                 cache.release(kind)
 
     def release(self, kind: str) -> None:

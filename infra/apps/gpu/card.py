@@ -4,14 +4,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
 
 from infra.adapters.device.host import DeviceHost
 from infra.apps.doctor import Finding
+from pipelines.backends.driver import driver_version
 from pipelines.errors import ReelwrightError, SettingsError
+from pipelines.schema.memory import GB
 
-GB = 1e9
-_DRIVER = Path("/proc/driver/nvidia/version")
 _NO_GPU = (
     "{reason}. If the machine has a GPU, repair that (torch {torch} is built for {built}). A CPU "
     "is enough for the demo set"
@@ -59,18 +58,8 @@ def _card(host: DeviceHost) -> str:
     card = torch.cuda.get_device_properties(0)
     return (
         f"{card.name}, {card.total_memory / GB:.1f} GB, compute capability "
-        f"{card.major}.{card.minor}, driver {driver_version(_DRIVER)}"
+        f"{card.major}.{card.minor}, driver {driver_version()}"
     )
-
-
-def driver_version(file: Path) -> str:
-    """Of NVIDIA's kernel module, such as `580.65.06`; `unknown` where it does not say."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "unknown"
-    found = re.search(r"\b\d{3}\.\d+(?:\.\d+)?\b", text)
-    return found.group() if found else "unknown"
 
 
 def _torch(_: DeviceHost) -> str:

@@ -7,9 +7,10 @@ from infra.adapters.device.choice import device_lock
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
 from infra.apps.doctor import Finding
-from infra.apps.gpu.card import GB, examine_card
+from infra.apps.gpu.card import examine_card
 from infra.apps.gpu.presets import VIDEO_SECONDS, Measured, Outcome, measure
 from pipelines.backends.base import BackendDefinition
+from pipelines.schema.memory import GB
 from tasks.rates import keep_rates, kept_rates
 
 BASIS = "measured by doctor --gpu"

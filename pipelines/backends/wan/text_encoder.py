@@ -23,13 +23,12 @@ from pipelines.backends.wan.footprint import ENCODING
 from pipelines.backends.wan.loading import LOAD_ERRORS
 from pipelines.errors import GenerationError, WeightsError
 from pipelines.schema.keys import Digest
+from pipelines.schema.memory import SMALL
 from pipelines.schema.request import ClipRequest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
 _log = logging.getLogger("reelwright.models")
-_SMALL = 0.05
-"""Share of the free memory up to which the encoder stays, though it is used for a moment only."""
 
 
 class EmbeddingCache:
@@ -176,7 +175,7 @@ def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: Embe
     try:
         run_with_less(work, step_down, "close other programs that use the memory")
     finally:
-        if weights >= _SMALL * host.free_bytes():
+        if weights >= SMALL * host.free_bytes():
             host.release(TEXT_ENCODER)
 
 
