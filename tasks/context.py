@@ -77,8 +77,9 @@ class RunContext:
         self.backend = create_backend(
             brief, self.host or NoDeviceHost(settings, self._remote_access)
         )
-        # Its LoRAs are looked up here, and not after the enhancer has worked.
-        self.backend.identity(brief.resolved_preset().options)
+        # Its LoRAs are looked up here, and not after the enhancer has worked. Not its identity, for
+        # which attention may have to be tried on the device: that is not ours yet.
+        self.backend.models(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
         self.enhancer_model = self._companion(companions.enhancer) if _is_enhanced(brief) else None
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None

@@ -63,7 +63,9 @@ class WanBackend:
             _check_settings(self.denoiser, variant)
 
     def identity(self, options: BackendOptions) -> Mapping[str, str]:
-        """Raises WeightsError if a LoRA is not installed or cannot be used here."""
+        """Raises WeightsError if a LoRA is not installed or cannot be used here, and
+        GenerationError if memory ran out in the self-test of attention in 8 bits, which comes here
+        for options that allow it."""
         chosen = _wan(options)
         identity: dict[str, str] = {
             **{part: self.encoder.component(part) for part in _ENCODER},
@@ -74,16 +76,29 @@ class WanBackend:
         stored = self.stored(chosen)
         if stored != self.host.dtype:
             identity["stored"] = stored
-        if chosen.attention == "fast" and self._has_fast_attention():
+        if chosen.attention == "fast" and self._computes_in_8_bits():
             identity["attention"] = "8 bits"
         for name, lora, strength in self.loras(chosen):
             identity[f"lora of {name}"] = f"{lora.sha256} x {strength!r}"
         return identity
 
-    def _has_fast_attention(self) -> bool:
-        from pipelines.backends.attention import has_fast_attention  # it imports torch
+    def _computes_in_8_bits(self) -> bool:
+        """Whether attention that may compute in 8 bits does so here. Raises GenerationError if that
+        cannot be told."""
+        import torch
 
-        return has_fast_attention(self.host.device)
+        from pipelines.backends.attention import Heads, computes_in_8_bits
+
+        folder = self.denoiser.path / self.transformers[0]
+        config = settings_of(folder / "config.json")
+        try:
+            heads = Heads(config["num_attention_heads"], config["attention_head_dim"])
+        except KeyError as error:
+            raise WeightsError(
+                f"the settings in {folder} are none of a Wan model: {error!r}; download it again"
+            ) from error
+        device, dtype = torch.device(self.host.device), getattr(torch, self.host.dtype)
+        return computes_in_8_bits(heads, device, dtype, self.host.cache_folder)
 
     def loras(self, options: WanOptions) -> list[tuple[str, Lora, float]]:
         """The LoRA of each transformer that has one, and its strength."""
