@@ -263,7 +263,7 @@ def test_memory_that_runs_out_in_the_test_ends_with_a_remedy_and_no_guess(
 ) -> None:
     full = functions(sage=(torch.OutOfMemoryError("CUDA out of memory"), 1.0))
     monkeypatch.setattr(attention, "_trial", lambda *_: full)
-    with pytest.raises(GenerationError, match="close other programs .* or choose a preset"):
+    with pytest.raises(GenerationError, match=r"close other programs .* or choose a preset"):
         identity(on_card, "fast")
     monkeypatch.setattr(attention, "_trial", lambda *_: functions())
     assert "attention" in identity(on_card, "fast")

@@ -150,7 +150,7 @@ class WanBackend:
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * request.frames * options.steps * passes
             plans.append(plan)
-            held = held_bytes(footprint, plan.placement)
+            held = held_bytes(footprint, plan.placement, aside=plan.decoding == "alone")
         return self.priced(work, plans, held)
 
     def priced(self, work: float, plans: Sequence[MemoryPlan], held: int) -> Effort:

@@ -27,6 +27,8 @@ from pipelines.schema.computation import Computation
 from pipelines.schema.sizes import Size
 
 _ADVICE = "choose a smaller size or fewer frames a chunk"
+_ADVICE_16_BITS = f"{_ADVICE}, or a preset that decodes in 16 bits, such as video_high_safe"
+"""They take half the memory. No preset that does not ask for them gets them: pixels differ."""
 _WARM_STEPS = 4
 """Steps in which both transformers of A14B take part, with the flow shifts of its presets."""
 RanOut = Callable[[MemoryPlan, PlanPhase], None]
@@ -76,6 +78,8 @@ class WanDenoiser:
         self._pipeline = self._load(source)
         self._half_vae: Any = None
         self._placed = False
+        self._aside = False
+        """Whether resident transformers left the device, so that the VAE has it alone."""
         self.placement: Placement = placement
         """Where its models are, or were to go when memory ran out."""
         self.shortages = Shortages()
@@ -114,7 +118,8 @@ class WanDenoiser:
         """Bytes of its weights on the device now."""
         if not self._placed:
             return 0
-        return held_bytes(footprint, self.placement, half=self._half_vae is not None)
+        half = self._half_vae is not None
+        return held_bytes(footprint, self.placement, half=half, aside=self._aside)
 
     def render(
         self, job: Job, plan: MemoryPlan, report: StepReport, ran_out: RanOut = _forget
@@ -146,7 +151,9 @@ class WanDenoiser:
             check_finite(latents, "latents")
             computation = self._computation(job, state[0])
             video = run_with_less(
-                lambda: self.decode(latents, state[0]), lambda: step_down("decode"), _ADVICE
+                lambda: self.decode(latents, state[0]),
+                lambda: step_down("decode"),
+                _ADVICE if plan.half else _ADVICE_16_BITS,
             )
         check_shape(video, job.size, job.frames)
         return RenderedClip(to_frames(video), state[0].mode, computation)
@@ -169,7 +176,9 @@ class WanDenoiser:
 
         Raises what torch raises if memory runs out.
         """
-        self._move(plan.placement)
+        self._move(plan.placement, transforms=False)
+        if plan.decoding == "alone":
+            self._set_aside()
         with torch.inference_mode():
             return self._decode(latents, plan)
 
@@ -217,12 +226,23 @@ class WanDenoiser:
             self.placement = below.placement
         return below is not None
 
-    def _move(self, placement: Placement) -> None:
-        if self._placed and placement == self.placement:
+    def _move(self, placement: Placement, *, transforms: bool = True) -> None:
+        """Put the models where `placement` says. Transformers that were set aside come back if the
+        work that follows `transforms`."""
+        if self._placed and placement == self.placement and not (self._aside and transforms):
             return
         self._placed, self.placement = False, placement
         place(self._pipeline, self._device, placement, self._source.stored)
-        self._placed = True
+        self._placed, self._aside = True, False
+
+    def _set_aside(self) -> None:
+        """Take resident transformers off the device until they are needed."""
+        if self._aside:
+            return
+        self._aside = True  # first: if the host has no room for all of them, they come back too
+        for transformer in transformers_of(self._pipeline):
+            transformer.to("cpu")
+        free_memory()
 
     def _clear(self) -> None:
         """Take the models off the device, where an attempt to place them may have left some."""
@@ -282,7 +302,7 @@ class WanDenoiser:
         mean = torch.tensor(vae.config.latents_mean, device=latents.device).view(shape)
         deviation = torch.tensor(vae.config.latents_std, device=latents.device).view(shape)
         latents = latents * deviation + mean
-        if plan.decoding == "bf16":
+        if plan.half:
             vae, latents = self._half(), latents.to(torch.bfloat16)
         else:
             self._half_vae = None
