@@ -200,7 +200,7 @@ def test_what_the_preset_asks_for_is_no_shortage_of_memory(decode: Any) -> None:
 
 def test_decoding_in_bfloat16_still_goes_down_to_tiles() -> None:
     work = Work(Size(1280, 704), 121, encodes=False)
-    for room, mode in ((30.0, "resident"), (22.0, "alone-decode"), (15.6, "tiled-decode")):
+    for room, mode in ((30.0, "resident"), (22.0, "alone-decode"), (15.6, "offload, tiled-decode")):
         plan = plan_memory(WAN_5B, work, int(room * GB), "cuda", "bfloat16")
         assert (plan.mode, plan.half) == (mode, True)
     large = plan_memory(WAN_1B, Work(LARGE, 33, encodes=False), CARD, "cuda", "bfloat16")
