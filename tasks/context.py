@@ -112,12 +112,14 @@ class RunContext:
         if self.host is None:
             return DeviceRecord(kind="remote")
         for_gpu = set_models(self.backend.definition.model_set).for_gpu
-        chosen = self.host.chosen
+        chosen, notices = self.host.chosen, tuple(self.host.notices)
         if chosen.kind == "cpu":
-            return DeviceRecord(kind="cpu", reason=chosen.reason, for_gpu=for_gpu)
+            reason = chosen.reason
+            return DeviceRecord(kind="cpu", reason=reason, for_gpu=for_gpu, notices=notices)
         import torch
 
-        return DeviceRecord(kind="cuda", name=torch.cuda.get_device_name(0), for_gpu=for_gpu)
+        name = torch.cuda.get_device_name(0)
+        return DeviceRecord(kind="cuda", name=name, for_gpu=for_gpu, notices=notices)
 
     @property
     def session(self) -> BackendSession:

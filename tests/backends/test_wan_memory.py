@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from pipelines.backends.base import ENCODED_ON_CPU
 from pipelines.backends.frames import to_frames
 from pipelines.backends.wan import denoiser, loading, text_encoder
 from pipelines.backends.wan.footprint import Footprint, footprint_of
@@ -184,7 +185,6 @@ def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
     elsewhere: bool,
     fresh_host: MemoryHost,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tried: list[str] = []
 
@@ -205,7 +205,7 @@ def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
         with pytest.raises(GenerationError, match="close other programs"):
             text_encoder.encode_texts(fresh_host, model, ["a fox"])
     assert tried == ["cuda", "cpu"]
-    assert "the texts are encoded on the CPU" in caplog.text
+    assert fresh_host.notices == [ENCODED_ON_CPU]
 
 
 def test_models_that_do_not_fit_the_device_when_they_load_are_offloaded(

@@ -1,5 +1,6 @@
 """What this machine gives to a backend on its device."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +16,7 @@ from pipelines.errors import SettingsError
 from pipelines.schema.memory import SMALL
 
 Model = TypeVar("Model", bound=Closable)
+_log = logging.getLogger("reelwright.device")
 
 
 class DeviceHost(RemoteHost):
@@ -23,6 +25,8 @@ class DeviceHost(RemoteHost):
     def __init__(self, settings: Settings, access: Access | None = None) -> None:
         super().__init__(access)
         self.settings = settings
+        self.notices: list[str] = []
+        """What stood in for something, each once."""
         self._models: dict[str, ModelFolder] = {}
 
     @cached_property
@@ -117,6 +121,12 @@ class DeviceHost(RemoteHost):
 
         return self.free_bytes() + int(torch.cuda.memory_allocated())
 
+    def stood_in(self, sentence: str) -> None:
+        """Log it, and keep it for the page and the manifest of the run."""
+        _log.warning(sentence)
+        if sentence not in self.notices:
+            self.notices.append(sentence)
+
 
 class NoDeviceHost(RemoteHost):
     """A BackendHost for a run that may not touch the device, its weights or its lock."""
@@ -173,6 +183,10 @@ class NoDeviceHost(RemoteHost):
     def room_bytes(self) -> int:
         """There is no room either."""
         return 0
+
+    def stood_in(self, sentence: str) -> None:
+        """Raises SettingsError."""
+        raise _no_device(f"a place for the warning that {sentence}")
 
 
 def _no_device(what: str) -> SettingsError:

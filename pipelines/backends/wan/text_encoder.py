@@ -6,7 +6,6 @@ every text in the cache it is not loaded at all.
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pipelines.backends.base import TEXT_ENCODER, BackendHost, ModelFolder
+from pipelines.backends.base import ENCODED_ON_CPU, TEXT_ENCODER, BackendHost, ModelFolder
 from pipelines.backends.checkpoint import bytes_on_device
 from pipelines.backends.checks import loads
 from pipelines.backends.memory import free_memory, run_with_less
@@ -28,7 +27,6 @@ from pipelines.schema.request import ClipRequest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
-_log = logging.getLogger("reelwright.models")
 
 
 class EmbeddingCache:
@@ -169,7 +167,7 @@ def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: Embe
         host.release(TEXT_ENCODER)
         devices.pop(0)
         if devices:
-            _log.warning("memory ran out: the texts are encoded on the CPU, which is slower")
+            host.stood_in(ENCODED_ON_CPU)
         return bool(devices)
 
     try:
