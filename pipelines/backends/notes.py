@@ -15,7 +15,8 @@ from pipelines.backends.driver import driver_version
 def device_facts(packages: Iterable[str]) -> dict[str, str]:
     """The card that this process sees, its driver, and the versions of torch and of those of
     `packages` that are installed: another one of them may give another answer."""
-    facts = {"card": torch.cuda.get_device_name(0), "driver": driver_version()}
+    card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    facts = {"card": card, "driver": driver_version()}
     for package in ("torch", *packages):
         try:
             facts[package] = version(package)

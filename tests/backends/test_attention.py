@@ -181,6 +181,8 @@ def used(loaded: object) -> set[object]:
 @pytest.fixture
 def on_card(fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryHost]:
     """A host with a GPU that computes in bfloat16, and SageAttention."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA GeForce RTX 5090")
     monkeypatch.setattr(attention, "find_spec", lambda _: object())
     fresh_host.device, fresh_host.dtype = "cuda", "bfloat16"

@@ -51,6 +51,10 @@ class WanBackend:
         self.encoder: ModelFolder = host.model(variant.model)
         extended = bool(variant.vace) and bool(inputs & VACE_INPUTS)
         self.denoiser: ModelFolder = host.model(variant.vace) if extended else self.encoder
+        self.continues = "continuation" in definition.capabilities.inputs and (
+            extended or not variant.vace
+        )
+        """Whether `denoiser` makes chunks that go on from the one before."""
         self.route = "vace" if extended else variant.route
         self.transformers = variant.transformers
         self.parts = (*variant.transformers, "vae", "scheduler", "pipeline")

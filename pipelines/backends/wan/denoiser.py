@@ -5,6 +5,7 @@ The text encoder is never loaded here.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -70,9 +71,11 @@ class WanDenoiser:
         device: torch.device,
         placement: Placement = "resident",
         compiling: Compile = "off",
+        code: Path | None = None,
     ) -> None:
-        """Loads the models. Raises WeightsError if the folder does not hold them, and
-        GenerationError if they do not fit into memory, however they are placed."""
+        """Loads the models. Compiled code is kept in the folder `code`. Raises WeightsError if the
+        source's folder does not hold them, and GenerationError if they do not fit into memory,
+        however they are placed."""
         self._source = source
         self._device = device
         self._pipeline = self._load(source)
@@ -87,7 +90,7 @@ class WanDenoiser:
         self._attention = ""
         kind, transformers = _kind_of(source, self._pipeline), transformers_of(self._pipeline)
         plain = source.stored in ("", source.dtype)
-        self._blocks = CompiledBlocks(compiling if plain else "off", transformers, kind)
+        self._blocks = CompiledBlocks(compiling if plain else "off", transformers, kind, code)
         run_with_less(lambda: self._move(self.placement), self._step_aside, _ADVICE)
 
     def _load(self, source: Source) -> Any:
@@ -165,7 +168,7 @@ class WanDenoiser:
         """
         self._move(plan.placement)
         self._attend(job)
-        shape, may_compile = _shape_of(job, self._attention), plan.placement == "resident"
+        shape, may_compile = self._shape(job), plan.placement == "resident"
         if may_compile and self._blocks.wants(shape):
             self._compile(job, plan, shape)
         with torch.inference_mode(), self._blocks.code_for(shape if may_compile else None):
@@ -192,7 +195,7 @@ class WanDenoiser:
             return False
         self._move(plan.placement)
         self._attend(job)
-        return self._compile(job, plan, _shape_of(job, self._attention))
+        return self._compile(job, plan, self._shape(job))
 
     def _compile(self, job: Job, plan: MemoryPlan, shape: Hashable) -> bool:
         # Two transformers take turns, the second one in the last steps only.
@@ -214,9 +217,17 @@ class WanDenoiser:
 
     def _computation(self, job: Job, plan: MemoryPlan) -> Computation:
         """How `job` was denoised by its last attempt, that of `plan`."""
-        shape = _shape_of(job, self._attention)
+        shape = self._shape(job)
         compiled = plan.placement == "resident" and self._blocks.is_compiled(shape)
         return Computation(attention=self._attention, compiled=compiled)
+
+    def _shape(self, job: Job) -> Hashable:
+        """What decides which compiled code `job` needs, beside the models. VACE has as many tokens
+        with known frames as without; elsewhere a beginning may have timesteps of its own."""
+        given = job.given
+        begun = bool(given.beginning) and self._source.route != "vace"
+        # References are frames of their own.
+        return (str(job.size), job.frames, len(given.references), begun, self._attention)
 
     def _step_aside(self) -> bool:
         """Keep less on the device from now on; False if there is no way to."""
@@ -342,9 +353,3 @@ def _kind_of(source: Source, pipeline: Any) -> Hashable:
     config = transformer.config
     sizes = (config.num_attention_heads, config.attention_head_dim, config.ffn_dim)
     return (type(transformer).__name__, *sizes, source.dtype)
-
-
-def _shape_of(job: Job, attention: str) -> Hashable:
-    given = job.given
-    # References are frames of their own, and a given beginning may have timesteps of its own.
-    return (str(job.size), job.frames, len(given.references), bool(given.beginning), attention)
