@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PRIVATE = "PREFECT__"
 """Prefix of the variables that differ from run to run."""
-_PROGRAM = "infra.apps.worker.child"
+WARM_PROGRAM = "infra.apps.worker.child"
 """The module that the child runs; its docstring states the protocol."""
 
 
@@ -83,7 +83,7 @@ class Kind:
     alone until its first run. It is not ended for its silence."""
     max_growth: int = 2_000_000_000
     """Bytes by which its memory may exceed what it was after its first run."""
-    program: str = _PROGRAM
+    program: str = WARM_PROGRAM
     code: Callable[[], str] = fingerprint
     """A fingerprint of the code on disk: a child that was started with another one is replaced
     before the next run."""
