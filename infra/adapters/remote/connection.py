@@ -121,10 +121,18 @@ class HttpConnection:
             ):
                 self._count(response.status_code)
                 if not response.is_redirect:
-                    self._write(response, part, limit)
+                    self._write_whole(response, part, limit)
                     return
                 address = urljoin(address, response.headers["location"])
         raise MediaError(f"{self._where}: the clip's address leads on and on; ask its operator")
+
+    def _write_whole(self, response: httpx.Response, part: Path, limit: int) -> None:
+        """A clip that breaks off is fetched again, and is no reason to leave the server alone."""
+        try:
+            self._write(response, part, limit)
+        except httpx.TransportError as error:
+            name = type(error).__name__
+            raise MediaError(f"{self._where}: the clip broke off on its way ({name})") from error
 
     def _write(self, response: httpx.Response, part: Path, limit: int) -> None:
         if response.status_code != httpx.codes.OK:
