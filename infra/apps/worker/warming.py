@@ -21,6 +21,7 @@ from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
 
 _TEXT: frozenset[InputKind] = frozenset({"text"})
+_CONTINUED: frozenset[InputKind] = frozenset({"continuation"})
 _log = logging.getLogger("reelwright.worker")
 
 
@@ -56,7 +57,7 @@ def steps(settings: Settings) -> Iterator[None]:
 def _usual(definition: BackendDefinition) -> Iterator[tuple[frozenset[InputKind], Preset]]:
     """Kinds of input and presets: those whose chunks go on come first."""
     text = _TEXT | definition.capabilities.required
-    going_on = text | {"continuation"}
+    going_on: frozenset[InputKind] = text | _CONTINUED
     if going_on <= definition.capabilities.inputs and (
         definition.models_for(going_on) != definition.models_for(text)
     ):
