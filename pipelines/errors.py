@@ -50,6 +50,11 @@ class LostJobError(UnavailableError):
     second time; its price stays in the ledger."""
 
 
+class PendingJobError(GenerationError):
+    """A paid job was started and is known, but its clip cannot be had now. No other backend is
+    tried, because the same chunk would be paid twice; another run goes on with the job."""
+
+
 class AnswerLostError(ReelwrightError):
     """A request may have arrived at a server, but no answer came."""
 

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra.adapters.remote.breaker import Breaker, breaker_of
+from infra.adapters.remote.listening import WebsocketListener, listen
 from infra.adapters.secrets import read_secret
 from pipelines.backends.remote.access import Reply
 from pipelines.backends.remote.config import RemoteConfig
@@ -111,6 +112,15 @@ class HttpConnection:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+    def listen(self, path: str, *, query: Mapping[str, str] | None = None) -> WebsocketListener:
+        """A websocket to the backend's own host. Raises UnavailableError, and SettingsError if the
+        key cannot be read. Neither failures nor success count for the breaker: a proxy may let
+        HTTP through and no websocket."""
+        address = httpx.URL("ws" + self._config.address.removeprefix("http") + path, params=query)
+        return listen(
+            str(address), self._key_headers(), self._where, timeout=self._config.timeout_seconds
+        )
 
     def _download(self, address: str, part: Path, limit: int) -> None:
         for _ in range(_REDIRECTS + 1):

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.backends.remote.comfyui import entry as comfyui
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.google import omni, veo
 from pipelines.backends.remote.kind import Kind, Offer
 
 __all__ = ["Kind", "Offer", "kinds"]
 _KINDS: tuple[Kind[Any], ...] = (
+    comfyui.KIND,
     omni.KIND,
     veo.KIND,
 )
