@@ -1,5 +1,6 @@
 """Settings of the language model, and what `doctor` and the manifest say about its place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.index import write_index
 from infra.apps import doctor_llama
 from infra.apps.doctor_llama import examine_llama
+from pipelines import processes
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
@@ -95,6 +97,24 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     write_index(folder, "test", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return settings(monkeypatch, MODELS_DIR=tmp_path, DEVICE="cpu")
+
+
+def test_a_model_without_layers_on_the_gpu_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp would compute prompts with it."""
+    started: list[dict[str, str] | None] = []
+
+    def start(_: object, *, env: dict[str, str] | None, **__: object) -> None:
+        started.append(env)
+        raise OSError("not started")
+
+    monkeypatch.setattr(processes, "start_child", start)
+    for layers in (0, 20, -1):
+        enhancer = LlamaEnhancer(Path("x.gguf"), "x", "instruct", LlamaOptions(gpu_layers=layers))
+        with pytest.raises(OSError, match="not started"):
+            enhancer.load()
+    hidden, *others = started
+    assert hidden == os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    assert others == [None, None]
 
 
 def test_without_a_gpu_a_model_on_the_cpu_is_a_fact(studio: Settings) -> None:
