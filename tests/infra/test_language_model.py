@@ -45,12 +45,21 @@ def test_every_setting_reaches_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> Non
         "n_ctx": 8192,
         "n_batch": 1024,
         "n_ubatch": 1024,
+        "use_mmap": True,
         "flash_attn": True,
         "type_k": 8,
         "type_v": 8,
         "n_threads": 3,
         "n_threads_batch": 5,
     }
+
+
+def test_without_layers_on_a_gpu_the_file_is_read_and_not_mapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for layers, maps in ((0, False), (-1, True), (20, True)):
+        options = llama_options(settings(monkeypatch, LLM_GPU_LAYERS=layers).llm, 4096, "cuda")
+        assert options.arguments["use_mmap"] is maps
 
 
 def test_the_numbers_of_the_context_are_those_of_llama_cpp() -> None:
