@@ -10,6 +10,7 @@ from tasks.check import check
 from tasks.context import open_context
 from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
+from tasks.failures import failures_handed_off
 from tasks.stills import make_draft, make_still, prepare_stills
 
 
@@ -20,7 +21,7 @@ def draft_storyboard(brief: Brief) -> Draft:
     Args:
         brief: What the video shows and how it is made.
     """
-    with run_page(DRAFT_MADE), open_context(brief) as context:
+    with run_page(DRAFT_MADE), failures_handed_off(), open_context(brief) as context:
         expected = check(brief, context)
         storyboard = enhance(brief, context)
         plan = plan_video(brief, storyboard, context)

@@ -1,4 +1,7 @@
-"""produce-content: takes an editor's brief from the check to the published video."""
+"""produce-content: takes an editor's brief from the check to the published video.
+
+If a backend cannot be used, the whole video is planned again with the next candidate of its route.
+"""
 
 from typing import Any
 
@@ -8,13 +11,20 @@ from prefect.client.schemas.objects import State
 from flows.draft_storyboard import draft_storyboard
 from flows.render_video import render_video
 from pipelines.documents.brief import Brief
-from pipelines.documents.manifest import Manifest
-from pipelines.errors import RejectedError
-from tasks.approval import approve_storyboard, approve_video, needs_draft, rejected
+from pipelines.documents.manifest import Film, Manifest
+from pipelines.errors import BudgetError, RejectedError, UnavailableError
+from tasks.approval import (
+    approve_cost,
+    approve_storyboard,
+    approve_video,
+    needs_draft,
+    rejected,
+)
 from tasks.artifacts import show_video
 from tasks.discard import discard_film
 from tasks.dispatch import draft_on_gpu_host, render_on_gpu_host, runs_on_gpu_host
 from tasks.publish import publish
+from tasks.route import fall_back, route_brief, routed
 
 
 @flow(name="produce-content", persist_result=False)
@@ -24,19 +34,26 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
     Args:
         brief: What the video shows and how it is made.
     """
-    on_gpu_host = runs_on_gpu_host(brief)
+    route = route_brief(brief)
+    film: Film | None = None
+    while film is None:
+        try:
+            route = approve_cost(brief, route)
+            chosen = routed(brief, route)
+            on_gpu_host, turn = runs_on_gpu_host(chosen), route.turn
+            if needs_draft(chosen):
+                draft = draft_on_gpu_host(chosen, turn) if on_gpu_host else draft_storyboard(chosen)
+                chosen = approve_storyboard(chosen, draft, route)
+            film = render_on_gpu_host(chosen, turn) if on_gpu_host else render_video(chosen)
+        except RejectedError as rejection:
+            return rejected(rejection)
+        except (UnavailableError, BudgetError) as error:
+            route = fall_back(route, error)
     try:
-        if needs_draft(brief):
-            draft = draft_on_gpu_host(brief) if on_gpu_host else draft_storyboard(brief)
-            brief = approve_storyboard(brief, draft)
-    except RejectedError as rejection:
-        return rejected(rejection)
-    film = render_on_gpu_host(brief) if on_gpu_host else render_video(brief)
-    try:
-        approve_video(brief, film)
+        approve_video(chosen, film)
     except RejectedError as rejection:
         discard_film(film)
         return rejected(rejection)
-    manifest = publish(brief, film)
+    manifest = publish(chosen, film, route)
     show_video(manifest)
     return manifest

@@ -13,6 +13,7 @@ from tasks.chunks import PendingChunk, make_chunk, prepare_backend, stored_chunk
 from tasks.context import LocalClip, open_context
 from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
+from tasks.failures import failures_handed_off
 from tasks.publish import find_published, upload_film
 from tasks.stitch import add_film_sound, join_chunks, stitch_film
 from tasks.upscale import make_segment, stored_segments
@@ -25,7 +26,7 @@ def render_video(brief: Brief) -> Film:
     Args:
         brief: What the video shows and how it is made.
     """
-    with run_page(), open_context(brief) as context:
+    with run_page(), failures_handed_off(), open_context(brief) as context:
         expected = check(brief, context)
         storyboard = enhance(brief, context)
         plan = plan_video(brief, storyboard, context)

@@ -33,16 +33,24 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft, edited
 from pipelines.documents.manifest import Film
 from pipelines.documents.parsing import parse_brief, sentences
-from pipelines.errors import BriefError, RejectedError
+from pipelines.documents.route import Route
+from pipelines.errors import BriefError, BudgetError, RejectedError
 from pipelines.schema.names import PRODUCE_CONTENT
 from pipelines.schema.shots import HandShot
-from tasks.artifacts import describe_draft, describe_film, show_draft, show_film
-from tasks.dispatch import is_deployed
+from tasks.artifacts import (
+    describe_cost,
+    describe_draft,
+    describe_film,
+    show_draft,
+    show_film,
+)
+from tasks.dispatch import is_deployed, purpose_of
 from tasks.options import STAGE
+from tasks.route import approved
 
-STORYBOARD, VIDEO = "storyboard", "video"
-"""The two subjects of an approval. They are also the keys under which Prefect stores the
-decisions."""
+STORYBOARD, VIDEO, COST = "storyboard", "video", "cost"
+"""The subjects of an approval. The keys under which Prefect stores the decisions begin with them; a
+number follows if a route had to begin again."""
 _MARGIN = timedelta(days=7)
 """Time after the deadline of an approval at which Prefect itself fails the run, if nobody settled
 it."""
@@ -74,16 +82,41 @@ def needs_draft(brief: Brief) -> bool:
     return brief.approval in (STORYBOARD, "both") and is_deployed()
 
 
-def approve_storyboard(brief: Brief, draft: Draft) -> Brief:
+def approve_cost(brief: Brief, route: Route) -> Route:
+    """Suspend the run until a person approves the price of the chosen preset, if that is above a
+    cap. Returns the route with the approval.
+
+    Raises RejectedError if the person rejects the price, and BudgetError outside a studio, where
+    nobody can be asked.
+    """
+    if not route.ask:
+        return route
+    if not is_deployed():
+        raise BudgetError(
+            f"{route.chosen.preset}: {route.ask}. A person must approve that, which only a studio "
+            "can ask for (reelwright up); name a cheaper preset, or let the operator raise the "
+            "cap. Nothing was spent"
+        )
+    form = Answer.with_initial_data(description=describe_cost(route))
+    key = purpose_of(COST, route.turn)
+    _accept(suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=key))
+    return approved(route)
+
+
+def approve_storyboard(brief: Brief, draft: Draft, route: Route) -> Brief:
     """Suspend the run until a person approves the draft. Returns the brief with the person's edits.
+
+    A draft of another candidate is another question, which is asked again.
 
     Raises RejectedError if the person rejects the draft, BriefError if the edited shots break a
     rule, and SettingsError if a setting is invalid.
     """
     show_draft(draft)
     shots = [HandShot(prompt=shot.prompt) for shot in draft.shots]
-    form = StoryboardAnswer.with_initial_data(description=describe_draft(draft), shots=shots)
-    answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=STORYBOARD)
+    words = describe_draft(draft, route)
+    form = StoryboardAnswer.with_initial_data(description=words, shots=shots)
+    key = purpose_of(STORYBOARD, route.turn)
+    answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=key)
     _accept(answer)
     return _with_edits(brief, draft, answer.shots)
 
@@ -130,7 +163,9 @@ def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
     """Resume `run` with the decision of its brief. Returns whether that worked; an error is logged,
     so that the other approvals are settled."""
     words = f"nobody answered within {brief.approval_hours:g} hours"
-    answer = {"decision": brief.on_silence, "reason": words}
+    # Silence never spends money.
+    decision = "reject" if asked_about(run) == COST else brief.on_silence
+    answer = {"decision": decision, "reason": words}
     try:
         result = client.resume_flow_run(run.id, run_input=answer)
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
@@ -139,7 +174,7 @@ def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
     if result.status != SetStateStatus.ACCEPT:
         _log.error("%s: %s, but Prefect answers %s", run.name, words, result.status.value)
         return False
-    _log.info("%s: %s, so it is %sed", run.name, words, brief.on_silence.rstrip("e"))
+    _log.info("%s: %s, so it is %sed", run.name, words, decision.rstrip("e"))
     return True
 
 
@@ -159,12 +194,15 @@ def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
     return found
 
 
-def asked_about(run: FlowRun) -> Literal["", "storyboard", "video"]:
-    """What `run` waits for: an approval of its storyboard or of its video. Empty if it does not
-    wait."""
+def asked_about(run: FlowRun) -> Literal["", "storyboard", "video", "cost"]:
+    """What `run` waits for: an approval of its price, of its storyboard or of its video. Empty if
+    it does not wait."""
     if run.state is None or not run.state.is_paused():
         return ""
-    return "video" if run.state.state_details.pause_key == VIDEO else "storyboard"
+    key = run.state.state_details.pause_key or ""
+    if key.startswith(COST):
+        return "cost"
+    return "video" if key == VIDEO else "storyboard"
 
 
 def _accept(answer: Answer) -> None:

@@ -29,6 +29,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
+from pipelines.documents.route import Route
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
@@ -138,6 +139,21 @@ def show_stand_ins(lines: Sequence[str]) -> None:
         create_markdown_artifact("\n\n".join(lines), key=WARNINGS, description="Warning")
 
 
+def show_route(route: Route) -> None:
+    """Show what makes the brief, why, and why not another preset."""
+    if deployment.id is None:
+        return
+    with _harmless("the route"):
+        create_markdown_artifact(
+            describe_route(route), key="route", description=f"Made with {route.chosen.preset}"
+        )
+
+
+def describe_route(route: Route) -> str:
+    """The route as Markdown: its lines as a list."""
+    return "\n".join(f"- {line}" for line in route.lines())
+
+
 def show_estimate(expected: Estimate) -> None:
     """Show what each stage is expected to cost, before the first one begins."""
     if deployment.id is None:
@@ -197,7 +213,7 @@ def show_draft(draft: Draft) -> None:
     show_stand_ins(draft.warnings)
 
 
-def describe_draft(draft: Draft) -> str:
+def describe_draft(draft: Draft, route: Route | None = None) -> str:
     """Markdown above the form for the approval of a draft. Raises SettingsError if a setting is
     invalid."""
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
@@ -205,7 +221,14 @@ def describe_draft(draft: Draft) -> str:
     lines += [line for warning in draft.warnings for line in ("", f"**Warning:** {warning}.")]
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
-    return "\n".join([*lines, "", f"Their stills: {there}."])
+    decided = ["", "**What makes it**", "", describe_route(route)] if route else []
+    return "\n".join([*lines, "", f"Their stills: {there}.", *decided])
+
+
+def describe_cost(route: Route) -> str:
+    """Markdown above the form for the approval of a price."""
+    question = f"**May this video be made?** {route.chosen.preset}: {route.ask}."
+    return "\n".join([question, "", describe_route(route)])
 
 
 def page_of(path: str) -> str:
@@ -251,6 +274,7 @@ def in_words(expected: Estimate) -> str:
     minutes = expected.seconds / 60
     length = f"{minutes:.1f} minutes" if minutes >= 1 else f"{expected.seconds:.0f} seconds"
     cost = f", {expected.cost:.2f} for the GPU" if expected.cost else ""
+    cost += f", at most {expected.price}" if expected.price else ""
     return f"about {length}{cost} ({expected.basis})"
 
 

@@ -29,6 +29,7 @@ from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import DRAFT_STORYBOARD, RENDER_VIDEO
 from tasks.artifacts import DRAFT_MADE, FILM_MADE, ProgressMirror
 from tasks.context import RunContext, needs_device
+from tasks.failures import failure_of
 from tasks.options import STAGE
 
 RENDER = f"{RENDER_VIDEO}/gpu"
@@ -70,24 +71,31 @@ def hand_off(made: _Handoff, context: RunContext) -> _Handoff:
     return made
 
 
-def render_on_gpu_host(brief: Brief) -> Film:
+def render_on_gpu_host(brief: Brief, turn: int = 0) -> Film:
     """The film, made by a run of `render-video` on the GPU host.
 
     A second call for the same flow run (after a retry, or by a worker that was restarted) finds the
-    run that the first call started. Raises RenderError with the child's own message if the child
-    failed, if ATTEMPTS children crashed, or if the GPU host has another version; StoreError if the
-    store fails.
+    run that the first call started; another `turn` is a run of its own. If the child failed, this
+    raises UnavailableError, RefusedError or BudgetError as the child did, and RenderError with the
+    child's own message for any other error; RenderError too if ATTEMPTS children crashed, or if the
+    GPU host has another version; StoreError if the store fails.
     """
-    return _on_gpu_host(RENDER, "render", brief, queue_of(brief, deployment.name), Film)
+    purpose = purpose_of("render", turn)
+    return _on_gpu_host(RENDER, purpose, brief, queue_of(brief, deployment.name), Film)
 
 
-def draft_on_gpu_host(brief: Brief) -> Draft:
+def draft_on_gpu_host(brief: Brief, turn: int = 0) -> Draft:
     """The draft, made by a run of `draft-storyboard` on the GPU host.
 
     It has the highest priority, because it takes seconds and a person waits for it. Raises as
     `render_on_gpu_host`.
     """
-    return _on_gpu_host(DRAFT, "draft", brief, QUEUES[0], Draft)
+    return _on_gpu_host(DRAFT, purpose_of("draft", turn), brief, QUEUES[0], Draft)
+
+
+def purpose_of(purpose: str, turn: int) -> str:
+    """`purpose` for the given turn of a route. The first one has no number, as before turns."""
+    return f"{purpose}-{turn + 1}" if turn else purpose
 
 
 def queue_of(brief: Brief, deployment_name: str | None) -> str:
@@ -121,7 +129,8 @@ def _on_gpu_host(
         else:
             words = f"{state.name}: {state.message or 'no reason was given'}"
             if not state.is_crashed():
-                raise RenderError(f"the run on the GPU host ended as {words}")
+                known = failure_of(child.id) if state.is_failed() else None
+                raise known or RenderError(f"the run on the GPU host ended as {words}")
         logging.getLogger("reelwright.dispatch").warning(
             "attempt %s on the GPU host: %s", attempt, words
         )

@@ -20,6 +20,7 @@ from pipelines.documents.manifest import (
     StoredObject,
     TransitionRecord,
 )
+from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
@@ -134,17 +135,19 @@ class Published(BaseModel):
 
 
 @task(name="publish", **STAGE)
-def publish(brief: Brief, film: Film) -> Manifest:
+def publish(brief: Brief, film: Film, route: Route | None = None) -> Manifest:
     """Write the manifest, after checking that the objects which it names are in the bucket.
 
     Raises SettingsError if a setting is invalid, and StoreError if video, poster or contact sheet
     are not as they were uploaded, or were deleted while the manifest was written. Then there is no
     manifest.
     """
-    return publish_film(ObjectStore(Settings.load().store), brief, film)
+    return publish_film(ObjectStore(Settings.load().store), brief, film, route)
 
 
-def publish_film(store: ObjectStore, brief: Brief, film: Film) -> Manifest:
+def publish_film(
+    store: ObjectStore, brief: Brief, film: Film, route: Route | None = None
+) -> Manifest:
     """Publish `film` in `store`, as `publish` does. Raises StoreError as `publish`."""
     _check_uploaded(store, film)
     before = _read_manifest(store, film.plan.content_id)
@@ -158,7 +161,8 @@ def publish_film(store: ObjectStore, brief: Brief, film: Film) -> Manifest:
             _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
-    added = {"campaigns": campaigns, "costs": costs_of_video(store, film.plan.content_id)}
+    costs = costs_of_video(store, film.plan.content_id)
+    added = {"campaigns": campaigns, "costs": costs, "route": route}
     manifest = make_manifest(brief, film, store.bucket).model_copy(update=added)
     _write(store, manifest, film)
     _note(store, film)

@@ -16,6 +16,7 @@ from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app,
 from infra.apps.console import plain, say
 from infra.apps.make_command import make
 from infra.apps.models import models_app
+from infra.apps.routing import route
 from infra.apps.upkeep import retention_app, verify
 from pipelines.errors import BriefError, SettingsError
 from tasks.remote_backends import configure_backends
@@ -34,6 +35,7 @@ app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
 app.command()(make)
 app.command()(bench)
+app.command()(route)
 app.command()(verify)
 app.command()(backup)
 app.command()(restore)

@@ -169,7 +169,7 @@ def hooks_try(
     """Print the brief that a body would become; starts nothing."""
     from infra.apps.gateway.hooks import read_hooks
     from pipelines.errors import BriefError
-    from pipelines.planning.plan import timeline
+    from pipelines.planning.plan import check_timeline
 
     sources = read_hooks(Settings.load().gateway.hooks).sources
     if source not in sources:
@@ -181,7 +181,7 @@ def hooks_try(
     except ValueError as error:
         raise BriefError(f"{payload} is no JSON: {error}") from error
     brief = sources[source].brief_of(body)
-    timeline(brief)
+    check_timeline(brief)
     sys.stdout.write(brief.model_dump_json(indent=1) + "\n")
 
 

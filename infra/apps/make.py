@@ -17,8 +17,9 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Manifest, TransitionRecord
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
-from pipelines.planning.plan import timeline
+from pipelines.planning.plan import check_timeline
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.presets import AUTO
 from tasks.context import check_surroundings
 
 
@@ -58,10 +59,11 @@ def make(brief: Brief, out: Path | None, given: GivenFiles | None = None) -> Man
 
     Raises ReelwrightError with a sentence for the person; finished chunks are kept then.
     """
-    timeline(brief)
+    check_timeline(brief)
     check_target(out)
     settings = environment.adopted()
-    check_surroundings(brief, settings)
+    if brief.preset != AUTO:  # the router chooses what is installed
+        check_surroundings(brief, settings)
     try:
         return _make(brief, settings, out, given)
     except Exception as error:
@@ -111,6 +113,15 @@ def _in_words(join: TransitionRecord, fps: int) -> str:
     )
 
 
+def _route_lines(manifest: Manifest) -> list[str]:
+    """What made it and why, if that was not simply what the brief names."""
+    route = manifest.route
+    if route is None or (route.asked == route.chosen.preset and not route.setbacks):
+        return []
+    tried = [f"{'':<9} tried before: {item.preset}: {item.reason}" for item in route.setbacks]
+    return [f"made by   {next(route.lines())}", *tried]
+
+
 def summary(manifest: Manifest, out: Path | None) -> str:
     """What a person wants to know about the finished video, in a few lines."""
     run, clip = manifest.run, manifest.clip
@@ -127,6 +138,7 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
         f"{clip.fps} fps",
         f"run       {made}, {run.seconds:.1f} s",
+        *_route_lines(manifest),
     ]
     lines += [
         f"{'joins' if join.number == 1 else '':<9} {_in_words(join, clip.fps)}"

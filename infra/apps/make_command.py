@@ -10,6 +10,7 @@ from infra.apps.console import plain, say
 from pipelines.backends.registry import offered_sizes, presets
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
+from pipelines.schema.presets import AUTO
 from pipelines.schema.shots import PICK
 
 _SIZES = ", ".join(map(str, offered_sizes()))
@@ -21,10 +22,11 @@ def _option(text: str, *names: str) -> Any:
 
 
 Prompt = Annotated[str, typer.Argument(help="The brief: what the video shows.")]
-PresetName = Annotated[str, _option(f"One of {', '.join(presets())}.")]
+_PRESETS = ", ".join((*presets(), f"or {AUTO}: let Reelwright choose"))
+PresetName = Annotated[str, _option(f"One of {_PRESETS}.")]
 Seconds = Annotated[float | None, _option("Length of the video.")]
 Seed = Annotated[int, _option("A take to repeat; -1: from the brief.")]
-Upscale = Annotated[int, _option("2 or 4; 1: the preset's.")]
+Upscale = Annotated[int, _option("2 or 4; 1: not at all; -1: the preset's.")]
 SizeText = Annotated[str, _option(f"One of {_SIZES}.")]
 AspectText = Annotated[str, _option("landscape, portrait or square.")]
 Image = Annotated[bool, _option("A single picture.")]
@@ -55,7 +57,7 @@ def make(
     preset: PresetName = "demo",
     seconds: Seconds = None,
     seed: Seed = PICK,
-    upscale: Upscale = 1,
+    upscale: Upscale = PICK,
     size: SizeText = "preset",
     aspect: AspectText = "preset",
     image: Image = False,

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,9 +17,11 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.fit import check_fit
 from pipelines.backends.options import changed_options
 from pipelines.backends.registry import definition_of, offered_sizes, presets
+from pipelines.documents import form
+from pipelines.errors import BriefError
 from pipelines.schema import limits
-from pipelines.schema.keys import ObjectKey, is_key
-from pipelines.schema.presets import BackendOptions, Preset
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.presets import AUTO, BackendOptions, Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, ShotOverride
 from pipelines.schema.sizes import Aspect, Size
@@ -30,20 +32,11 @@ Priority = Literal["rush", "normal", "batch"]
 Approval = Literal["none", "storyboard", "video", "both"]
 
 
-def _in_order(schema: dict[str, Any]) -> None:
-    """Number the fields, by which Prefect's form sorts them, and name what can be chosen."""
-    for position, field in enumerate(schema["properties"].values()):
-        field["position"] = position
-    # Read when the form is made: backends of the operator's file come after this module.
-    schema["properties"]["preset"]["enum"] = list(presets())
-    schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
-
-
 class Brief(BaseModel):
     """What an editor asks for. Every field has a default but the prompt."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=True, json_schema_extra=_in_order
+        frozen=True, extra="forbid", allow_inf_nan=True, json_schema_extra=form.finish
     )
 
     prompt: str = Field(
@@ -65,18 +58,18 @@ class Brief(BaseModel):
     preset: str = Field(
         "demo",
         title="Preset",
-        description=f"Size, chunk length and quality under a name. {limits.MINUTES}",
+        description=f"Size, chunk length and quality under a name; {AUTO!r} lets Reelwright "
+        f"choose. {limits.MINUTES}",
     )
     aspect: Aspect = Field(
         "preset",
         title="Shape",
         description="Landscape, portrait or square, with about as many pixels as the preset.",
     )
-    upscale: Literal[1, 2, 4] = Field(
-        1,
+    upscale: Literal[-1, 1, 2, 4] = Field(
+        -1,
         title="Upscale",
-        description="2 and 4 enlarge with Real-ESRGAN; 1 does what the preset says, which is to "
-        "keep the size, except for presets that are made small to be enlarged.",
+        description="2 and 4 enlarge with Real-ESRGAN, 1 keeps the size; -1 does as the preset.",
     )
     joins: Literal["cut", "continue", "crossfade"] = Field(
         "cut",
@@ -198,12 +191,12 @@ class Brief(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _enlarged(cls, values: Any) -> Any:
-        """With the upscale of a preset that is made small to be enlarged."""
-        if not isinstance(values, dict) or values.get("upscale", 1) != 1:
+    def _upscaled(cls, values: Any) -> Any:
+        """With the preset's factor in place of -1, so that a brief always has 1, 2 or 4."""
+        if not isinstance(values, dict) or values.get("upscale", PICK) != PICK:
             return values
-        preset = presets().get(str(values.get("preset")))
-        return {**values, "upscale": preset.upscale} if preset else values
+        preset = presets().get(str(values.get("preset", cls.model_fields["preset"].default)))
+        return {**values, "upscale": preset.upscale if preset else 1}
 
     @field_validator("prompt")
     @classmethod
@@ -228,8 +221,9 @@ class Brief(BaseModel):
     @field_validator("preset")
     @classmethod
     def _known_preset(cls, value: str) -> str:
-        if value not in presets():
-            raise ValueError(f"preset {value!r} is unknown; choose one of {', '.join(presets())}")
+        if value not in (*presets(), AUTO):
+            names = ", ".join((*presets(), AUTO))
+            raise ValueError(f"preset {value!r} is unknown; choose one of {names}")
         return value
 
     @field_validator("lora_strength")
@@ -267,7 +261,7 @@ class Brief(BaseModel):
     @field_validator("image", "last_image")
     @classmethod
     def _uploaded(cls, value: str, info: ValidationInfo) -> str:
-        return _upload(value, str(info.field_name), ".png") if value else value
+        return form.upload(value, str(info.field_name), ".png") if value else value
 
     @field_validator("references")
     @classmethod
@@ -277,12 +271,12 @@ class Brief(BaseModel):
                 f"{len(value)} reference pictures are given; at most {limits.MAX_REFERENCES} are "
                 "used: leave some out"
             )
-        return tuple(_upload(item, "references", ".png") for item in value)
+        return tuple(form.upload(item, "references", ".png") for item in value)
 
     @field_validator("motion")
     @classmethod
     def _motion(cls, value: str) -> str:
-        return _upload(value, "motion", ".zip") if value else value
+        return form.upload(value, "motion", ".zip") if value else value
 
     @field_validator("lora")
     @classmethod
@@ -306,15 +300,15 @@ class Brief(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "Brief":
-        numbers = [override.shot for override in self.shots]
-        twice = sorted({number for number in numbers if numbers.count(number) > 1})
-        if twice:
-            raise ValueError(f"shot {twice[0]} is changed twice; keep one change a shot")
+        form.check_once([override.shot for override in self.shots])
         if self.aspect != "preset" and self.size != "preset":
             raise ValueError(
                 f"the shape {self.aspect!r} and the size {self.size!r} are both set; keep one and "
                 "leave the other at 'preset'"
             )
+        if self.preset == AUTO:
+            form.require_one_that_fits(self.with_preset)
+            return self
         preset, most = self.resolved_preset(), self.backend.capabilities.max_references
         if preset.is_still and (self.image or self.last_image):
             raise ValueError("a picture cannot begin or end with a picture; ask for a video")
@@ -332,10 +326,24 @@ class Brief(BaseModel):
             )
         return self
 
+    def with_preset(self, name: str) -> Self:
+        """The same brief with the preset `name`. Raises ValidationError if it does not fit."""
+        return self.model_validate(self.model_dump() | {"preset": name})
+
+    @property
+    def named_preset(self) -> Preset:
+        """Its preset as the registry has it. Raises BriefError if it is still to be chosen."""
+        if self.preset == AUTO:
+            raise BriefError(
+                f"the preset {AUTO!r} must be replaced by a name before a video is planned; start "
+                "produce-content, or name a preset"
+            )
+        return presets()[self.preset]
+
     @property
     def backend(self) -> BackendDefinition:
-        """The backend that makes its clips."""
-        return definition_of(presets()[self.preset])
+        """The backend that makes its clips. Raises BriefError as `named_preset`."""
+        return definition_of(self.named_preset)
 
     @property
     def continues(self) -> bool:
@@ -365,9 +373,9 @@ class Brief(BaseModel):
         """The preset with the brief's own size, frames and options.
 
         Raises ValueError for an option that the backend does not have, or a value that it does not
-        allow.
+        allow, and BriefError as `named_preset`.
         """
-        preset = presets()[self.preset]
+        preset = self.named_preset
         changes: dict[str, Any] = {"options": self._options(preset)}
         if self.size != "preset":
             changes["size"] = Size.parse(self.size)
@@ -388,13 +396,3 @@ class Brief(BaseModel):
     def override_of(self, shot: int) -> ShotOverride | None:
         """The change to `shot` (counted from 1), if the editor made one."""
         return next((override for override in self.shots if override.shot == shot), None)
-
-
-def _upload(value: str, field: str, suffix: str) -> str:
-    """`value`. Raises ValueError if it is not an uploaded object of that kind."""
-    if value.startswith("uploads/") and value.endswith(suffix) and is_key(value):
-        return value
-    raise ValueError(
-        f"{field} {value!r:.90} is no uploaded file; send it to /uploads and give the "
-        f"uploads/…{suffix} that is answered"
-    )

@@ -79,6 +79,7 @@ def estimate(
         seconds=round(sum(seconds[item.stage] for item in stages), 1),
         peak_memory_bytes=max(item.memory_bytes for item in stages),
         disk_bytes=sum(item.disk_bytes for item in stages),
+        price=effort.price,
         basis=rates.basis,
         stages=stages,
     )

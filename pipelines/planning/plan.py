@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipelines.backends.base import VideoBackend
+from pipelines.backends.registry import presets
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
 from pipelines.schema.capabilities import Capabilities
@@ -17,7 +20,7 @@ from pipelines.schema.plan import (
     UpscaleSpec,
     digest_of,
 )
-from pipelines.schema.presets import MAX_EXTENSIONS, fade_of
+from pipelines.schema.presets import AUTO, MAX_EXTENSIONS, fade_of
 from pipelines.schema.request import (
     ClipInput,
     ClipRequest,
@@ -82,6 +85,25 @@ def timeline(brief: Brief) -> list[Slot]:
         left -= count
     _check_shots(brief, len(slots))
     return slots
+
+
+def check_timeline(brief: Brief) -> None:
+    """Raises BriefError as `timeline`. If the preset is to be chosen, one that fits is enough."""
+    if brief.preset != AUTO:
+        timeline(brief)
+        return
+    problem: BriefError | None = None
+    for name in presets():
+        try:
+            timeline(brief.with_preset(name))
+        except ValidationError:
+            continue
+        except BriefError as error:
+            problem = problem or error
+        else:
+            return
+    if problem:
+        raise problem
 
 
 def _longest_run(can: Capabilities) -> int | None:

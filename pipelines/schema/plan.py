@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.money import Money
 from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
 from pipelines.schema.stages import Stage
@@ -199,7 +200,9 @@ class Estimate(Frozen):
     """The sum of all stages."""
     cost: float = 0.0
     """Price of the GPU's time in the studio's currency; 0 if no price is set. What a service asks
-    is not in it."""
+    is in `price`."""
+    price: Money | None = None
+    """The most that a remote backend asks for; None for one on the device."""
     basis: str
     """Source of the figures: measured on this machine, or derived from which published figure."""
     stages: tuple[StageEstimate, ...] = ()

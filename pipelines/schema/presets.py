@@ -7,6 +7,8 @@ from pipelines.schema.frozen import Frozen
 from pipelines.schema.request import OptionValue, VideoRole
 from pipelines.schema.sizes import Size
 
+AUTO = "auto"
+"""In place of a preset's name: the router chooses one."""
 FADE_SECONDS = 0.5
 """Length of a crossfade; shorter chunks use half of their length."""
 

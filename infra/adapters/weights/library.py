@@ -64,6 +64,22 @@ def installed_model(models: Path, name: str, dtype: str = "bfloat16") -> ModelFo
         folder, index = _proven(models, model)
     except WeightsError as error:
         raise WeightsError(f"{error}; {_remedy(name)}") from error
+    return _folder_of(model, folder, index, dtype)
+
+
+def described_model(models: Path, name: str, dtype: str = "bfloat16") -> ModelFolder:
+    """As `installed_model`, but by names and sizes alone: for an estimate, not to be loaded."""
+    model = model_of(name)
+    state, found = state_of(models, model), place_of(models, model)
+    if state.kind != "installed" or found is None:
+        fault = f": {state.fault}" if state.fault else ""
+        raise WeightsError(
+            f"{model.title} ({model.name}) is not installed in {models}{fault}; {_remedy(name)}"
+        )
+    return _folder_of(model, *found, dtype)
+
+
+def _folder_of(model: Model, folder: Path, index: Index, dtype: str) -> ModelFolder:
     if model.file:
         record = index.files[model.file]
         components, sizes = {"file": record.sha256}, {"file": record.size}
@@ -72,7 +88,7 @@ def installed_model(models: Path, name: str, dtype: str = "bfloat16") -> ModelFo
         exact = dtype == "float32"
         found = index.components_as_they_lie(folder) if exact else index.components()
         components, sizes, path = dict(found), dict(index.sizes()), folder
-    return ModelFolder(name, model.title, model.licence, path, components, sizes)
+    return ModelFolder(model.name, model.title, model.licence, path, components, sizes)
 
 
 def require_models(models: Path, names: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
 from tasks.publish import Published
 
-_WAITING = {"storyboard": 10.0, "video": 95.0}
+_WAITING = {"cost": 1.0, "storyboard": 10.0, "video": 95.0}
 """Per cent at which a brief waits for a person."""
 _STORE_PATIENCE = 2.0
 """Seconds for which a look at a run waits for the store; without it, it says less."""

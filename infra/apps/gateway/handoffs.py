@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
 )
+from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import ValidationError
 
 from pipelines.documents.draft import Draft
@@ -35,6 +36,8 @@ async def read_handoff(
     children = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run])),
+        # A run that fell back to another backend has a child for each: the last one counts.
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
     )
     for child in children:
         data = await read(key(child.id))

@@ -20,9 +20,11 @@ from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.views import RunView
+from pipelines.backends.registry import presets
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.presets import AUTO
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -104,6 +106,7 @@ async def _job(
     draft = film = None
     try:
         view = await gateway.runs.see(run, client)
+        route = await gateway.runs.route(run)
         approves = "approve" in client.scopes
         if approves and view.waiting_for == "storyboard":
             draft = await gateway.runs.draft(run)
@@ -116,7 +119,17 @@ async def _job(
             )
         text = "Runs are shown to who started them, and forgotten after a while; videos are not."
         return _render(request, "message.html", 404, title="No such run", text=text)
-    return _render(request, "job.html", status, run=view, draft=draft, film=film, problem=problem)
+    return _render(
+        request,
+        "job.html",
+        status,
+        run=view,
+        draft=draft,
+        film=film,
+        asks=approves and view.waiting_for == "cost",
+        route=route,
+        problem=problem,
+    )
 
 
 @router.post("/jobs/{run}/answer")
@@ -158,7 +171,16 @@ async def cancel(request: Request, run: UUID, client: Maker) -> Response:
 @router.get("/new")
 def new(request: Request) -> Response:
     """A short form; Prefect's has every field."""
-    return _to_login(request) or _render(request, "new.html", problem="", prompt="")
+    return _to_login(request) or _new(request, "demo")
+
+
+def _new(
+    request: Request, preset: str, status: int = 200, problem: str = "", prompt: str = ""
+) -> HTMLResponse:
+    """The short form with what was filled in before."""
+    listed = [*presets().values()]
+    values = {"presets": listed, "auto": AUTO, "preset": preset, "problem": problem}
+    return _render(request, "new.html", status, prompt=prompt, **values)
 
 
 @router.post("/new")
@@ -169,6 +191,7 @@ async def create(
     seconds: Annotated[float, Form()] = 4.0,
     approval: Annotated[str, Form(max_length=20)] = "none",
     campaign: Annotated[str, Form(max_length=200)] = "",
+    preset: Annotated[str, Form(max_length=100)] = "demo",
 ) -> Response:
     """Start what the short form says."""
     gateway = gateway_of(request)
@@ -177,14 +200,14 @@ async def create(
         "seconds": seconds,
         "approval": approval,
         "campaign": campaign,
-        "preset": "video_fast" if "studio" in gateway.installed() else "demo",
+        "preset": preset,
     }
     try:
         view: RunView = await start_brief(gateway, parse_brief(values), client, "")
     except BriefError as error:
-        return _render(request, "new.html", 422, problem=str(error), prompt=prompt)
+        return _new(request, preset, 422, str(error), prompt)
     except ProblemError as error:
-        return _render(request, "new.html", error.status, problem=error.message, prompt=prompt)
+        return _new(request, preset, error.status, error.message, prompt)
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 

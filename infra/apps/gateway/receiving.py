@@ -16,7 +16,7 @@ from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
-from pipelines.planning.plan import timeline
+from pipelines.planning.plan import check_timeline
 
 router = APIRouter(tags=["Webhooks"])
 _REPEATED_FOR = 30
@@ -102,7 +102,7 @@ def _remember(gateway: Gateway, source: str, signature: str, delivery: str) -> N
 def _brief(source: Source, payload: Any) -> Brief:
     try:
         brief = source.brief_of(payload)
-        timeline(brief)
+        check_timeline(brief)
     except BriefError as error:
         raise ProblemError(422, "invalid_payload", str(error)) from error
     return brief

@@ -27,6 +27,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Details
@@ -45,6 +46,7 @@ from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film
+from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, ServerError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.names import (
@@ -58,9 +60,12 @@ from tasks.approval import VIDEO, asked_about
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
+_STORE_PATIENCE = 2.0
+"""Seconds for which a page waits for what it can do without."""
 _PAGE = 200
 _ATTEMPTS = 20
-_FLOW = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
+PRODUCED = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
+"""Runs that clients may see."""
 
 
 @dataclass
@@ -177,7 +182,7 @@ class Runs:
         """Read the run if it is one of `produce-content`: runs of other flows are not shown."""
         with prefect_errors():
             found = await self._client.read_flow_runs(
-                flow_filter=_FLOW, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+                flow_filter=PRODUCED, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
             )
             return await self._view(found[0]) if found else None
 
@@ -212,15 +217,16 @@ class Runs:
         tags = None if sees_all(client) else FlowRunFilterTags(all_=[owner_tag(client)])
         with prefect_errors():
             runs = await self._client.read_flow_runs(
-                flow_filter=_FLOW,
+                flow_filter=PRODUCED,
                 flow_run_filter=FlowRunFilter(tags=tags),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=limit,
             )
             # Together: a store that stands still then costs one wait, not one for each.
-            return await asyncio.gather(*(self._known_or_new(run) for run in runs))
+            return await asyncio.gather(*(self.view_of(run) for run in runs))
 
-    async def _known_or_new(self, run: FlowRun) -> RunView:
+    async def view_of(self, run: FlowRun) -> RunView:
+        """The state of a run that was read just now."""
         seen = self._seen.get(run.id)
         return seen.view if seen and seen.view.settled else (await self._view(run)).view
 
@@ -239,13 +245,13 @@ class Runs:
             while more:
                 with prefect_errors():
                     runs = await self._client.read_flow_runs(
-                        flow_filter=_FLOW,
+                        flow_filter=PRODUCED,
                         flow_run_filter=chosen,
                         sort=FlowRunSort.ID_DESC,
                         limit=_PAGE,
                         offset=offset,
                     )
-                    views = [await self._known_or_new(run) for run in runs]
+                    views = [await self.view_of(run) for run in runs]
                 for view in views:
                     if view.ended and not view.settled:
                         unsettled = True
@@ -259,6 +265,15 @@ class Runs:
         """The draft that `run` waits for."""
         key = ObjectKey.draft
         return await read_handoff(self._client, self._get, run, DRAFT_STORYBOARD, key, Draft)
+
+    async def route(self, run: UUID) -> Route | None:
+        """How `run` was routed. None if it was not yet, or if the store does not tell."""
+        try:
+            read, key = self._store.get_bytes, ObjectKey.route(run)
+            data = await self._work.run(read, key, patience=_STORE_PATIENCE)
+            return Route.model_validate_json(data) if data else None
+        except (ProblemError, StoreError, ValidationError):
+            return None
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""
@@ -275,7 +290,7 @@ class Runs:
         while more:
             with prefect_errors():
                 runs = await self._client.read_flow_runs(
-                    flow_filter=_FLOW,
+                    flow_filter=PRODUCED,
                     flow_run_filter=waiting,
                     sort=FlowRunSort.ID_DESC,
                     limit=_PAGE,

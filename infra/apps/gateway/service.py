@@ -4,17 +4,15 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from infra.adapters.weights.catalog import MODEL_SETS, MODELS
 from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.access import Reader, gateway_of
-from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.problems import REFUSALS
 from infra.apps.gateway.views import name_to_install
 from infra.apps.gateway.wan_requests import answering
 from pipelines.backends.wan.service_tasks import WAN_TASKS
-from pipelines.routing.route import Modality, Route, choose
-from pipelines.schema.shots import MAX_PROMPT
 
 router = APIRouter(tags=["Service"])
 
@@ -60,36 +58,6 @@ class Models(BaseModel):
     tasks: list[TaskView]
 
 
-class RouteContext(BaseModel):
-    """What matters to whoever asks."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    prefer_quality: bool = False
-    max_duration: float | None = Field(None, gt=0, le=600, description="Seconds.")
-
-
-class RouteRequest(BaseModel):
-    """What a video or picture shall show, and what matters."""
-
-    model_config = ConfigDict(
-        extra="ignore",
-        json_schema_extra={
-            "examples": [
-                {
-                    "query": "a red ball moves right",
-                    "modality": "video",
-                    "context": {"prefer_quality": True, "max_duration": 8},
-                }
-            ]
-        },
-    )
-
-    query: str = Field(min_length=1, max_length=MAX_PROMPT)
-    modality: Modality = "video"
-    context: RouteContext = RouteContext()
-
-
 @router.get("/health")
 async def health() -> Health:
     """The gateway is alive."""
@@ -128,20 +96,3 @@ def models(request: Request, _: Reader) -> Models:
             for task in WAN_TASKS.values()
         ],
     )
-
-
-@router.post("/api/v1/route", response_model=Route, responses=REFUSALS)
-def route(request: Request, body: RouteRequest, _: Reader) -> Any:
-    """Which preset and model a request would get, and why. Starts nothing."""
-    found = choose(
-        body.query,
-        body.modality,
-        gateway_of(request).installed(),
-        quality="high" if body.context.prefer_quality else "fast",
-        max_seconds=body.context.max_duration,
-    )
-    if found is None:
-        raise ProblemError(
-            409, "model_not_installed", "no model is installed: reelwright models download demo"
-        )
-    return found

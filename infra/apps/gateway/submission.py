@@ -9,7 +9,7 @@ from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.views import RunView
 from pipelines.documents.brief import Brief
-from pipelines.planning.plan import timeline
+from pipelines.planning.plan import check_timeline
 from pipelines.schema.plan import digest_of
 
 
@@ -19,7 +19,7 @@ async def start_brief(gateway: Gateway, brief: Brief, client: Client, key: str) 
     Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief, 507
     if the disk is full.
     """
-    timeline(brief)
+    check_timeline(brief)
     own = digest_of(["brief", client.id, key])[:40] if key else uuid4().hex
     run = await start_run(gateway, brief, f"api-{own}", tags_of(client))
     return await gateway.runs.see(run, client)

@@ -12,6 +12,7 @@ from infra.apps.worker.reconcile import STARTS
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
+from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
 
 RunState = Literal[
@@ -49,7 +50,7 @@ class RunView(BaseModel):
     created: datetime | None = None
     prompt: str = ""
     campaign: str = ""
-    waiting_for: Literal["", "storyboard", "video"] = ""
+    waiting_for: Literal["", "storyboard", "video", "cost"] = ""
     model: str = Field("", description="What makes it: a model set, or one model.")
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
     video_path: str = Field("", description="Address of the video on this gateway.")
@@ -90,7 +91,10 @@ def view_of_run(run: FlowRun) -> RunView:
 
 
 def _made_by(preset: str) -> str:
-    """What makes a preset's videos; a run without one takes the brief's default."""
+    """What makes a preset's videos; a run without one takes the brief's default. Empty if the
+    router chooses it: the run's page says which."""
+    if preset == AUTO:
+        return ""
     found = presets().get(preset) or presets()[Brief.model_fields["preset"].default]
     return name_to_install(definition_of(found))
 

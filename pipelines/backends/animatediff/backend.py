@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from pipelines.backends.animatediff.model import AnimateDiffModel
 from pipelines.backends.animatediff.options import AnimateLcmOptions, Options
 from pipelines.backends.base import (
     VIDEO_MODEL,
@@ -20,6 +20,9 @@ from pipelines.backends.checkpoint import BYTES, parameters_of
 from pipelines.backends.checks import check_request, options_of
 from pipelines.schema.presets import BackendOptions
 from pipelines.schema.request import ClipRequest
+
+if TYPE_CHECKING:
+    from pipelines.backends.animatediff.model import AnimateDiffModel
 
 RECIPE = "animatediff/1"
 """Raised when the same weights and request give other pixels than before."""
@@ -81,8 +84,10 @@ class AnimateDiffBackend:
         """The models stay on the device after it, until the host needs their room."""
         yield AnimateDiffSession(self)
 
-    def model(self, request: ClipRequest, options: Options) -> AnimateDiffModel:
+    def model(self, request: ClipRequest, options: Options) -> "AnimateDiffModel":
         """The loaded models, with room for `request`. Raises WeightsError if they do not load."""
+        from pipelines.backends.animatediff.model import AnimateDiffModel
+
         strength = options.lora_strength if isinstance(options, AnimateLcmOptions) else None
         key = (
             *(f"{name}={value}" for name, value in self.identity(options).items()),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from pipelines.backends.base import (
+    ENCODED_ON_CPU,
     TEXT_ENCODER,
     VIDEO_MODEL,
     BackendDefinition,
@@ -21,12 +21,13 @@ from pipelines.backends.base import (
 from pipelines.backends.checkpoint import BYTES, parameters_of, settings_of
 from pipelines.backends.checks import check_request, options_of
 from pipelines.backends.ltx2.memory_plan import Footprint
-from pipelines.backends.ltx2.model import Given, Ltx2Model
 from pipelines.backends.ltx2.options import STEPS, Ltx2Options
-from pipelines.backends.ltx2.text_encoder import EncodedText, TextEncoder
-from pipelines.backends.memory import run_with_less
 from pipelines.schema.presets import BackendOptions
 from pipelines.schema.request import ClipRequest
+
+if TYPE_CHECKING:
+    from pipelines.backends.ltx2.model import Ltx2Model
+    from pipelines.backends.ltx2.text_encoder import EncodedText, TextEncoder
 
 RECIPE = "ltx-2/1"
 """Raised when the same weights and request give other pixels than before."""
@@ -94,7 +95,7 @@ class Ltx2Backend:
         """The models stay on the device after it, until the host needs their room."""
         yield Ltx2Session(self)
 
-    def encode(self, texts: Sequence[str]) -> dict[str, EncodedText]:
+    def encode(self, texts: Sequence[str]) -> "dict[str, EncodedText]":
         """`texts`, encoded. The encoder is gone from the device when this returns.
 
         Where it does not fit the device it comes layer by layer, and else works on the CPU.
@@ -105,12 +106,16 @@ class Ltx2Backend:
         if self.host.device == "cuda":
             ways += [("cuda", True), ("cpu", False)]
 
+        from pipelines.backends.memory import run_with_less
+
         def work() -> dict[str, EncodedText]:
             return self._encoder(*ways[0], weights).encode(texts)
 
         def step_down() -> bool:
             self.host.release(TEXT_ENCODER)
             ways.pop(0)
+            if ways and ways[0][0] != self.host.device:
+                self.host.stood_in(ENCODED_ON_CPU)
             return bool(ways)
 
         try:
@@ -118,7 +123,11 @@ class Ltx2Backend:
         finally:
             self.host.release(TEXT_ENCODER)
 
-    def _encoder(self, device: str, streamed: bool, weights: int) -> TextEncoder:
+    def _encoder(self, device: str, streamed: bool, weights: int) -> "TextEncoder":
+        import torch
+
+        from pipelines.backends.ltx2.text_encoder import TextEncoder
+
         here = device == self.host.device and not streamed
         need = int(_BESIDE * weights) if here else 0
 
@@ -136,8 +145,12 @@ class Ltx2Backend:
         )
         return self.host.resident(TEXT_ENCODER, key, load, need)
 
-    def model(self, request: ClipRequest, options: Ltx2Options) -> Ltx2Model:
+    def model(self, request: ClipRequest, options: Ltx2Options) -> "Ltx2Model":
         """The loaded models, with room for `request`. Raises WeightsError if they do not load."""
+        import torch
+
+        from pipelines.backends.ltx2.model import Ltx2Model
+
         device, dtype = torch.device(self.host.device), getattr(torch, self.host.dtype)
         footprint = self.footprint(options)
         identity = self.identity(options)
@@ -192,6 +205,8 @@ class Ltx2Session:
         self.prepare([request])
         options = _options(self._backend.definition, request)
         first = request.first_frame
+        from pipelines.backends.ltx2.model import Given
+
         given = Given(
             self._encoded[request.prompt],
             self._encoded[request.negative] if options.guidance > 1 else None,

@@ -11,7 +11,14 @@ begins with new frame `n` of the film has `start = n` without a continuation and
 with one, and each of its videos is read for `frames` frames from there.
 """
 
-from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
+from typing import TYPE_CHECKING
+
+from pipelines.backends.base import (
+    BackendDefinition,
+    BackendHost,
+    BackendSession,
+    VideoBackend,
+)
 from pipelines.backends.checks import check_kinds
 from pipelines.backends.wan.animate_options import (
     CAPABILITIES,
@@ -27,6 +34,9 @@ from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.sizes import Size
 
+if TYPE_CHECKING:
+    from pipelines.backends.wan.animate import AnimateBackend
+
 
 def _preset(mode: Mode, title: str) -> Preset:
     return Preset(
@@ -39,12 +49,17 @@ def _preset(mode: Mode, title: str) -> Preset:
     )
 
 
+def _session(backend: "AnimateBackend") -> BackendSession:
+    from pipelines.backends.wan.animate_session import AnimateSession  # it imports torch
+
+    return AnimateSession(backend)
+
+
 def _create(host: BackendHost, inputs: frozenset[InputKind]) -> VideoBackend:
     from pipelines.backends.wan.animate import AnimateBackend
-    from pipelines.backends.wan.animate_session import AnimateSession
 
     check_kinds(ANIMATE, inputs)
-    return AnimateBackend(ANIMATE, host, AnimateSession)
+    return AnimateBackend(ANIMATE, host, _session)
 
 
 ANIMATE = BackendDefinition(

@@ -7,9 +7,14 @@ step-distilled LoRAs say. Rates of models that were never measured are scaled by
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
+from pipelines.backends.base import (
+    BackendDefinition,
+    BackendHost,
+    BackendSession,
+    VideoBackend,
+)
 from pipelines.backends.wan.libraries import LIBRARIES
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.backends.wan.options import TwoTransformerOptions, WanOptions
@@ -19,6 +24,9 @@ from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.sizes import Size
+
+if TYPE_CHECKING:
+    from pipelines.backends.wan.backend import WanBackend
 
 _TRIAL_SIZES = ("64*64", "128*128", "416*240", "240*416")
 """For trials with small checkpoints; the released models make little of them."""
@@ -51,6 +59,12 @@ def _presets(
     )
 
 
+def _session(backend: "WanBackend") -> BackendSession:
+    from pipelines.backends.wan.session import WanSession  # it imports torch
+
+    return WanSession(backend)
+
+
 def _creator(
     name: str, variant: Variant
 ) -> Callable[[BackendHost, frozenset[InputKind]], VideoBackend]:
@@ -58,10 +72,9 @@ def _creator(
 
     def create(host: BackendHost, inputs: frozenset[InputKind]) -> VideoBackend:
         from pipelines.backends.wan.backend import WanBackend
-        from pipelines.backends.wan.session import WanSession
 
         definition = next(item for item in DEFINITIONS if item.name == name)
-        return WanBackend(definition, variant, host, inputs, WanSession)
+        return WanBackend(definition, variant, host, inputs, _session)
 
     return create
 

@@ -1,0 +1,115 @@
+"""Routes a brief: once for each run of produce-content, and again only to fall back.
+
+A run that waits for a person runs again from its first line afterwards. It must go on with the same
+decision, whatever has become available meanwhile, so the route lies in the bucket beside the run.
+"""
+
+import logging
+from uuid import UUID
+
+from prefect import task
+from prefect.runtime import flow_run
+from pydantic import ValidationError
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from pipelines.documents.brief import Brief
+from pipelines.documents.parsing import sentences
+from pipelines.documents.route import Route, Setback
+from pipelines.errors import BriefError, BudgetError, CorruptObjectError, ReelwrightError
+from pipelines.routing.router import find_route
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.presets import AUTO
+from tasks.artifacts import show_route
+from tasks.dispatch import is_deployed
+from tasks.options import STAGE
+from tasks.surroundings import HostSurroundings, measured_of, policy_of
+
+_log = logging.getLogger("reelwright.route")
+
+
+@task(name="route", **STAGE)
+def route_brief(brief: Brief) -> Route:
+    """The route of `brief`; for a run that goes on, the one that it began with.
+
+    Raises SettingsError if the policy cannot be used, UnavailableError if no preset can be used for
+    the brief now, BudgetError above a cap of the policy, and StoreError if the store fails.
+    """
+    kept = _kept_route()
+    if kept:
+        return kept
+    settings = Settings.load()
+    policy = policy_of(settings)
+    chooses = brief.preset == AUTO or policy.choices_for(brief)[0].fallback_for_named
+    measured = measured_of(ObjectStore(settings.store)) if chooses else {}
+    route = find_route(brief, policy, HostSurroundings(settings), measured)
+    return _decided(route)
+
+
+def routed(brief: Brief, route: Route) -> Brief:
+    """`brief` with the chosen preset. Raises BriefError if it does not fit any more."""
+    if brief.preset == route.chosen.preset:
+        return brief
+    try:
+        return brief.with_preset(route.chosen.preset)
+    except ValidationError as error:  # the backends of the operator's file changed meanwhile
+        raise BriefError(sentences(error)) from error
+
+
+def fall_back(route: Route, error: ReelwrightError) -> Route:
+    """The route without its first candidate, which failed with `error`.
+
+    After a BudgetError the policy decides: the next candidate, or the same one once a person has
+    approved it. Raises `error` if there is no next step.
+    """
+    if isinstance(error, BudgetError) and route.above_cap == "approval":
+        if route.chosen.preset in route.approved or not is_deployed():
+            raise error
+        asking = route.chosen.model_copy(update={"ask": str(error)})
+        candidates = tuple(asking if item == route.chosen else item for item in route.candidates)
+        return _decided(route.model_copy(update={"candidates": candidates, "turn": route.turn + 1}))
+    if not route.left:
+        raise error
+    setback = Setback(preset=route.chosen.preset, reason=str(error))
+    _log.warning(
+        "%s cannot be used: %s; the video is planned again with %s",
+        setback.preset,
+        setback.reason,
+        route.left[0].preset,
+    )
+    setbacks = (*route.setbacks, setback)
+    return _decided(route.model_copy(update={"setbacks": setbacks, "turn": route.turn + 1}))
+
+
+def approved(route: Route) -> Route:
+    """`route` after a person has approved the price of its candidate."""
+    names = (*route.approved, route.chosen.preset)
+    return _decided(route.model_copy(update={"approved": names}))
+
+
+def has_approved(store: ObjectStore, run: UUID, preset: str) -> bool:
+    """Whether a person approved that the editor's flow run `run` exceeds a cap with `preset`: for
+    the ledger. Raises StoreError if the store fails."""
+    data = store.get_bytes(ObjectKey.route(run))
+    return data is not None and preset in Route.model_validate_json(data).approved
+
+
+def _decided(route: Route) -> Route:
+    if is_deployed():
+        data = route.model_dump_json().encode()
+        store = ObjectStore(Settings.load().store)
+        store.put_bytes(ObjectKey.route(flow_run.id), data, "application/json")
+    show_route(route)
+    return route
+
+
+def _kept_route() -> Route | None:
+    """What this run decided before. One that is damaged is decided anew."""
+    if not is_deployed():
+        return None
+    try:
+        data = ObjectStore(Settings.load().store).get_bytes(ObjectKey.route(flow_run.id))
+        return Route.model_validate_json(data) if data else None
+    except (CorruptObjectError, ValidationError) as error:
+        _log.warning("the route of this run cannot be read and is decided anew: %s", error)
+        return None

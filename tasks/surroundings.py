@@ -1,0 +1,131 @@
+"""What the router asks of this machine and of remote services. Nothing is loaded, not even torch.
+
+Models and the device are those of the host on which the router runs.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+from infra.adapters.availability import READY, RemoteLooks, on_device
+from infra.adapters.device.choice import upscaler_dtype
+from infra.adapters.device.preview import PreviewHost
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import set_models
+from pipelines.backends.base import VideoBackend
+from pipelines.backends.checkpoint import BYTES
+from pipelines.backends.registry import definitions, presets
+from pipelines.documents.brief import Brief
+from pipelines.documents.route import Forecast
+from pipelines.errors import ReelwrightError, StoreError, WeightsError
+from pipelines.planning.estimate import estimate
+from pipelines.planning.memory import PROCESS_BYTES, Footprint
+from pipelines.routing.measured import Measured, measured_in
+from pipelines.routing.policy import Policy
+from pipelines.routing.policy_file import read_policy
+from pipelines.schema.availability import Availability
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.memory import DEVICE_CONTEXT
+from pipelines.upscaling.ladder import Way
+from tasks.context import UPSCALER_SCALE, models_of, needs_device
+from tasks.rates import kept_rates
+
+_LOOKS = RemoteLooks()
+"""One for the process, so that ten briefs in a row ask a service once."""
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A backend that can say whether it answers."""
+
+    def availability(self) -> Availability:
+        """Whether it can be used now. Raises nothing."""
+
+
+class HostSurroundings:
+    """The `Surroundings` of this host."""
+
+    def __init__(self, settings: Settings, looks: RemoteLooks = _LOOKS) -> None:
+        self._settings, self._looks = settings, looks
+
+    @cached_property
+    def _host(self) -> PreviewHost:
+        return PreviewHost(self._settings)
+
+    def availability(self, brief: Brief) -> Availability:
+        """Of the backend, and of the upscaler if the brief asks for one."""
+        if needs_device(brief):
+            found = on_device(self._settings, models_of(brief))
+            if not found.available:
+                return found
+        if brief.backend.capabilities.location == "device":
+            return READY
+        return self._looks.of(brief.backend.name, lambda: self._ask(brief))
+
+    def _ask(self, brief: Brief) -> Availability:
+        try:
+            backend = self._backend(brief)
+            if isinstance(backend, Reachable):
+                return backend.availability()
+        except ReelwrightError as error:
+            return Availability(available=False, reason=str(error))
+        return READY
+
+    def forecast(self, brief: Brief) -> Forecast:
+        """Seconds, memory and money of `brief` here. Raises WeightsError if its models are not
+        installed, BriefError if it cannot be planned."""
+        backend = self._backend(brief)
+        rates = kept_rates(self._settings, brief.backend, self._kind(brief))
+        expected = estimate(brief, backend, rates, self._footprint(brief))
+        remote = brief.backend.capabilities.location == "remote"
+        return Forecast(
+            seconds=expected.seconds,
+            memory_bytes=0 if remote and brief.upscale == 1 else expected.peak_memory_bytes,
+            price=expected.price,
+            basis=expected.basis,
+        )
+
+    def _backend(self, brief: Brief) -> VideoBackend:
+        return brief.backend.create(self._host, brief.inputs)
+
+    def _kind(self, brief: Brief) -> str:
+        """Which rates hold: those of the device, or of the service."""
+        return self._host.device if needs_device(brief) else "remote"
+
+    def _footprint(self, brief: Brief) -> Footprint:
+        """As `tasks.check` counts it; the language model counts with the size of its file."""
+        if not needs_device(brief):
+            return Footprint(enhancer=0, upscaler=0)
+        companions, cuda = set_models(brief.backend.model_set), self._host.device == "cuda"
+        settings = self._settings.upscaler
+        return Footprint(
+            enhancer=self._size_of(companions.enhancer),
+            upscaler=self._size_of(companions.upscaler) if brief.upscale > 1 else 0,
+            way=Way(settings.batch or (4 if cuda else 1), settings.tile),
+            scale=UPSCALER_SCALE,
+            value_bytes=BYTES[upscaler_dtype(self._settings, self._host.device)],
+            base=DEVICE_CONTEXT if cuda else PROCESS_BYTES,
+            room=self._host.room_bytes(),
+        )
+
+    def _size_of(self, model: str) -> int:
+        try:
+            return sum(self._host.model(model).sizes.values())
+        except WeightsError:
+            return 0  # a template writes the shots
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy of the settings. Raises SettingsError with line, value, rule and remedy."""
+    return read_policy(settings.routing.policy, {*presets(), *definitions()})
+
+
+def measured_of(store: ObjectStore) -> Mapping[str, Measured]:
+    """The ratings of the newest comparison in the bucket; none if the store does not answer, as
+    the policy's assumptions hold without them."""
+    try:
+        data = store.get_bytes(ObjectKey.benchmark("latest", "measured.json"))
+    except StoreError:
+        return {}
+    return measured_in(data) if data else {}
