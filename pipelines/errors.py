@@ -62,6 +62,11 @@ class AnswerLostError(ReelwrightError):
 class BudgetError(ReelwrightError):
     """The price of a video is above a cap. Nothing was spent."""
 
+    def __init__(self, message: str, cap: str = "") -> None:
+        """`cap` is its name: `video`, `campaign`, `day` or `month`."""
+        super().__init__(message)
+        self.cap = cap
+
 
 class BadFramesError(GenerationError):
     """A chunk is non-finite or black, and was discarded."""

@@ -94,6 +94,7 @@ class PendingChunk:
             memory_mode=takes.memory_mode,
             transition=takes.made,
             takes=takes.takes,
+            computation=takes.computation,
         )
         return LocalClip(self.files.clip, record)
 
@@ -260,6 +261,7 @@ def _generate(
         kept=chosen.kept,
         made=chosen.made,
         memory_mode=chosen.memory_mode,
+        computation=chosen.computation,
     )
     return _Fresh(chosen.frames, chosen.sound, takes)
 

@@ -40,9 +40,10 @@ from pipelines.schema.keys import Digest
 from pipelines.schema.plan import UpscaleSpec, digest_of
 from pipelines.upscaling.ladder import Way
 from tasks.background import Background
+from tasks.costs import gpu_time_recorded, ledger_of
 from tasks.language_model import llama_options
 from tasks.progress import report
-from tasks.remote_access import NoPayments, run_access
+from tasks.remote_access import run_access
 from tasks.stage_costs import StageCosts
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class RunContext:
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
         self.folder = Path()
         """Scratch; it is set as soon as the run has the device."""
+        self.content_id = ""
+        """Of the video, as soon as its plan is made."""
         self.motions: dict[Digest, Motion] = {}
         """Archives that were unpacked into the scratch folder."""
         self.background = Background()
@@ -97,7 +100,7 @@ class RunContext:
 
     def _remote_access(self, config: RemoteConfig) -> RemoteAccess:
         """What this run gives to a backend on another machine."""
-        return run_access(config, self.store, NoPayments(), self.tool, self.folder)
+        return run_access(config, self.store, ledger_of(self), self.tool, self.folder)
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -259,6 +262,7 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
         scratch = disk.scratch(settings.paths.data_dir / "scratch")
         context.folder = stack.enter_context(scratch)
         context.store.ensure_bucket()
+        stack.enter_context(gpu_time_recorded(context))
         # On a CPU, denoising and encoding would only take the processor from each other.
         context.background = Background(beside=context.device != "cpu")
         stack.enter_context(context.background)

@@ -1,8 +1,10 @@
 """Settings in small sections, read once at the edge from `REELWRIGHT_…` variables."""
 
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -14,6 +16,9 @@ PREFIX = "REELWRIGHT_"
 _LEAST_CONTEXT = 1024
 """Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
 vocabulary, and the answer may have 96."""
+
+
+_Cap = Annotated[Decimal | None, Field(ge=0, max_digits=18, decimal_places=6)]
 
 
 class _Section(BaseSettings):
@@ -82,14 +87,25 @@ class ComputeSettings(_Section):
         description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
         "first of CUDA_VISIBLE_DEVICES, else 0.",
     )
+
     gpu_memory_gb: float = Field(
         22.0,
         ge=0,
         description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
     )
     gpu_hour_price: float = Field(
-        0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
+        0.0, ge=0, description="What an hour of the GPU costs in all, as its rent; 0: unknown."
     )
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _counts_cards(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("MIG-", "GPU-")):
+            raise ValueError(
+                "this is the name of a card or of a part of one (MIG), and a number is expected; "
+                "give the name to CUDA_VISIBLE_DEVICES, and leave this one unset"
+            )
+        return value
 
 
 class RemoteSettings(_Section):
@@ -241,9 +257,7 @@ class RoutingSettings(_Section):
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}ROUTING_", frozen=True, extra="ignore")
 
-    policy: Path | None = Field(
-        None, description="YAML file of what is preferred and what it may cost."
-    )
+    policy: Path | None = Field(None, description="YAML file of what is preferred, and of caps.")
 
 
 class RetentionSettings(_Section):
@@ -269,6 +283,48 @@ class RetentionSettings(_Section):
     @property
     def kept(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.keep_campaigns.split(",") if name.strip())
+
+
+class CostSettings(_Section):
+    """The cost ledger: currency, caps, and the price of GPU time. 0 or none: unknown, no cap."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}COSTS_", frozen=True, extra="ignore")
+
+    currency: str = Field(
+        "USD", pattern="[A-Z]{3}", description="Of all amounts: ISO 4217, such as USD or EUR."
+    )
+    time_zone: str = Field("UTC", description="Zone in which days and months begin.")
+    file: Path | None = Field(None, description="YAML file of caps; it goes before the caps here.")
+    video_cap: _Cap = Field(
+        Decimal("1.50"), description="Most for one video; empty: no cap, as for the others."
+    )
+    campaign_cap: _Cap = Field(None, description="Most for each campaign.")
+    day_cap: _Cap = Field(None, description="Most for a day.")
+    month_cap: _Cap = Field(None, description="Most for a month.")
+    gpu_watts: Decimal = Field(
+        Decimal(0), ge=0, description="Power of the GPU, or of its machine, while it works."
+    )
+    kwh_price: Decimal = Field(Decimal(0), ge=0, description="Price of a kilowatt-hour.")
+    gpu_price: Decimal = Field(
+        Decimal(0), ge=0, description="Price of the GPU, less what it brings at its end."
+    )
+    gpu_life_hours: Decimal = Field(
+        Decimal(0), ge=0, description="Hours of work over which that price is spread."
+    )
+
+    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("this zone is unknown; write Area/City or UTC") from error
+        return value
 
 
 class StudioSettings(_Section):
@@ -300,6 +356,7 @@ class Settings:
         self.studio = StudioSettings()
         self.retention = RetentionSettings()
         self.routing = RoutingSettings()
+        self.costs = CostSettings()
 
     @classmethod
     def load(cls) -> "Settings":
@@ -324,6 +381,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     StudioSettings,
     RetentionSettings,
     RoutingSettings,
+    CostSettings,
 )
 
 
@@ -336,4 +394,6 @@ def _sentence(title: str, item: object) -> str:
     assert isinstance(item, dict)
     section = next(section for section in SECTIONS if section.__name__ == title)
     variable = variable_of(section, str(item["loc"][0]))
-    return f"{variable}={item['input']}: {str(item['msg']).lower()}"
+    message = str(item["msg"])
+    ours = message.removeprefix("Value error, ")
+    return f"{variable}={item['input']}: {message.lower() if ours == message else ours}"

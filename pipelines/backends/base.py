@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipelines.errors import WeightsError
 from pipelines.schema.capabilities import Capabilities
+from pipelines.schema.computation import Computation
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
 from pipelines.schema.presets import BackendOptions, Preset
@@ -171,6 +172,8 @@ class GeneratedClip:
     memory_mode: str
     """How the memory was spent, such as `resident` or `tiled-decode`; empty for a remote one."""
     sound: Sound | None = None
+    computation: Computation | None = None
+    """How the device computed it; None where the backend chooses nothing for speed."""
 
 
 Phase = Literal["encode", "denoise", "decode"]

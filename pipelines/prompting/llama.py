@@ -87,6 +87,13 @@ class LlamaOptions:
         return self.flash_attention or self.kv_cache != "f16"
 
     @property
+    def maps_file(self) -> bool:
+        """Whether the file is mapped, and not read. For a CPU, llama.cpp packs weights anew where
+        the processor computes faster so. A mapped file would stay in memory beside that copy: a
+        model of 4.4 GB took 8.8 GB."""
+        return self.gpu_layers != 0
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of `llama_cpp.Llama`."""
         return {
@@ -96,6 +103,7 @@ class LlamaOptions:
             "n_threads": self.threads,
             "n_threads_batch": self.prompt_threads or None,
             "n_gpu_layers": self.gpu_layers,
+            "use_mmap": self.maps_file,
             "flash_attn": self.uses_flash_attention,
             "type_k": _GGML_TYPES[self.kv_cache],
             "type_v": _GGML_TYPES[self.kv_cache],

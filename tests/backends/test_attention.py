@@ -10,14 +10,18 @@ import torch
 
 from pipelines.backends import attention
 from pipelines.backends.attention import Heads, choose_attention, has_fast_attention
+from pipelines.backends.wan import denoiser
 from pipelines.backends.wan.loading import Source
 from pipelines.errors import GenerationError
+from pipelines.schema.computation import Computation
 from tests.backends.host import MemoryHost
 from tests.backends.wan_models import (
     TinyModels,
     backend_of,
+    clip_of,
     fresh_host,
     options_of,
+    request_for,
     tiny_models,
 )
 
@@ -157,6 +161,16 @@ def test_a_function_is_set_for_one_model_alone(tiny_models: TinyModels) -> None:
         use_attention(one._pipeline.transformer, "_native_math")
         assert used(one) == {AttentionBackendName._NATIVE_MATH}
         assert used(other) == {None}
+
+
+def test_a_clip_says_which_function_made_it(
+    fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, request = backend_of("wan-t2v-14b", fresh_host), request_for("wan-t2v-14b")
+    for name in ("_native_math", "native"):
+        monkeypatch.setattr(denoiser, "choose_attention", lambda *_, name=name: name)
+        made = clip_of(backend, request).computation
+        assert made == Computation(attention=name, compiled=False)
 
 
 def used(loaded: object) -> set[object]:

@@ -14,10 +14,12 @@ from pipelines.backends.wan import session
 from pipelines.backends.wan.denoiser import Job, WanDenoiser
 from pipelines.backends.wan.memory_plan import MemoryPlan
 from pipelines.errors import GenerationError
+from pipelines.schema.computation import Computation
 from pipelines.schema.presets import Preset
 from tests.backends.host import MemoryHost
 from tests.backends.wan_models import (
     backend_of,
+    clip_of,
     fresh_host,
     generate,
     options_of,
@@ -184,9 +186,12 @@ def test_a_session_warms_a_preset_with_one_step_of_its_shape(
         assert opened.warm(PRESET)  # type: ignore[attr-defined]
         assert opened.warm(PRESET)  # type: ignore[attr-defined]
     assert made == [(str(PRESET.size), 5, 1)]
-    generate(backend, request_for("wan-t2v-14b"))
-    generate(backend, request_for("wan-t2v-14b", frames=9))
+    clips = [clip_of(backend, request_for("wan-t2v-14b", frames=frames)) for frames in (5, 9)]
     assert stances == ["eager_on_recompile", "force_eager"]
+    said = [clip.computation for clip in clips]
+    assert said == [
+        Computation(attention="native", compiled=compiled) for compiled in (True, False)
+    ]
 
 
 def test_layers_in_8_bits_are_not_loaded_for_a_compilation_that_does_not_come(

@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+MIG = "MIG-"
+"""What the name of a MIG device begins with, a part of a card that looks like a card to CUDA
+(`nvidia-smi -L` lists them)."""
 _PROCESSES = Path("/proc")
 
 
@@ -54,7 +57,9 @@ def count() -> int | None:
 
 def card(entry: str) -> Card | None:
     """The card that an entry of CUDA_VISIBLE_DEVICES names: an index in the order of the PCI bus,
-    or a UUID."""
+    or a UUID. None for a MIG device, which has no device file of its own."""
+    if entry.startswith(MIG):
+        return None
     library = _library()
     if library is None:
         return None
@@ -77,6 +82,19 @@ def memory(entry: str) -> CardMemory | None:
     except library.NVMLError:
         return None
     return CardMemory(int(found.total), int(found.free))
+
+
+def is_split(entry: str) -> bool:
+    """Whether the card that `entry` names is in MIG mode; False if that is not known, as for a card
+    that has no such mode."""
+    library = _library()
+    if library is None:
+        return False
+    try:
+        mode, _ = library.nvmlDeviceGetMigMode(_handle(library, entry))
+    except library.NVMLError:
+        return False
+    return bool(mode == library.NVML_DEVICE_MIG_ENABLE)
 
 
 def tree_bytes(entry: str) -> TreeBytes | None:

@@ -15,6 +15,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.gateway import (
     api,
+    costs,
     login,
     openai_video_requests,
     openai_videos,
@@ -121,6 +122,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(costs.router)
+    app.include_router(costs.pages, include_in_schema=False)
     app.include_router(login.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(BodyLimitMiddleware)

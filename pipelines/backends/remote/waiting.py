@@ -79,8 +79,8 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
             reason = status.message or status.state
             _report(jobs, record, status, on_step)
         if time.monotonic() > end:
-            error = PendingJobError if jobs.service.paid else UnavailableError
-            raise error(
+            failure = PendingJobError if jobs.service.paid else UnavailableError
+            raise failure(
                 f"{jobs.title} did not finish a clip in {jobs.config.job_seconds:g} s ({reason}). "
                 "The job is not lost: run again to go on with it, or raise job_seconds"
             )

@@ -61,7 +61,9 @@ class AnimateSession:
         rendered = denoiser.render(
             job, plans.loaded(denoiser), on_step, partial(plans.remember, denoiser)
         )
-        return GeneratedClip(rendered.frames, rendered.memory_mode)
+        return GeneratedClip(
+            rendered.frames, rendered.memory_mode, computation=rendered.computation
+        )
 
     def _videos(self, request: ClipRequest, media: InputMedia) -> dict[VideoRole, Sequence[Frame]]:
         side = self._backend.face_side

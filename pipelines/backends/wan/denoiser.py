@@ -23,6 +23,7 @@ from pipelines.backends.wan.memory_plan import MemoryPlan, Placement, PlanPhase,
 from pipelines.backends.wan.options import WanOptions
 from pipelines.backends.wan.placing import place, take_off, transformers_of
 from pipelines.errors import GenerationError
+from pipelines.schema.computation import Computation
 from pipelines.schema.sizes import Size
 
 _ADVICE = "choose a smaller size or fewer frames a chunk"
@@ -51,10 +52,11 @@ class Job:
 
 @dataclass(frozen=True)
 class RenderedClip:
-    """Frames to be drawn one by one, and how the memory was spent."""
+    """Frames to be drawn one by one, how the memory was spent, and how the device computed."""
 
     frames: Iterator[Frame]
     memory_mode: str
+    computation: Computation
 
 
 class WanDenoiser:
@@ -142,11 +144,12 @@ class WanDenoiser:
                 lambda: self.denoise(job, state[0], report), lambda: step_down("denoise"), _ADVICE
             )
             check_finite(latents, "latents")
+            computation = self._computation(job, state[0])
             video = run_with_less(
                 lambda: self.decode(latents, state[0]), lambda: step_down("decode"), _ADVICE
             )
         check_shape(video, job.size, job.frames)
-        return RenderedClip(to_frames(video), state[0].mode)
+        return RenderedClip(to_frames(video), state[0].mode, computation)
 
     def denoise(self, job: Job, plan: MemoryPlan, report: StepReport) -> torch.Tensor:
         """The clip's latents (1 x channels x F x H x W, normalised) by one attempt of `plan`.
@@ -155,10 +158,10 @@ class WanDenoiser:
         """
         self._move(plan.placement)
         self._attend(job)
-        shape, compiled = _shape_of(job, self._attention), plan.placement == "resident"
-        if compiled and self._blocks.wants(shape):
+        shape, may_compile = _shape_of(job, self._attention), plan.placement == "resident"
+        if may_compile and self._blocks.wants(shape):
             self._compile(job, plan, shape)
-        with torch.inference_mode(), self._blocks.code_for(shape if compiled else None):
+        with torch.inference_mode(), self._blocks.code_for(shape if may_compile else None):
             return self._denoise(job, plan, report)
 
     def decode(self, latents: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
@@ -199,6 +202,12 @@ class WanDenoiser:
             for transformer in transformers:
                 use_attention(transformer, name)
         self._attention = name
+
+    def _computation(self, job: Job, plan: MemoryPlan) -> Computation:
+        """How `job` was denoised by its last attempt, that of `plan`."""
+        shape = _shape_of(job, self._attention)
+        compiled = plan.placement == "resident" and self._blocks.is_compiled(shape)
+        return Computation(attention=self._attention, compiled=compiled)
 
     def _step_aside(self) -> bool:
         """Keep less on the device from now on; False if there is no way to."""

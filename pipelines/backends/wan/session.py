@@ -59,7 +59,9 @@ class WanSession:
         rendered = denoiser.render(
             job, plans.loaded(denoiser), on_step, partial(plans.remember, denoiser)
         )
-        return GeneratedClip(rendered.frames, rendered.memory_mode)
+        return GeneratedClip(
+            rendered.frames, rendered.memory_mode, computation=rendered.computation
+        )
 
     def warm(self, preset: Preset) -> bool:
         """Load the denoiser of `preset` and compile it for clips of text alone.
