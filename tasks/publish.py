@@ -161,11 +161,8 @@ def publish_film(
             _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
-    added = {
-        "campaigns": campaigns,
-        "costs": costs_of_video(store, film.plan.content_id),
-        "route": route,
-    }
+    costs = costs_of_video(store, film.plan.content_id)
+    added = {"campaigns": campaigns, "costs": costs, "route": route}
     manifest = make_manifest(brief, film, store.bucket).model_copy(update=added)
     _write(store, manifest, film)
     _note(store, film)

@@ -42,6 +42,8 @@ VIDEO_MODEL = "video"
 backend's and never stays beside it."""
 TEXT_ENCODER = "encoder"
 """Kind on the host of what encodes texts, likewise."""
+ENCODED_ON_CPU = "the texts were encoded on the CPU beside a GPU: memory ran out on the GPU"
+"""For `BackendHost.stood_in`."""
 
 
 class Closable(Protocol):
@@ -131,6 +133,10 @@ class BackendHost(Protocol):
     def room_bytes(self) -> int:
         """Bytes that can be had once the models that are loaded now have gone: what a forecast
         counts with, since a model makes the others leave if it needs their room."""
+
+    def stood_in(self, sentence: str) -> None:
+        """Something stood in for what the video should have had: the run warns of it in these words
+        on its page, in `status` and in the manifest."""
 
 
 class InputMedia(Protocol):

@@ -146,6 +146,8 @@ class DeviceRecord(Frozen):
     """Why it is the CPU."""
     for_gpu: bool = False
     """Whether the models of the video are made for a GPU."""
+    notices: tuple[str, ...] = ()
+    """What stood in for a part of it, such as the CPU for the texts."""
 
 
 class ModelRecord(Frozen):
@@ -227,11 +229,11 @@ class Manifest(Frozen):
     run: RunSummary
     device: DeviceRecord | None = None
     """None if a version up to 0.3.0 made it."""
-    route: Route | None = None
-    """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
     costs: VideoCosts | None = None
     """What all runs spent for this video until it was published; None if the ledger has nothing of
     it."""
+    route: Route | None = None
+    """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
 
     @model_validator(mode="before")
     @classmethod

@@ -72,18 +72,6 @@ def card(entry: str) -> Card | None:
     return Card(name.decode() if isinstance(name, bytes) else str(name), minor)
 
 
-def memory(entry: str) -> CardMemory | None:
-    """The memory of the card that an entry of CUDA_VISIBLE_DEVICES names."""
-    library = _library()
-    if library is None:
-        return None
-    try:
-        found = library.nvmlDeviceGetMemoryInfo(_handle(library, entry))
-    except library.NVMLError:
-        return None
-    return CardMemory(int(found.total), int(found.free))
-
-
 def is_split(entry: str) -> bool:
     """Whether the card that `entry` names is in MIG mode; False if that is not known, as for a card
     that has no such mode."""
@@ -97,21 +85,34 @@ def is_split(entry: str) -> bool:
     return bool(mode == library.NVML_DEVICE_MIG_ENABLE)
 
 
+def memory(entry: str) -> CardMemory | None:
+    """The memory of the card that an entry of CUDA_VISIBLE_DEVICES names."""
+    library = _library()
+    if library is None:
+        return None
+    try:
+        found = library.nvmlDeviceGetMemoryInfo(_handle(library, entry))
+    except library.NVMLError:
+        return None
+    return CardMemory(int(found.total), int(found.free))
+
+
 def tree_bytes(entry: str) -> TreeBytes | None:
     """What this process and its descendants hold on the card that `entry` names.
 
     None too if NVML does not list this process, as in a container with process ids of its own:
     then it does not list its children either. So call it only after CUDA was initialised here.
     """
-    used = _process_bytes(entry)
+    used = process_bytes(entry)
     own = used.get(os.getpid()) if used else None
     if used is None or own is None:
         return None
     return TreeBytes(own, sum(used.get(pid, 0) for pid in _descendants(os.getpid())))
 
 
-def _process_bytes(entry: str) -> dict[int, int] | None:
-    """Bytes of each process with a CUDA context on the card; None if one of them is unknown."""
+def process_bytes(entry: str) -> dict[int, int] | None:
+    """Bytes of each process with a CUDA context on the card that `entry` names; None if one of them
+    is unknown."""
     library = _library()
     if library is None:
         return None
