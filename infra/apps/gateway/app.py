@@ -13,7 +13,17 @@ from prefect.client.orchestration import get_client
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.apps.gateway import api, login, pages, receiving, routing, service, uploads, wan
+from infra.apps.gateway import (
+    api,
+    login,
+    model_page,
+    pages,
+    receiving,
+    routing,
+    service,
+    uploads,
+    wan,
+)
 from infra.apps.gateway.access import identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
@@ -98,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.include_router(service.router)
     app.include_router(routing.router)
+    app.include_router(model_page.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
