@@ -1,10 +1,12 @@
-"""purge-scratch: removes unused objects and old runs; once a month it verifies the whole bucket."""
+"""purge-scratch: removes unused objects and old runs, and looks after the cost ledger; once a month
+it verifies the whole bucket."""
 
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from tasks.cost_upkeep import tend_ledger
 from tasks.options import done, failed
 from tasks.purge import abort_uploads, purge_history, show_sweep, sweep_bucket
 from tasks.verify import verify_bucket
@@ -25,6 +27,7 @@ def purge_scratch(keep_days: int = 0, dry_run: bool = False, verify: bool = Fals
     if not dry_run:
         abort_uploads()
     report = sweep_bucket(keep_days, dry_run)
+    ledger = tend_ledger(dry_run)
     runs = purge_history(dry_run)
     show_sweep(report, runs)
-    return done(report.sentence())
+    return done("; ".join(filter(None, (report.sentence(), ledger.sentence()))))

@@ -50,12 +50,22 @@ class LostJobError(UnavailableError):
     second time; its price stays in the ledger."""
 
 
+class PendingJobError(GenerationError):
+    """A paid job was started and is known, but its clip cannot be had now. No other backend is
+    tried, because the same chunk would be paid twice; another run goes on with the job."""
+
+
 class AnswerLostError(ReelwrightError):
     """A request may have arrived at a server, but no answer came."""
 
 
 class BudgetError(ReelwrightError):
     """The price of a video is above a cap. Nothing was spent."""
+
+    def __init__(self, message: str, cap: str = "") -> None:
+        """`cap` is its name: `video`, `campaign`, `day` or `month`."""
+        super().__init__(message)
+        self.cap = cap
 
 
 class BadFramesError(GenerationError):

@@ -25,9 +25,13 @@ another run stored it again with other bytes than a manifest names. `orphan`: un
 manifest names it. `missing intermediate` is no fault, because chunks and the like are a cache.
 `foreign` objects lie outside our layout and are not read."""
 
-What = Literal["part", "intermediate", "manifest", "copy", "picture", "setting"]
+What = Literal[
+    "part", "intermediate", "manifest", "copy", "picture", "setting", "ledger entry", "job"
+]
 """`part`: video, poster or contact sheet of a published video. `picture`: an upload. `setting`:
-the calendar, or the list of campaigns to keep."""
+the calendar, or the list of campaigns to keep. `ledger entry` and `job` say what was paid: they are
+never deleted."""
+REPAIRABLE: frozenset[What] = frozenset({"part", "intermediate", "manifest", "copy"})
 
 MAX_LISTED = 5_000
 """Faults that are listed and repaired at once. All faults are counted."""
@@ -54,6 +58,9 @@ class Fault:
         return {
             "manifest": "no copy of it can be read: give the brief of that video again",
             "picture": "send the same picture to /uploads again, which replaces it",
+            "ledger entry": "restore its folder from a backup; nothing may be spent without it, "
+            "unless a snapshot has it",
+            "job": "restore it from a backup, or delete it if that job may be paid for again",
             "setting": "write it again: reelwright calendar put FILE, or reelwright retention keep",
         }.get(self.what, "give its brief again")
 

@@ -13,14 +13,16 @@ from pipelines.documents.manifest import Film
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
 from pipelines.planning.estimate import Rates, estimate, learn
-from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES, Footprint
+from pipelines.planning.memory import PROCESS_BYTES, Footprint
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.schema.plan import Estimate
 from tasks.artifacts import show_estimate, show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import UPSCALER_SCALE, RunContext
+from tasks.costs import priced
 from tasks.options import STAGE
 from tasks.progress import report
 from tasks.rates import keep_rates, kept_rates
@@ -32,14 +34,13 @@ def check(brief: Brief, context: RunContext) -> Estimate:
 
     Raises BriefError if an upload is missing or damaged, if the motion is shorter than the video,
     or if the brief changes a shot that it does not have; MediaError if a video of the motion cannot
-    be read; DiskFullError if the disk has too little free space; StoreError if the store fails.
+    be read; DiskFullError if the disk has too little free space; SettingsError as `priced`;
+    StoreError if the store fails.
     """
     sizes = {key: _check_upload(key, context) for key in brief.uploads}
     archive = sizes[ObjectKey(brief.motion)] if brief.motion else 0
     expected = estimate(brief, context.backend, _rates(context), footprint_of(context), archive)
-    if context.host:
-        cost = expected.seconds / 3600 * context.settings.compute.gpu_hour_price
-        expected = expected.model_copy(update={"cost": round(cost, 4)})
+    expected = priced(expected, context)
     warnings = stand_ins(context.device_record, None)
     for warning in warnings:
         report(Progress("check", 1, 1, f"WARNING: {warning}"))

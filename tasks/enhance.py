@@ -161,7 +161,9 @@ def plan_video(brief: Brief, storyboard: Storyboard, context: RunContext) -> Pla
 
     Raises BriefError as `enhance`.
     """
-    return plan_of(brief, storyboard, context)
+    plan = plan_of(brief, storyboard, context)
+    context.content_id = plan.content_id
+    return plan
 
 
 def plan_of(brief: Brief, storyboard: Storyboard, context: RunContext) -> Plan:

@@ -29,6 +29,7 @@ from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.storyboard import Storyboard
 from tasks.context import LocalClip, RunContext
+from tasks.costs import costs_of_video
 from tasks.dispatch import is_deployed
 from tasks.options import STAGE
 from tasks.progress import report
@@ -160,9 +161,9 @@ def publish_film(
             _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
-    manifest = make_manifest(brief, film, store.bucket).model_copy(
-        update={"campaigns": campaigns, "route": route}
-    )
+    costs = costs_of_video(store, film.plan.content_id)
+    added = {"campaigns": campaigns, "costs": costs, "route": route}
+    manifest = make_manifest(brief, film, store.bucket).model_copy(update=added)
     _write(store, manifest, film)
     _note(store, film)
     return manifest

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -13,32 +12,12 @@ from prefect.runtime import flow_run
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.remote.connection import HttpConnection
 from infra.adapters.remote.journal import StoredJournal
-from pipelines.backends.remote.access import Charge, Ledger, RemoteAccess
+from pipelines.backends.remote.access import Ledger, RemoteAccess
 from pipelines.backends.remote.config import RemoteConfig
-from pipelines.errors import BudgetError
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.media.made_elsewhere import read_clip
-from pipelines.schema.money import Money
 
 _process = str(uuid4())
-
-
-class NoPayments:
-    """A Ledger for a studio that spends nothing."""
-
-    def reserve(self, charges: Sequence[Charge]) -> None:
-        """Raises BudgetError for the first charge."""
-        for charge in charges:
-            raise BudgetError(f"{charge.backend} asks for {charge.price}; nothing may be spent")
-
-    def settle(self, charge: Charge, price: Money, basis: str) -> None:
-        """Nothing was reserved."""
-
-    def release(self, charge: Charge, reason: str) -> None:
-        """Nothing was reserved."""
-
-    def keep(self, charge: Charge, reason: str) -> None:
-        """Nothing was reserved."""
 
 
 def run_access(

@@ -17,13 +17,23 @@ from infra.adapters.settings import Settings
 from pipelines.documents.manifest import Manifest, StoredObject
 from pipelines.errors import CorruptObjectError, MissingObjectError
 from pipelines.schema.keys import Digest, ObjectKey, is_key
-from pipelines.verification import Fault, Index, Named, Seen, VerifyReport, What, owner_of
+from pipelines.verification import (
+    REPAIRABLE,
+    Fault,
+    Index,
+    Named,
+    Seen,
+    VerifyReport,
+    What,
+    owner_of,
+)
 from tasks.options import STAGE
 
 _FOLDERS: dict[str, What] = {
     "manifests": "copy",
     "uploads": "picture",
     "retention": "setting",
+    "jobs": "job",
 }
 _log = logging.getLogger("reelwright.verify")
 Say = Callable[[str], None]
@@ -267,13 +277,15 @@ class _Audit:
     def _damaged(self, key: str, detail: str, owner: Digest | None) -> None:
         folder = key.partition("/")[0]
         what = "setting" if key == ObjectKey.calendar() else _FOLDERS.get(folder, "intermediate")
+        if folder == "ledger" and key.split("/")[2][0].isdigit():
+            what = "ledger entry"  # snapshots and reports are made from the entries again
         if folder == "manifests":
             owner = Digest(key.split("/")[1].removesuffix(".json"))
         prompt = ""
         if owner:
             read = read_manifest(self.store, owner, restore=False)
             prompt = read.manifest.brief.prompt if read.manifest else ""
-        restorable = what not in ("picture", "setting")
+        restorable = what in REPAIRABLE
         self.report.add(Fault(key, what, detail, prompt, owner or "", restorable))
 
 

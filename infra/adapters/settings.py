@@ -1,26 +1,29 @@
 """Settings in small sections, read once at the edge from `REELWRIGHT_…` variables."""
 
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.adapters.section import PREFIX as PREFIX
+from infra.adapters.section import Section
+from infra.adapters.settings_gateway import GatewaySettings as GatewaySettings
 from pipelines.errors import SettingsError
 
-PREFIX = "REELWRIGHT_"
 _LEAST_CONTEXT = 1024
 """Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
 vocabulary, and the answer may have 96."""
 
 
-class _Section(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+_Cap = Annotated[Decimal | None, Field(ge=0, max_digits=18, decimal_places=6)]
 
 
-class PathSettings(_Section):
+class PathSettings(Section):
     """Where things lie on this machine."""
 
     data_dir: Path = Field(
@@ -37,7 +40,7 @@ class PathSettings(_Section):
         return self.models_dir or self.data_dir / "models"
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """The S3 store; without an endpoint, SeaweedFS is started for the command's duration."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}S3_", frozen=True, extra="ignore")
@@ -62,7 +65,7 @@ class StoreSettings(_Section):
         return None if value == "" else value  # as a path it would be where the command was given
 
 
-class ComputeSettings(_Section):
+class ComputeSettings(Section):
     """How the models run."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -82,17 +85,28 @@ class ComputeSettings(_Section):
         description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
         "first of CUDA_VISIBLE_DEVICES, else 0.",
     )
+
     gpu_memory_gb: float = Field(
         22.0,
         ge=0,
         description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
     )
     gpu_hour_price: float = Field(
-        0.0, ge=0, description="What an hour of the GPU costs you, in your currency; 0: unknown."
+        0.0, ge=0, description="What an hour of the GPU costs in all, as its rent; 0: unknown."
     )
 
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _counts_cards(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("MIG-", "GPU-")):
+            raise ValueError(
+                "this is the name of a card or of a part of one (MIG), and a number is expected; "
+                "give the name to CUDA_VISIBLE_DEVICES, and leave this one unset"
+            )
+        return value
 
-class RemoteSettings(_Section):
+
+class RemoteSettings(Section):
     """Backends on other machines."""
 
     backends: Path | None = Field(
@@ -100,7 +114,7 @@ class RemoteSettings(_Section):
     )
 
 
-class LlmSettings(_Section):
+class LlmSettings(Section):
     """The language model that writes the shots."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}LLM_", frozen=True, extra="ignore")
@@ -136,7 +150,7 @@ class LlmSettings(_Section):
         return value
 
 
-class UpscalerSettings(_Section):
+class UpscalerSettings(Section):
     """Speed and memory of Real-ESRGAN."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}UPSCALER_", frozen=True, extra="ignore")
@@ -150,7 +164,7 @@ class UpscalerSettings(_Section):
     tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """Workers of the pools."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}WORKER_", frozen=True, extra="ignore")
@@ -166,67 +180,7 @@ class WorkerSettings(_Section):
     )
 
 
-class GatewaySettings(_Section):
-    """The gateway: REST, webhooks, the page to watch."""
-
-    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}GATEWAY_", frozen=True, extra="ignore")
-
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8004, ge=1, le=65535, description="Port to listen on.")
-    url: str = Field("", description="How others reach it, as in `https://video.example`.")
-    token: SecretStr = Field(
-        SecretStr(""),
-        description="The operator's key, which may do everything; `up` makes one in studio.env.",
-    )
-    trust_local: bool = Field(
-        False,
-        description="Programs on this machine need no key. Unsafe behind any proxy or tunnel: "
-        "what it hands on comes from this machine too.",
-    )
-    stand_in: bool = Field(
-        True, description="The demo set answers for a studio model that is not installed."
-    )
-    wait_seconds: float = Field(
-        600.0, ge=0, description="How long a request waits for its video before it gets a 202."
-    )
-    writes_per_minute: int = Field(120, ge=1, description="Requests of a key that make something.")
-    hooks: Path | None = Field(None, description="YAML file of webhook sources and endpoints.")
-    header_seconds: float = Field(
-        10.0, gt=0, description="How long the head of a request may take to arrive."
-    )
-    header_bytes: int = Field(
-        32_768, ge=4_096, description="Size of a request's address and headers together."
-    )
-    body_seconds: float = Field(
-        10.0, gt=0, description="A body must bring 1 kB for each of these seconds, or is given up."
-    )
-    keep_alive_seconds: int = Field(
-        20, ge=1, description="How long a connection may stay open between two requests."
-    )
-    write_seconds: float = Field(
-        300.0, gt=0, description="How long a client may leave a response unread."
-    )
-    connections_per_client: int = Field(
-        1_000, ge=1, description="Connections of one address at once; behind a proxy, of all."
-    )
-    connections: int = Field(4_000, ge=1, description="Connections of everybody at once.")
-    store_seconds: float = Field(
-        20.0,
-        gt=0,
-        description="How long a request waits for the object store before it gets a 503.",
-    )
-    free_mb: int = Field(
-        500,
-        ge=0,
-        description="Megabytes that must be free on the data directory's disk for a brief.",
-    )
-
-    @property
-    def base_url(self) -> str:
-        return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
-
-
-class CalendarSettings(_Section):
+class CalendarSettings(Section):
     """The content calendar."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}CALENDAR_", frozen=True, extra="ignore")
@@ -236,7 +190,7 @@ class CalendarSettings(_Section):
     )
 
 
-class RoutingSettings(_Section):
+class RoutingSettings(Section):
     """The router, which chooses what makes a brief."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}ROUTING_", frozen=True, extra="ignore")
@@ -246,7 +200,7 @@ class RoutingSettings(_Section):
     )
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """How many days what nothing uses is kept; 0: for ever. `purge-scratch` removes the rest."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}RETENTION_", frozen=True, extra="ignore")
@@ -271,7 +225,49 @@ class RetentionSettings(_Section):
         return tuple(name.strip() for name in self.keep_campaigns.split(",") if name.strip())
 
 
-class StudioSettings(_Section):
+class CostSettings(Section):
+    """The cost ledger: currency, caps, and the price of GPU time. 0 or none: unknown, no cap."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}COSTS_", frozen=True, extra="ignore")
+
+    currency: str = Field(
+        "USD", pattern="[A-Z]{3}", description="Of all amounts: ISO 4217, such as USD or EUR."
+    )
+    time_zone: str = Field("UTC", description="Zone in which days and months begin.")
+    file: Path | None = Field(None, description="YAML file of caps; it goes before the caps here.")
+    video_cap: _Cap = Field(
+        Decimal("1.50"), description="Most for one video; empty: no cap, as for the others."
+    )
+    campaign_cap: _Cap = Field(None, description="Most for each campaign.")
+    day_cap: _Cap = Field(None, description="Most for a day.")
+    month_cap: _Cap = Field(None, description="Most for a month.")
+    gpu_watts: Decimal = Field(
+        Decimal(0), ge=0, description="Power of the GPU, or of its machine, while it works."
+    )
+    kwh_price: Decimal = Field(Decimal(0), ge=0, description="Price of a kilowatt-hour.")
+    gpu_price: Decimal = Field(
+        Decimal(0), ge=0, description="Price of the GPU, less what it brings at its end."
+    )
+    gpu_life_hours: Decimal = Field(
+        Decimal(0), ge=0, description="Hours of work over which that price is spread."
+    )
+
+    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("this zone is unknown; write Area/City or UTC") from error
+        return value
+
+
+class StudioSettings(Section):
     """The studio of `reelwright up`."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}STUDIO_", frozen=True, extra="ignore")
@@ -299,6 +295,7 @@ class Settings:
         self.calendar = CalendarSettings()
         self.studio = StudioSettings()
         self.retention = RetentionSettings()
+        self.costs = CostSettings()
         self.routing = RoutingSettings()
 
     @classmethod
@@ -311,7 +308,7 @@ class Settings:
             raise SettingsError("; ".join(sentences)) from error
 
 
-SECTIONS: tuple[type[_Section], ...] = (
+SECTIONS: tuple[type[Section], ...] = (
     PathSettings,
     StoreSettings,
     ComputeSettings,
@@ -323,6 +320,7 @@ SECTIONS: tuple[type[_Section], ...] = (
     CalendarSettings,
     StudioSettings,
     RetentionSettings,
+    CostSettings,
     RoutingSettings,
 )
 
@@ -336,4 +334,6 @@ def _sentence(title: str, item: object) -> str:
     assert isinstance(item, dict)
     section = next(section for section in SECTIONS if section.__name__ == title)
     variable = variable_of(section, str(item["loc"][0]))
-    return f"{variable}={item['input']}: {str(item['msg']).lower()}"
+    message = str(item["msg"])
+    ours = message.removeprefix("Value error, ")
+    return f"{variable}={item['input']}: {message.lower() if ours == message else ours}"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -105,6 +106,21 @@ def status(
 
     found = look(Settings.load())
     sys.stdout.write((found.as_json() if as_json else plain(found.as_text())) + "\n")
+
+
+@app.command()
+def costs(
+    month: Annotated[str, typer.Option(help="As 2026-11; the present one if left out.")] = "",
+    by: Annotated[str, typer.Option(help="campaign, backend, video or day.")] = "campaign",
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write every job and use of the GPU there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what was spent in a month, and what is reserved."""
+    from infra.apps.costs import costs as show_costs
+
+    show_costs(month, by, csv, as_json=as_json)
 
 
 @app.command()

@@ -113,6 +113,15 @@ def _in_words(join: TransitionRecord, fps: int) -> str:
     )
 
 
+def _route_lines(manifest: Manifest) -> list[str]:
+    """What made it and why, if that was not simply what the brief names."""
+    route = manifest.route
+    if route is None or (route.asked == route.chosen.preset and not route.setbacks):
+        return []
+    tried = [f"{'':<9} tried before: {item.preset}: {item.reason}" for item in route.setbacks]
+    return [f"made by   {next(route.lines())}", *tried]
+
+
 def summary(manifest: Manifest, out: Path | None) -> str:
     """What a person wants to know about the finished video, in a few lines."""
     run, clip = manifest.run, manifest.clip
@@ -129,6 +138,7 @@ def summary(manifest: Manifest, out: Path | None) -> str:
         f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
         f"{clip.fps} fps",
         f"run       {made}, {run.seconds:.1f} s",
+        *_route_lines(manifest),
     ]
     lines += [
         f"{'joins' if join.number == 1 else '':<9} {_in_words(join, clip.fps)}"

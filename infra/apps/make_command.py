@@ -26,7 +26,7 @@ _PRESETS = ", ".join((*presets(), f"or {AUTO}: let Reelwright choose"))
 PresetName = Annotated[str, _option(f"One of {_PRESETS}.")]
 Seconds = Annotated[float | None, _option("Length of the video.")]
 Seed = Annotated[int, _option("A take to repeat; -1: from the brief.")]
-Upscale = Annotated[int, _option("2 or 4; 1: the preset's.")]
+Upscale = Annotated[int, _option("2 or 4; 1: not at all; -1: the preset's.")]
 SizeText = Annotated[str, _option(f"One of {_SIZES}.")]
 AspectText = Annotated[str, _option("landscape, portrait or square.")]
 Image = Annotated[bool, _option("A single picture.")]
@@ -57,7 +57,7 @@ def make(
     preset: PresetName = "demo",
     seconds: Seconds = None,
     seed: Seed = PICK,
-    upscale: Upscale = 1,
+    upscale: Upscale = PICK,
     size: SizeText = "preset",
     aspect: AspectText = "preset",
     image: Image = False,

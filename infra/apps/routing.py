@@ -1,11 +1,12 @@
 """`reelwright route`: what would make a brief, and why."""
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from infra.apps.console import plain
+from pipelines.errors import BriefError
 from pipelines.schema.presets import AUTO
 
 GIVEN: dict[str, dict[str, Any]] = {
@@ -15,7 +16,6 @@ GIVEN: dict[str, dict[str, Any]] = {
     "motion": {"motion": f"uploads/{'0' * 64}.zip"},
 }
 """Fields of a brief that stand for an input, with a name that nobody reads."""
-Given = Literal["picture", "last-picture", "reference", "motion"]
 
 
 def route(
@@ -28,8 +28,8 @@ def route(
     upscale: Annotated[int, typer.Option(help="1, 2 or 4.")] = 1,
     joins: Annotated[str, typer.Option(help="cut, continue or crossfade.")] = "cut",
     given: Annotated[
-        list[Given] | None,
-        typer.Option("--with", help="An input that the brief has; repeatable."),
+        list[str] | None,
+        typer.Option("--with", help=f"An input: {', '.join(GIVEN)}; repeatable."),
     ] = None,
     campaign: Annotated[str, typer.Option(help="For rules of the policy.")] = "",
     priority: Annotated[str, typer.Option(help="rush, normal or batch, likewise.")] = "normal",
@@ -42,6 +42,8 @@ def route(
     }
     values["kind"] = "image" if image else "video"
     for item in given or ():
+        if item not in GIVEN:
+            raise BriefError(f"--with {item!r} is no input; choose of {', '.join(GIVEN)}")
         values |= GIVEN[item]
     found = _find(values)
     text = found.model_dump_json(indent=1) if as_json else plain("\n".join(found.lines()))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipelines.errors import WeightsError
 from pipelines.schema.capabilities import Capabilities
+from pipelines.schema.computation import Computation
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
 from pipelines.schema.presets import BackendOptions, Preset
@@ -41,6 +42,8 @@ VIDEO_MODEL = "video"
 backend's and never stays beside it."""
 TEXT_ENCODER = "encoder"
 """Kind on the host of what encodes texts, likewise."""
+ENCODED_ON_CPU = "the texts were encoded on the CPU beside a GPU: memory ran out on the GPU"
+"""For `BackendHost.stood_in`."""
 
 
 class Closable(Protocol):
@@ -131,6 +134,10 @@ class BackendHost(Protocol):
         """Bytes that can be had once the models that are loaded now have gone: what a forecast
         counts with, since a model makes the others leave if it needs their room."""
 
+    def stood_in(self, sentence: str) -> None:
+        """Something stood in for what the video should have had: the run warns of it in these words
+        on its page, in `status` and in the manifest."""
+
 
 class InputMedia(Protocol):
     """The pixels and samples behind the inputs of a request."""
@@ -171,6 +178,8 @@ class GeneratedClip:
     memory_mode: str
     """How the memory was spent, such as `resident` or `tiled-decode`; empty for a remote one."""
     sound: Sound | None = None
+    computation: Computation | None = None
+    """How the device computed it; None where the backend chooses nothing for speed."""
 
 
 Phase = Literal["encode", "denoise", "decode"]

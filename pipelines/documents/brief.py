@@ -66,11 +66,10 @@ class Brief(BaseModel):
         title="Shape",
         description="Landscape, portrait or square, with about as many pixels as the preset.",
     )
-    upscale: Literal[1, 2, 4] = Field(
-        1,
+    upscale: Literal[-1, 1, 2, 4] = Field(
+        -1,
         title="Upscale",
-        description="2 and 4 enlarge with Real-ESRGAN; 1 does what the preset says, which is to "
-        "keep the size, except for presets that are made small to be enlarged.",
+        description="2 and 4 enlarge with Real-ESRGAN, 1 keeps the size; -1 does as the preset.",
     )
     joins: Literal["cut", "continue", "crossfade"] = Field(
         "cut",
@@ -192,12 +191,12 @@ class Brief(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _enlarged(cls, values: Any) -> Any:
-        """With the upscale of a preset that is made small to be enlarged."""
-        if not isinstance(values, dict) or values.get("upscale", 1) != 1:
+    def _upscaled(cls, values: Any) -> Any:
+        """With the preset's factor in place of -1, so that a brief always has 1, 2 or 4."""
+        if not isinstance(values, dict) or values.get("upscale", PICK) != PICK:
             return values
-        preset = presets().get(str(values.get("preset")))
-        return {**values, "upscale": preset.upscale} if preset else values
+        preset = presets().get(str(values.get("preset", cls.model_fields["preset"].default)))
+        return {**values, "upscale": preset.upscale if preset else 1}
 
     @field_validator("prompt")
     @classmethod

@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipelines.costs.summary import VideoCosts
 from pipelines.documents import manifest_v3
 from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
+from pipelines.schema.computation import Computation
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate, Plan, Transition
@@ -80,6 +82,8 @@ class TakeRecord(Frozen):
     """Index of the take that the clip holds."""
     made: Transition
     memory_mode: str
+    computation: Computation | None = None
+    """Of the take that was kept; None if a version up to 0.3.0 made it."""
 
 
 class ChunkRecord(Frozen):
@@ -100,6 +104,9 @@ class ChunkRecord(Frozen):
     transition: Transition
     """How it follows the previous chunk, as made."""
     takes: tuple[Take, ...]
+    computation: Computation | None = None
+    """How the device computed it; None if its backend does not say, or if a version up to 0.3.0
+    made it."""
 
 
 class SegmentRecord(Frozen):
@@ -139,6 +146,8 @@ class DeviceRecord(Frozen):
     """Why it is the CPU."""
     for_gpu: bool = False
     """Whether the models of the video are made for a GPU."""
+    notices: tuple[str, ...] = ()
+    """What stood in for a part of it, such as the CPU for the texts."""
 
 
 class ModelRecord(Frozen):
@@ -220,6 +229,9 @@ class Manifest(Frozen):
     run: RunSummary
     device: DeviceRecord | None = None
     """None if a version up to 0.3.0 made it."""
+    costs: VideoCosts | None = None
+    """What all runs spent for this video until it was published; None if the ledger has nothing of
+    it."""
     route: Route | None = None
     """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, Self
@@ -87,6 +88,13 @@ class LlamaOptions:
         return self.flash_attention or self.kv_cache != "f16"
 
     @property
+    def maps_file(self) -> bool:
+        """Whether the file is mapped, and not read. For a CPU, llama.cpp packs weights anew where
+        the processor computes faster so. A mapped file would stay in memory beside that copy: a
+        model of 4.4 GB took 8.8 GB."""
+        return self.gpu_layers != 0
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of `llama_cpp.Llama`."""
         return {
@@ -96,6 +104,7 @@ class LlamaOptions:
             "n_threads": self.threads,
             "n_threads_batch": self.prompt_threads or None,
             "n_gpu_layers": self.gpu_layers,
+            "use_mmap": self.maps_file,
             "flash_attn": self.uses_flash_attention,
             "type_k": _GGML_TYPES[self.kv_cache],
             "type_v": _GGML_TYPES[self.kv_cache],
@@ -243,6 +252,12 @@ def _placement_in(answer: dict[str, Any]) -> Placement:
         raise EnhancerError(f"the enhancer answered nonsense: it left out {error}") from error
 
 
+def _environment(options: LlamaOptions) -> Mapping[str, str] | None:
+    """The child's environment. Without layers on the GPU it sees none: a llama.cpp that is built
+    with CUDA would have a context there, and compute prompts with it, all the same."""
+    return None if options.gpu_layers else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+
+
 class _Child:
     def __init__(self, model: Path, options: LlamaOptions) -> None:
         argv = [sys.executable, "-c", _CHILD, str(model), json.dumps(options.arguments)]
@@ -252,6 +267,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=_environment(options),
         )
         self._buffer = b""
         try:

@@ -10,6 +10,7 @@ from pipelines.media.sound import part_of
 from pipelines.quality.continuing import dissolve, go_on
 from pipelines.quality.gate import MAX_RETRIES, judge, non_finite, rank
 from pipelines.quality.seams import MAX_SEAM, RETRY_SEAM, seam_between
+from pipelines.schema.computation import Computation
 from pipelines.schema.plan import ChunkSpec, Transition, digest_of
 
 
@@ -46,6 +47,7 @@ class Chosen:
     kept: int
     made: Transition
     memory_mode: str
+    computation: Computation | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Attempt:
     frames: list[Frame]
     sound: Sound | None
     memory_mode: str
+    computation: Computation | None = None
 
 
 def choose_take(
@@ -93,7 +96,9 @@ def choose_take(
         transition = "crossfade"
         frames = dissolve(start.overlap[-1], frames, spec.request.fps)
     kept = takes.index(best.take)
-    return Chosen(frames, best.sound, tuple(takes), kept, transition, best.memory_mode)
+    return Chosen(
+        frames, best.sound, tuple(takes), kept, transition, best.memory_mode, best.computation
+    )
 
 
 def seed_of_take(seed: int, attempt: int) -> int:
@@ -110,20 +115,20 @@ def _attempt(spec: ChunkSpec, start: Start, generate: Generate) -> _Attempt:
     except BadFramesError:
         return _Attempt(non_finite(seed), [], None, "")
     _check_count(spec, frames)
-    sound = _new_part(clip.sound, spec)
+    sound, how = _new_part(clip.sound, spec), (clip.memory_mode, clip.computation)
     match start:
         case None:
-            return _Attempt(judge(frames, seed), frames, sound, clip.memory_mode)
+            return _Attempt(judge(frames, seed), frames, sound, *how)
         case FromPicture(picture):
             frames = go_on([frames[0], *frames], [picture])
-            return _Attempt(judge(frames, seed), frames, sound, clip.memory_mode)
+            return _Attempt(judge(frames, seed), frames, sound, *how)
         case FromChunk(film, overlap):
             frames = go_on(frames, overlap)
             take = judge(frames, seed)
             seam = seam_between(film, frames).score
             faults = (*take.faults, "seam") if seam > RETRY_SEAM else take.faults
             take = take.model_copy(update={"seam": seam, "faults": faults})
-            return _Attempt(take, frames, sound, clip.memory_mode)
+            return _Attempt(take, frames, sound, *how)
 
 
 def _check_count(spec: ChunkSpec, frames: Sequence[Frame]) -> None:

@@ -17,8 +17,9 @@ manifest, from which a damaged one is restored; without the first one it has no 
 written and removed to find out whether the store works.
 
 `jobs/<digest>.json` is the job of a remote backend for a chunk. `ledger/<month>/<number>.json` are
-the entries of the cost ledger, numbered from 1 without gaps, and `totals-<number>.json` what they
-add up to until that number. `benchmarks/<name>/` holds a comparison of backends.
+the entries of the cost ledger, numbered from 1 without gaps, `totals-<number>.json` what they add
+up to until that number, and `report.html` and `report.csv` the report of a month that is over.
+`benchmarks/<name>/` holds a comparison of backends.
 """
 
 import re
@@ -41,7 +42,7 @@ _KEY = re.compile(
     r"|manifests/[0-9a-f]{64}\.json"
     r"|retention/keep\.json"
     r"|jobs/[0-9a-f]{64}\.json"
-    r"|ledger/[0-9]{4}-[0-9]{2}/(?:[0-9]{8}|totals-[0-9]{8})\.json"
+    r"|ledger/[0-9]{4}-[0-9]{2}/(?:(?:totals-)?[0-9]{8}\.json|report\.(?:html|csv))"
     r"|benchmarks/[a-z0-9][a-z0-9-]{0,59}/[A-Za-z0-9._-]{1,120})\Z"
 )
 
@@ -175,6 +176,10 @@ class ObjectKey(str):
     @classmethod
     def ledger_totals(cls, month: str, number: int) -> Self:
         return cls(f"ledger/{month}/totals-{number:08}.json")
+
+    @classmethod
+    def ledger_report(cls, month: str, suffix: str) -> Self:
+        return cls(f"ledger/{month}/report.{suffix}")
 
     @classmethod
     def benchmark(cls, name: str, file: str) -> Self:

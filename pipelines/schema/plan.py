@@ -199,7 +199,8 @@ class Estimate(Frozen):
     disk_bytes: int
     """The sum of all stages."""
     cost: float = 0.0
-    """Price of the GPU's time in the operator's currency; 0 if no price is set."""
+    """Price of the GPU's time in the studio's currency; 0 if no price is set. What a service asks
+    is in `price`."""
     price: Money | None = None
     """The most that a remote backend asks for; None for one on the device."""
     basis: str

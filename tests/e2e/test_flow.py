@@ -22,6 +22,7 @@ from pipelines.documents.manifest import Manifest
 from pipelines.errors import BadFramesError, BriefError, StoreError, WeightsError
 from pipelines.media.still import stack_png
 from pipelines.prompting.tiny_model import write_tiny_mistral
+from pipelines.schema.computation import Computation
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.training.sight import see
 from pipelines.upscaling.ncnn import convert
@@ -125,8 +126,12 @@ def test_another_seed_for_one_shot_makes_one_chunk(run: Run) -> None:
 
 
 def test_upscaling_afterwards_makes_no_chunk(run: Run) -> None:
-    run(**PLAIN)
-    assert counts(run(**PLAIN, upscale=2)) == (0, 3)
+    first = run(**PLAIN)
+    upscaled = run(**PLAIN, upscale=2)
+    assert counts(upscaled) == (0, 3)
+    # Chunks that were found say how they were made.
+    on_a_cpu = Computation(attention="native", compiled=False)
+    assert {c.computation for c in (*first.chunks, *upscaled.chunks)} == {on_a_cpu}
 
 
 def test_a_chunk_damaged_in_the_bucket_is_made_again(

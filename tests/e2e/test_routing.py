@@ -28,6 +28,7 @@ from pipelines.errors import (
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.money import Money
 from pipelines.schema.request import ClipRequest
+from tests.conftest import slow
 
 Run = Callable[..., Manifest]
 BRIEF = {"prompt": "a red fox", "preset": "auto", "seconds": 4, "enhance": False}
@@ -114,7 +115,7 @@ def write_policy(
 
 
 @pytest.mark.expects_errors("not today")
-@pytest.mark.parametrize("kind", [UnavailableError, QuotaError, LostJobError])
+@pytest.mark.parametrize("kind", [UnavailableError, slow(QuotaError), slow(LostJobError)])
 def test_the_whole_video_is_made_by_the_next_candidate(
     in_process: Run,
     store: ObjectStore,
@@ -141,15 +142,15 @@ def test_the_whole_video_is_made_by_the_next_candidate(
     assert len(left - {ObjectKey.chunk(digest) for digest in made}) == 1
 
 
-@pytest.mark.expects_errors("no and no|above a cap|it broke|it is wrong")
+@pytest.mark.expects_errors("no and no|it broke|it is wrong")
 @pytest.mark.parametrize(
     "error",
     [
         RefusedError("no and no"),
-        GenerationError("it broke"),
-        BriefError("it is wrong"),
+        slow(GenerationError("it broke")),
+        slow(BriefError("it is wrong")),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=["refused", "broken", "wrong"],
 )
 def test_no_other_backend_is_tried_for_what_is_wrong_or_refused(
     in_process: Run,

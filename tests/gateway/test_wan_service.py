@@ -40,9 +40,22 @@ TINY: dict[str, Callable[[Path], None]] = {
     "ti2v-5B": write_wan_ti2v,
     "i2v-A14B": write_wan_i2v_a14b,
     "animate-14B": write_wan_animate,
+    "mistral-7b": lambda folder: _write_anything(folder / MODELS["mistral-7b"].file),
 }
 """All but t2v-14B, so that there is one that is not installed."""
+ANY_TIME = """
+automatic_seconds_cap: null
+quality: {video_high: 3.0, video_fast: 2.5, image_fast: 3.0}
+unknown_quality: 1.0
+"""
+"""A policy for a machine without a GPU, on which large models take days."""
 PICTURE, ARCHIVE = f"uploads/{'a' * 64}.png", f"uploads/{'b' * 64}.zip"
+
+
+def _write_anything(file: Path) -> None:
+    """A model that is looked at and not loaded."""
+    file.parent.mkdir()
+    file.write_bytes(b"GGUF")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +77,13 @@ def asked(
     deployed: Cli, installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("wan")
-    with gateway(deployed, folder, REELWRIGHT_MODELS_DIR=str(installed)) as found:
+    policy = folder / "policy.yaml"
+    policy.write_text(ANY_TIME)
+    variables = {
+        "REELWRIGHT_MODELS_DIR": str(installed),
+        "REELWRIGHT_ROUTING_POLICY": str(policy),
+    }
+    with gateway(deployed, folder, **variables) as found:
         yield found
 
 
@@ -260,7 +279,7 @@ def test_routing_takes_the_model_that_is_installed(client: httpx.Client) -> None
     found = client.post("/api/v1/route", json=query).json()
     assert (found["preset"], found["model"]) == ("video_high", "Wan2.1-T2V-1.3B")
     assert (found["model_set"], found["stands_in_for"]) == ("studio", "")
-    assert any("is installed" in reason for reason in found["reasons"])
+    assert any("quality 3 of 5" in reason for reason in found["reasons"])
     picture = client.post("/api/v1/route", json={"query": "a fox", "modality": "image"}).json()
     assert (picture["preset"], picture["seconds"]) == ("image_fast", 0)
 

@@ -133,7 +133,9 @@ def test_a_studio_that_works_is_saved_and_goes_on(
             ended = studio.finish(run)
             assert ended.state is not None
             assert ended.state.is_completed(), ended.state.message
-            assert len(client.get("/videos").json()) == len(gallery) + 1
+            # The list follows a publication a moment later.
+            more = len(gallery) + 1
+            wait_for("the new video", lambda: len(client.get("/videos").json()) == more)
         wait_for("a look at the calendar", lambda: (seen_by(studio) or before) > before)
         assert len(runs_of_entry(studio)) == 1
         for manifest in studio.manifests():

@@ -40,9 +40,15 @@ def visible() -> tuple[str | None, str | None]:
     [
         ({}, "", ("PCI_BUS_ID", "0")),
         ({}, "1", ("PCI_BUS_ID", "1")),
-        ({"CUDA_VISIBLE_DEVICES": "2,3"}, "", (None, "2")),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-5f"}, "", (None, "GPU-5f")),
-        ({"CUDA_VISIBLE_DEVICES": ""}, "", (None, "")),
+        ({"CUDA_VISIBLE_DEVICES": "2,3"}, "", ("PCI_BUS_ID", "2")),
+        (
+            {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"},
+            "",
+            ("PCI_BUS_ID", "1"),
+        ),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-5f"}, "", ("PCI_BUS_ID", "GPU-5f")),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-7c,MIG-8d"}, "", ("PCI_BUS_ID", "MIG-7c")),
+        ({"CUDA_VISIBLE_DEVICES": ""}, "", ("PCI_BUS_ID", "")),
         ({"CUDA_VISIBLE_DEVICES": "2,3"}, "0", ("PCI_BUS_ID", "0")),
         ({"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, "1", ("PCI_BUS_ID", "1")),
     ],
@@ -101,12 +107,55 @@ def test_auto_without_a_gpu_is_the_cpu_and_says_why(
     file = tmp_path / "version"
     if driver:
         file.touch()
-    monkeypatch.setattr(choice, "_DRIVER", file)
+    monkeypatch.setattr(choice, "DRIVER", file)
     install_nvml(monkeypatch, FakeCard(), minors=cards)
     os.environ["CUDA_VISIBLE_DEVICES"] = entry
     found = choice.choose(settings())
     assert found.kind == "cpu"
     assert found.reason.startswith(f"torch finds no GPU: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("1", "the card 1 is in MIG mode, and CUDA finds no part of it; nvidia-smi -L lists"),
+        ("MIG-7c", "CUDA_VISIBLE_DEVICES names the MIG device MIG-7c, and CUDA has none"),
+    ],
+)
+def test_a_card_in_parts_that_cuda_does_not_find_is_an_error_that_says_how_to_name_one(
+    entry: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(choice, "DRIVER", tmp_path)
+    install_nvml(monkeypatch, FakeCard(), minors=(0, 1), split=(1,))
+    os.environ["CUDA_VISIBLE_DEVICES"] = entry
+    with pytest.raises(SettingsError, match=rf"{reason}.*set CUDA_VISIBLE_DEVICES to one"):
+        choice.choose(settings(device="cuda"))
+
+
+@pytest.mark.parametrize("name", ["MIG-7c", "GPU-5f"])
+def test_a_name_where_the_number_of_a_card_is_expected_is_an_error_with_a_remedy(name: str) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=rf"REELWRIGHT_GPU={name}: .* number is expected; give .* to CUDA_VISIBLE",
+    ):
+        settings(gpu=name)
+
+
+def test_runs_on_two_parts_of_one_card_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeCard())
+    install_nvml(monkeypatch, FakeCard(), split=(0,))
+    files(tmp_path, 0)
+    monkeypatch.setattr(choice, "_DEVICES", tmp_path)
+    found = []
+    for entry in ("MIG-7c", "MIG-7c", "MIG-GPU-5f/1/0"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = entry
+        found.append(choice.device_lock(settings()))
+    assert holds_off(found[0], found[1])
+    assert not holds_off(found[0], found[2])
 
 
 @pytest.mark.parametrize(

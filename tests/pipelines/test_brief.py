@@ -13,6 +13,7 @@ from pipelines.backends.registry import definition_of, definitions, presets
 from pipelines.backends.wan.options import WanOptions
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
+from pipelines.documents.stored_brief import StoredBrief
 from pipelines.errors import BriefError
 from pipelines.planning.estimate import default_rates, estimate
 from pipelines.planning.memory import Footprint
@@ -210,13 +211,35 @@ def test_two_flow_shifts_of_one_brief_differ_in_nothing_else() -> None:
         parse_brief({"prompt": "a fox", "preset": "ltx2_sound", "flow_shift": 3})
 
 
-def test_a_preset_that_is_made_small_is_enlarged_however_the_brief_comes() -> None:
-    for values in ({}, {"upscale": 1}):
-        assert parse_brief({"prompt": "x", "preset": "video_high_safe"} | values).upscale == 2
-        assert parse_brief({"prompt": "x", "preset": "video_high"} | values).upscale == 1
-    assert parse_brief({"prompt": "x", "preset": "video_high_safe", "upscale": 4}).upscale == 4
-    with pytest.raises(BriefError):
-        parse_brief({"prompt": "x", "preset": ["video_high_safe"]})
+def test_the_preset_says_how_much_to_enlarge_unless_the_brief_does() -> None:
+    def upscale(preset: str, **values: object) -> int:
+        return parse_brief({"prompt": "x", "preset": preset} | values).upscale
+
+    for values in ({}, {"upscale": -1}):
+        assert upscale("video_high_safe", **values) == 2
+        assert upscale("video_high", **values) == 1
+    for factor in (1, 2, 4):
+        assert upscale("video_high_safe", upscale=factor) == factor
+        assert upscale("video_high", upscale=factor) == factor
+    assert Brief(prompt="x").upscale == 1
+    for refused in ({"preset": ["video_high_safe"]}, {"upscale": 3}, {"upscale": [-1]}):
+        with pytest.raises(BriefError):
+            parse_brief({"prompt": "x"} | refused)
+
+
+@pytest.mark.parametrize("factor", [-1, 1, 4])
+def test_a_brief_that_was_read_once_is_enlarged_as_often_as_before(factor: int) -> None:
+    """It goes as JSON from the gateway to two workers and into the manifest."""
+    brief = parse_brief({"prompt": "x", "preset": "video_high_safe", "upscale": factor})
+    again = Brief.model_validate_json(brief.model_dump_json())
+    assert again == brief
+    assert StoredBrief.of(again).upscale == brief.upscale > 0
+
+
+def test_a_stored_brief_of_a_preset_that_is_gone_keeps_its_factor() -> None:
+    stored = Brief(prompt="x").model_dump() | {"preset": "video_gone"}
+    assert StoredBrief.model_validate(stored).upscale == 1
+    assert StoredBrief.model_validate(stored | {"upscale": 4}).upscale == 4
 
 
 def test_the_form_has_no_field_that_may_be_null() -> None:

@@ -9,6 +9,7 @@ from pipelines.quality.continuing import dissolve, go_on
 from pipelines.quality.gate import judge
 from pipelines.quality.seams import MAX_SEAM, seam_between, seams_in
 from pipelines.quality.takes import FromChunk, choose_take, seed_of_take
+from pipelines.schema.computation import Computation
 from pipelines.schema.plan import ChunkSpec
 from pipelines.schema.request import ClipRequest, Continuation
 from pipelines.schema.sizes import Size
@@ -84,6 +85,18 @@ def test_broken_takes_are_made_again_with_seeds_that_can_be_repeated() -> None:
     assert [take.faults for take in chosen.takes] == [("non-finite",), ("frozen",), ()]
     assert chosen.kept == 2
     assert (np.stack(chosen.frames) == np.stack(good())).all()
+
+
+def test_a_chunk_says_how_the_take_that_was_kept_was_computed() -> None:
+    made = [Computation(attention=name, compiled=False) for name in ("sage", "native")]
+    takes = iter(zip((frozen(), good()), made, strict=True))
+
+    def render(_: ChunkSpec) -> GeneratedClip:
+        frames, how = next(takes)
+        return GeneratedClip(iter(frames), "resident", computation=how)
+
+    chosen = choose_take(SPEC, "cut", None, render)
+    assert (chosen.kept, chosen.computation) == (1, made[1])
 
 
 def test_of_broken_takes_the_best_is_kept() -> None:

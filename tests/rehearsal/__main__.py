@@ -20,7 +20,7 @@ from typing import Any
 from infra.adapters.weights.space import free_bytes, size_text
 from pipelines.documents.manifest import Manifest
 from tests.rehearsal.hub import Cut, describe, download, hub_of
-from tests.rehearsal.memory import StagePeak, stage_peaks
+from tests.rehearsal.memory import TOLERANCE, StagePeak, stage_peaks
 from tests.rehearsal.plan import KNOWN_SIZES, PARTS, RehearsalPlan
 from tests.rehearsal.weights import Written
 
@@ -75,7 +75,7 @@ def rehearse(plan: RehearsalPlan, folder: Path, film: MakeFilm) -> Rehearsed:
     os.environ["REELWRIGHT_MODELS_DIR"] = str(models)
     os.environ |= {"REELWRIGHT_DEVICE": "cpu", "REELWRIGHT_DTYPE": "bfloat16"}
     target = folder / "film.mp4"
-    with stage_peaks() as peaks:
+    with stage_peaks(models) as peaks:
         manifest = film(brief_of(plan), target)
     return Rehearsed(written, found, manifest, tuple(peaks.stages), target)
 
@@ -115,12 +115,14 @@ def report(seen: Rehearsed, hub: Path) -> None:
     cut = seen.cut
     print(f"download  killed at {cut.killed_at:,} bytes of {cut.file}, went on at that byte")
     for stage in seen.stages:
-        ratio = f"{stage.measured / stage.planned:.2f}" if stage.planned else "-"
+        ratio = f"{stage.ratio:.2f}" if stage.planned else "-"
         print(
             f"memory    {stage.kind:<9} planned {stage.planned / 1e9:6.2f} GB, measured "
-            f"{stage.measured / 1e9:6.2f} GB ({ratio}); with mapped files "
-            f"{(stage.peak - stage.before) / 1e9:.2f} GB, before {stage.before / 1e9:.2f} GB"
+            f"{stage.measured / 1e9:6.2f} GB ({ratio}); in memory {stage.resident / 1e9:.2f} GB, "
+            f"before {stage.before.resident / 1e9:.2f} GB"
         )
+    others = [stage.kind for stage in seen.stages if not stage.is_as_planned]
+    print(f"memory    beyond {TOLERANCE:.0%} of the plan: {', '.join(others) or 'none'}")
     for cost in seen.manifest.stages:
         print(f"seconds   {cost.stage:<9} {cost.seconds:.1f}")
     print(f"still     {seen.film.with_suffix('.jpg')}")

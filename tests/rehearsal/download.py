@@ -23,8 +23,11 @@ def main(description: Path, words: list[str]) -> None:
         match model.source:
             case HubSource() as source:
                 changed = dataclasses.replace(source, sha256=found["sha256"])
+                size = found["size"]
+                # The same share of it stays on disk, so that the check of the disk is the real one.
+                installed = size * model.room // model.size
                 MODELS[name] = dataclasses.replace(
-                    model, source=changed, size=found["size"], installed_size=0
+                    model, source=changed, size=size, installed_size=installed
                 )
             case UrlSource():
                 url = f"{described['url']}/file/{model.file}"

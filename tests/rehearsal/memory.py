@@ -1,8 +1,14 @@
 """Peak memory of each stage beside what was planned for it.
 
 A stage begins when the product asks its host for a model, which also says how much it needs, and
-ends when it asks for the next one. The memory is that of this process and its children (the
-language model runs in one), without the servers that ran before: read every 50 ms.
+ends when it asks for another one. What its plan counts is counted here too: private memory, and
+files of models that are mapped. Where the file has the numbers' width already, a network on a CPU
+works on the mapped file and has no copy of it. Such a file counts whole, since the plan counts
+whole models; how much of all that was in memory (`resident`) stands beside it. The two differ
+where a CPU reads only a few rows of an embedding table, of which a GPU gets every row.
+
+The memory is that of this process and its children (the language model runs in one), without the
+servers that ran before: read every 50 ms.
 """
 
 import threading
@@ -14,9 +20,29 @@ from typing import Any
 
 from infra.adapters.device.host import DeviceHost
 
+TOLERANCE = 0.1
+"""Share by which a stage's peak may differ from its plan."""
 _EVERY = 0.05
 _PROC = Path("/proc")
-_PAGE_KB = 1024
+_STATUS_UNIT = 1024
+"""Bytes of a `kB` in /proc."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes of this process and its children at one moment."""
+
+    private: int = 0
+    """Memory that is no file's."""
+    mapped: int = 0
+    """Files of models that are mapped, each once and whole."""
+    resident: int = 0
+    """All that is in memory: `private`, and the pages of mapped files that were read."""
+
+    @property
+    def counted(self) -> int:
+        """What a plan counts."""
+        return self.private + self.mapped
 
 
 @dataclass
@@ -27,26 +53,47 @@ class StagePeak:
     """What was loaded: `enhancer`, `encoder`, `video` or `upscaler`."""
     planned: int
     """Bytes that the product said it needs."""
-    before: int = 0
-    """Bytes that were taken when the stage began."""
+    before: Held = field(default_factory=Held)
+    """What was held when its model began to load, after others had to go."""
     peak: int = 0
-    """Most bytes taken, with pages of files that are mapped into memory."""
-    peak_own: int = 0
-    """The same without those pages, which the system can take back at any time."""
+    """Most bytes that were held at once, as plans count."""
+    peak_resident: int = 0
+    """Most bytes that were in memory at once."""
+    is_loaded: bool = False
 
     @property
     def measured(self) -> int:
-        """Bytes that the stage added. The language model's file is mapped, and counts."""
-        return (self.peak if self.kind == "enhancer" else self.peak_own) - self.before
+        """Bytes that the stage added, as plans count."""
+        return max(0, self.peak - self.before.counted)
+
+    @property
+    def resident(self) -> int:
+        """Bytes that the stage added to what is in memory."""
+        return max(0, self.peak_resident - self.before.resident)
+
+    @property
+    def ratio(self) -> float:
+        """Measured by planned. Raises ZeroDivisionError for a stage that plans nothing."""
+        return self.measured / self.planned
+
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether peak and plan differ by TOLERANCE at most."""
+        return self.planned > 0 and abs(self.measured - self.planned) <= TOLERANCE * self.planned
+
+    def take(self, held: Held) -> None:
+        """Count what is held now."""
+        self.peak = max(self.peak, held.counted)
+        self.peak_resident = max(self.peak_resident, held.resident)
 
 
 @dataclass
 class StagePeaks:
-    """The stages of a run, in order."""
+    """The stages of a run, in order. `models` is the folder of the models' files."""
 
+    models: Path
     stages: list[StagePeak] = field(default_factory=list)
     _others: frozenset[int] = frozenset()
-    _floor: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, kind: str, planned: int) -> None:
@@ -57,28 +104,49 @@ class StagePeaks:
                 return
             if not self.stages:  # models come and go; what came before them stays
                 self._others = frozenset(_descendants(_own_pid()))
-                self._floor = _taken(self._others)[1]
-            self.stages.append(StagePeak(kind, planned, before=self._floor))
+            self.stages.append(StagePeak(kind, planned, self._held()))
+
+    def load(self) -> None:
+        """Its model is not there, and begins to load; others have gone where room was short."""
+        with self._lock:
+            stage = self.stages[-1]
+            if not stage.is_loaded:
+                stage.before, stage.peak, stage.peak_resident = self._held(), 0, 0
+                stage.is_loaded = True
 
     def look(self) -> None:
-        """Take in what is taken now."""
+        """Take in what is held now."""
         with self._lock:
             if self.stages:
-                stage, (total, own) = self.stages[-1], _taken(self._others)
-                stage.peak, stage.peak_own = max(stage.peak, total), max(stage.peak_own, own)
+                self.stages[-1].take(self._held())
+
+    def _held(self) -> Held:
+        private, resident = 0, 0
+        mapped: dict[str, int] = {}
+        for pid in [_own_pid(), *(_descendants(_own_pid()) - self._others)]:
+            found = _status(pid)
+            private += found.get("RssAnon", 0)
+            resident += found.get("VmRSS", 0)
+            for path, size in _mapped(pid, self.models):
+                mapped[path] = max(size, mapped.get(path, 0))
+        return Held(private, sum(mapped.values()), resident)
 
 
 @contextmanager
-def stage_peaks() -> Iterator[StagePeaks]:
-    """Measure what is made inside, in this process."""
-    peaks, over = StagePeaks(), threading.Event()
+def stage_peaks(models: Path) -> Iterator[StagePeaks]:
+    """Measure what is made inside, in this process, with the models in the folder `models`."""
+    peaks, over = StagePeaks(models.resolve()), threading.Event()
     original = DeviceHost.resident
 
     def resident(
         host: DeviceHost, kind: str, key: tuple[str, ...], load: Callable[[], Any], need: int
     ) -> Any:
+        def loading() -> Any:
+            peaks.load()
+            return load()
+
         peaks.begin(kind, need)
-        return original(host, kind, key, load, need)
+        return original(host, kind, key, loading, need)
 
     def watch() -> None:
         while not over.wait(_EVERY):
@@ -93,16 +161,6 @@ def stage_peaks() -> Iterator[StagePeaks]:
         DeviceHost.resident = original  # type: ignore[method-assign]
         over.set()
         watcher.join()
-
-
-def _taken(others: frozenset[int]) -> tuple[int, int]:
-    """Bytes of this process and its children but `others`: all, and without mapped files."""
-    total = own = 0
-    for pid in [_own_pid(), *(_descendants(_own_pid()) - others)]:
-        found = _status(pid)
-        total += found.get("VmRSS", 0)
-        own += found.get("RssAnon", 0)
-    return total, own
 
 
 def _own_pid() -> int:
@@ -129,4 +187,21 @@ def _status(pid: int) -> dict[str, int]:
     except OSError:
         return {}
     words = (line.split() for line in lines if line.startswith(("VmRSS:", "RssAnon:")))
-    return {name.rstrip(":"): int(size) * _PAGE_KB for name, size, _ in words}
+    return {name.rstrip(":"): int(size) * _STATUS_UNIT for name, size, _ in words}
+
+
+def _mapped(pid: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """Files below `folder` that the process has mapped, each with the bytes up to the end of a
+    mapping; nothing of a process that has ended.
+
+    A line of the kernel's list is `begin-end permissions offset device inode path`.
+    """
+    try:
+        lines = (_PROC / str(pid) / "maps").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and fields[5].startswith(f"{folder}/"):
+            begin, end = (int(word, 16) for word in fields[0].split("-"))
+            yield fields[5], int(fields[2], 16) + end - begin

@@ -14,7 +14,6 @@ from infra.adapters.weights.index import read_index
 from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import ObjectKey
 from tests.rehearsal.__main__ import rehearse, report
-from tests.rehearsal.memory import StagePeak
 from tests.rehearsal.plan import KNOWN_SIZES, RehearsalPlan
 from tests.rehearsal.weights import random_tensor, shapes_of, shards_of, write_part
 
@@ -98,9 +97,3 @@ def test_real_sizes_are_those_of_the_hub() -> None:
     # An older diffusers named the weights of a block in another order, and cut some kB earlier.
     for (size, _), bytes_there in zip(shards, known, strict=True):
         assert abs(size - bytes_there) < 100_000
-
-
-def test_a_stage_counts_what_it_added() -> None:
-    stage = StagePeak("encoder", planned=100, before=50, peak=400, peak_own=160)
-    assert stage.measured == 110
-    assert StagePeak("enhancer", 100, before=50, peak=400, peak_own=160).measured == 350

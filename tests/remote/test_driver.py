@@ -7,11 +7,13 @@ from typing import Any, cast
 import pytest
 
 from pipelines.backends.base import BackendHost, InputMedia
+from pipelines.backends.remote import waiting
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.driver import definition_of
 from pipelines.errors import (
     GenerationError,
     LostJobError,
+    PendingJobError,
     QuotaError,
     RefusedError,
     SettingsError,
@@ -223,6 +225,44 @@ def test_a_clip_of_another_length_is_an_error_and_the_next_run_submits_anew(run:
     assert run(world) == 16
     assert len(world.jobs) == 2
     assert world.spent == world.bill == 2 * PRICE.amount
+
+
+def test_a_paid_clip_that_cannot_be_fetched_is_fetched_by_the_next_run(run: Run) -> None:
+    """No other backend makes the film meanwhile: it would be paid twice."""
+    world = World(broken_downloads=6)
+    with pytest.raises(PendingJobError, match="paid for and not lost"):
+        run(world)
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill
+
+
+def test_a_download_that_breaks_off_is_begun_again(run: Run) -> None:
+    world = World(broken_downloads=5)
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+
+
+def test_a_free_clip_that_cannot_be_fetched_is_made_again_by_the_next_run(run: Run) -> None:
+    world = World(paid=False, broken_downloads=6)
+    with pytest.raises(UnavailableError, match="cannot be fetched"):
+        run(world)
+    assert run(world) == 16
+    assert len(world.jobs) == 2
+
+
+@pytest.mark.parametrize(("paid", "error"), [(True, PendingJobError), (False, UnavailableError)])
+def test_a_job_that_does_not_end_in_time_is_left_for_the_next_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, paid: bool, error: type[Exception]
+) -> None:
+    world, now = World(states=["running"], paid=paid), iter(range(0, 10_000_000, 1_000))
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: float(next(now)))
+    with pytest.raises(error, match="did not finish a clip in 1800 s"):
+        run(world)
+    monkeypatch.undo()
+    world.states = ["done"]
+    assert run(world) == 16
+    assert len(world.jobs) == 1
 
 
 def test_the_surplus_of_a_longer_clip_is_cut_off(run: Run) -> None:

@@ -95,10 +95,12 @@ def install_nvml(
     *,
     minors: tuple[int, ...] = (0,),
     visible_pids: bool = True,
+    split: tuple[int, ...] = (),
 ) -> None:
     """A module with the names of pynvml (package nvidia-ml-py 13) for a machine with a card for
     each of `minors`. `card` is the one of index 0. Without `visible_pids` the pids are those of
-    another process namespace."""
+    another process namespace. The cards `split` are in MIG mode; the others have no such mode, as a
+    GeForce."""
 
     class NVMLError(Exception):
         pass
@@ -116,6 +118,11 @@ def install_nvml(
         shift = 0 if visible_pids else 4_194_304
         return [SimpleNamespace(pid=pid + shift, usedGpuMemory=n) for pid, n in used.items()]
 
+    def mig_mode(handle: int) -> list[int]:
+        if handle not in split:
+            raise NVMLError("Not Supported")
+        return [1, 1]  # now, and after a reset
+
     module = types.ModuleType("pynvml")
     for name, value in {
         "NVMLError": NVMLError,
@@ -126,6 +133,8 @@ def install_nvml(
         "nvmlDeviceGetName": lambda handle: f"Card {handle}",
         "nvmlDeviceGetMinorNumber": lambda handle: minors[handle],
         "nvmlDeviceGetComputeRunningProcesses": processes,
+        "nvmlDeviceGetMigMode": mig_mode,
+        "NVML_DEVICE_MIG_ENABLE": 1,
     }.items():
         setattr(module, name, value)
     monkeypatch.setitem(sys.modules, "pynvml", module)

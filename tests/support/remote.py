@@ -15,7 +15,7 @@ from pipelines.backends.remote.access import Charge, Connection, JobRecord, Remo
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.kinds import Kind, Offer
 from pipelines.backends.remote.service import Bill, JobState, JobStatus
-from pipelines.errors import AnswerLostError
+from pipelines.errors import AnswerLostError, MediaError
 from pipelines.media.codec import clip_writer
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.media.made_elsewhere import read_clip
@@ -68,6 +68,8 @@ class World:
     """How many answers to submits are lost from now on."""
     errors: list[Exception] = field(default_factory=list)
     """What submits raise, in order, before one is taken."""
+    broken_downloads: int = 0
+    """How many fetches from now on break off."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Operation to key of every job that was started: the bill."""
     looks: dict[str, int] = field(default_factory=dict)
@@ -180,7 +182,14 @@ class ScriptedService:
 
     def fetch(self, operation: str, status: JobStatus, path: Path) -> None:
         assert status.state == "done"
-        self._kills("fetch", lambda: write_clip(self._tool, path, self._world.frames or 16))
+
+        def effect() -> None:
+            if self._world.broken_downloads:
+                self._world.broken_downloads -= 1
+                raise MediaError("the clip broke off")
+            write_clip(self._tool, path, self._world.frames or 16)
+
+        self._kills("fetch", effect)
 
     def cancel(self, operation: str) -> None:
         self._world.cancelled.append(operation)

@@ -11,13 +11,16 @@ from typing import Literal
 from infra.adapters import disk
 from infra.adapters.device import nvml
 from infra.adapters.settings import ComputeSettings, Settings
+from pipelines.backends.driver import DRIVER
 from pipelines.errors import SettingsError
 
 _VISIBLE, _ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 _DEVICES = Path("/dev")
-_DRIVER = Path("/proc/driver/nvidia/version")
 _HIDDEN = ("", "-1")
 """Values of CUDA_VISIBLE_DEVICES that hide every card."""
+_PARTS = (
+    f"nvidia-smi -L lists the MIG devices: set {_VISIBLE} to one, and leave REELWRIGHT_GPU unset"
+)
 _PROBE = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)"
 _PROBE_SECONDS = 300.0
 """A busy host has taken 85 s to load torch; a broken driver may never answer."""
@@ -64,21 +67,20 @@ def see_one_card(compute: ComputeSettings, environment: MutableMapping[str, str]
     """Let this process and its children see one card only, by the variables that CUDA reads when
     it starts: llama.cpp would spread a model over all cards that it sees.
 
-    It is the card of REELWRIGHT_GPU, counted as nvidia-smi counts. Without that, the first one of
-    a CUDA_VISIBLE_DEVICES that is set already, else card 0.
+    It is the card of REELWRIGHT_GPU. Without that, the first one of a CUDA_VISIBLE_DEVICES that is
+    set already, else card 0. Numbers are those of nvidia-smi, whatever CUDA_DEVICE_ORDER said: NVML
+    counts so too, which tells the lock and the memory of the card.
     """
     if compute.device == "cpu":
         return
-    if _is_named(compute):
-        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", str(compute.gpu)
-    elif _VISIBLE in environment:
-        environment[_VISIBLE] = visible_card(environment)
-    else:
-        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", "0"
+    # CUDA itself would count the fastest card first.
+    environment[_ORDER] = "PCI_BUS_ID"
+    environment[_VISIBLE] = str(compute.gpu) if _is_named(compute) else visible_card(environment)
 
 
 def visible_card(environment: Mapping[str, str]) -> str:
-    """The first entry of CUDA_VISIBLE_DEVICES: an index or a UUID; empty if it hides all cards."""
+    """The first entry of CUDA_VISIBLE_DEVICES: an index, or the UUID of a card or of a MIG device;
+    empty if it hides all cards."""
     return environment.get(_VISIBLE, "0").split(",")[0].strip()
 
 
@@ -113,7 +115,8 @@ def upscaler_dtype(settings: Settings, device: str) -> str:
 
 def device_lock(settings: Settings) -> Path:
     """One run at a time on a device. On a GPU, the file of that card, which all users of the
-    machine share; where there is none, and on a CPU, a file in this data directory."""
+    machine share; where there is none, for a MIG device, whose card has others, and on a CPU, a
+    file in this data directory."""
     folder = disk.make_directory(settings.paths.data_dir)
     if device_name(settings) != "cuda":
         return folder / "device.lock"
@@ -123,7 +126,8 @@ def device_lock(settings: Settings) -> Path:
     file = _DEVICES / f"nvidia{number}"
     if number.isdigit() and file.exists():
         return file
-    return folder / f"device-{entry}.lock"
+    # Drivers before R470 named a MIG device MIG-GPU-<uuid>/<instance>/<instance>.
+    return folder / f"device-{entry.replace('/', '-')}.lock"
 
 
 def _is_named(compute: ComputeSettings) -> bool:
@@ -139,8 +143,15 @@ def _why_none(environment: Mapping[str, str], built_for: str) -> str:
         return "this torch is built without CUDA; install the one that constraints.txt pins"
     if entry in _HIDDEN:
         return f"{_VISIBLE}={entry} hides it"
-    if not _DRIVER.exists():
+    if not DRIVER.exists():
         return "no NVIDIA driver is loaded (nvidia-smi)"
+    if entry.startswith(nvml.MIG):
+        return f"{_VISIBLE} names the MIG device {entry}, and CUDA has none of that name; {_PARTS}"
+    if nvml.is_split(entry):
+        return (
+            f"the card {entry} is in MIG mode, and CUDA finds no part of it; {_PARTS}; or end that "
+            f"mode with nvidia-smi -i {entry} -mig 0"
+        )
     number = nvml.count()
     if number is not None and entry.isdigit() and int(entry) >= number:
         return f"the number {entry} is asked for, and this machine has {number}, counted from 0"

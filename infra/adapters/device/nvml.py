@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+MIG = "MIG-"
+"""What the name of a MIG device begins with, a part of a card that looks like a card to CUDA
+(`nvidia-smi -L` lists them)."""
 _PROCESSES = Path("/proc")
 
 
@@ -54,7 +57,9 @@ def count() -> int | None:
 
 def card(entry: str) -> Card | None:
     """The card that an entry of CUDA_VISIBLE_DEVICES names: an index in the order of the PCI bus,
-    or a UUID."""
+    or a UUID. None for a MIG device, which has no device file of its own."""
+    if entry.startswith(MIG):
+        return None
     library = _library()
     if library is None:
         return None
@@ -65,6 +70,19 @@ def card(entry: str) -> Card | None:
     except library.NVMLError:
         return None
     return Card(name.decode() if isinstance(name, bytes) else str(name), minor)
+
+
+def is_split(entry: str) -> bool:
+    """Whether the card that `entry` names is in MIG mode; False if that is not known, as for a card
+    that has no such mode."""
+    library = _library()
+    if library is None:
+        return False
+    try:
+        mode, _ = library.nvmlDeviceGetMigMode(_handle(library, entry))
+    except library.NVMLError:
+        return False
+    return bool(mode == library.NVML_DEVICE_MIG_ENABLE)
 
 
 def memory(entry: str) -> CardMemory | None:
@@ -85,15 +103,16 @@ def tree_bytes(entry: str) -> TreeBytes | None:
     None too if NVML does not list this process, as in a container with process ids of its own:
     then it does not list its children either. So call it only after CUDA was initialised here.
     """
-    used = _process_bytes(entry)
+    used = process_bytes(entry)
     own = used.get(os.getpid()) if used else None
     if used is None or own is None:
         return None
     return TreeBytes(own, sum(used.get(pid, 0) for pid in _descendants(os.getpid())))
 
 
-def _process_bytes(entry: str) -> dict[int, int] | None:
-    """Bytes of each process with a CUDA context on the card; None if one of them is unknown."""
+def process_bytes(entry: str) -> dict[int, int] | None:
+    """Bytes of each process with a CUDA context on the card that `entry` names; None if one of them
+    is unknown."""
     library = _library()
     if library is None:
         return None

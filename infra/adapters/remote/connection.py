@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra.adapters.remote.breaker import Breaker, breaker_of
+from infra.adapters.remote.listening import WebsocketListener, listen
 from infra.adapters.secrets import read_secret
 from pipelines.backends.remote.access import Reply
 from pipelines.backends.remote.config import RemoteConfig
@@ -112,6 +113,15 @@ class HttpConnection:
         finally:
             part.unlink(missing_ok=True)
 
+    def listen(self, path: str, *, query: Mapping[str, str] | None = None) -> WebsocketListener:
+        """A websocket to the backend's own host. Raises UnavailableError, and SettingsError if the
+        key cannot be read. Neither failures nor success count for the breaker: a proxy may let
+        HTTP through and no websocket."""
+        address = httpx.URL("ws" + self._config.address.removeprefix("http") + path, params=query)
+        return listen(
+            str(address), self._key_headers(), self._where, timeout=self._config.timeout_seconds
+        )
+
     def _download(self, address: str, part: Path, limit: int) -> None:
         for _ in range(_REDIRECTS + 1):
             self._check_host(address)
@@ -121,10 +131,18 @@ class HttpConnection:
             ):
                 self._count(response.status_code)
                 if not response.is_redirect:
-                    self._write(response, part, limit)
+                    self._write_whole(response, part, limit)
                     return
                 address = urljoin(address, response.headers["location"])
         raise MediaError(f"{self._where}: the clip's address leads on and on; ask its operator")
+
+    def _write_whole(self, response: httpx.Response, part: Path, limit: int) -> None:
+        """A clip that breaks off is fetched again, and is no reason to leave the server alone."""
+        try:
+            self._write(response, part, limit)
+        except httpx.TransportError as error:
+            name = type(error).__name__
+            raise MediaError(f"{self._where}: the clip broke off on its way ({name})") from error
 
     def _write(self, response: httpx.Response, part: Path, limit: int) -> None:
         if response.status_code != httpx.codes.OK:

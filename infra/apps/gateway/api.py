@@ -193,8 +193,14 @@ async def video(
     """A video (`….mp4`), its poster (`….jpg`), contact sheet (`…-contact.jpg`), manifest
     (`….json`). Ranges are served, so players can seek. A film that waits for approval is there
     for who may approve it only, and for managers."""
+    part = await _find(gateway_of(request), client, name, range)
+    return await send_part(request, part, if_none_match)
+
+
+async def send_part(request: Request, part: Part, if_none_match: str) -> Response:
+    """The response with a part of a file, after all of the file was verified. Raises ProblemError
+    502 if it is damaged."""
     gateway = gateway_of(request)
-    part = await _find(gateway, client, name, range)
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",

@@ -15,8 +15,11 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.gateway import (
     api,
+    costs,
     login,
     model_page,
+    openai_video_requests,
+    openai_videos,
     pages,
     receiving,
     routing,
@@ -30,6 +33,7 @@ from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
@@ -40,7 +44,11 @@ from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
 """Bytes of a request; no brief comes near it."""
-_LIMITS = {"/uploads": uploads.MAX_BODY, "/login": 10_000}
+_LIMITS = {
+    "/uploads": uploads.MAX_BODY,
+    "/v1/videos": openai_video_requests.MAX_BODY,
+    "/login": 10_000,
+}
 _OPEN = ("/login", "/hooks/")
 """Routes that accept a body without a key; their limits are small."""
 _HERE = Path(__file__).parent
@@ -85,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
                 database=database,
                 store=store,
                 runs=runs,
+                jobs=VideoJobs(client, runs),
                 videos=videos,
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
@@ -112,8 +121,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
+    app.include_router(openai_videos.router)
     app.include_router(receiving.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(costs.router)
+    app.include_router(costs.pages, include_in_schema=False)
     app.include_router(login.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(BodyLimitMiddleware)

@@ -28,8 +28,15 @@ async def model_page(
         return redirect
     cards = await run_in_threadpool(_cards, request)
     found = list(chosen(cards, need, usable=usable, free=free))
-    values = {"cards": found, "all": len(cards), "need": need, "usable": usable, "free": free}
-    return render(request, "models.html", **values)
+    return render(
+        request,
+        "models.html",
+        cards=found,
+        all=len(cards),
+        need=need,
+        usable=usable,
+        free=free,
+    )
 
 
 @router.get("/api/v1/backends", tags=["Service"], responses=REFUSALS)

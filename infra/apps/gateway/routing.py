@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
@@ -18,7 +19,7 @@ from pipelines.errors import BudgetError, UnavailableError
 from pipelines.routing.policy import Policy, Weights
 from pipelines.routing.router import find_route
 from pipelines.schema.limits import MIN_SECONDS
-from pipelines.schema.presets import AUTO
+from pipelines.schema.presets import AUTO, Preset
 from pipelines.schema.shots import MAX_PROMPT
 from tasks.surroundings import HostSurroundings, measured_of, policy_of
 
@@ -93,14 +94,30 @@ def route(request: Request, body: RouteRequest, _: Reader) -> Any:
     if body.context.prefer_quality:
         policy = policy.model_copy(update={"weights": _BEST})
     brief = _brief_of(body)
+    return _answer(_find(gateway, brief, policy), brief, policy)
+
+
+def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:
+    """The preset that a video without a named model gets. `begins`: it begins with a picture.
+
+    It may ask remote services and the store. Raises ProblemError 409 if there is none, BriefError
+    for words that are no brief.
+    """
+    image = f"uploads/{'0' * 64}.png" if begins else ""  # its name does not matter here
+    values = {"prompt": prompt, "preset": AUTO, "enhance": False, "image": image}
+    route = _find(gateway, parse_brief(values), policy_of(gateway.settings))
+    return presets()[route.chosen.preset]
+
+
+def _find(gateway: Gateway, brief: Brief, policy: Policy) -> Route:
+    """Raises ProblemError 409 if nothing can make it."""
     surroundings = HostSurroundings(gateway.settings)
     try:
-        found = find_route(brief, policy, surroundings, measured_of(gateway.store))
+        return find_route(brief, policy, surroundings, measured_of(gateway.store))
     except BudgetError as error:
         raise ProblemError(409, "above_cap", str(error)) from error
     except UnavailableError as error:
         raise ProblemError(409, "model_not_installed", str(error)) from error
-    return _answer(found, brief, policy)
 
 
 def _brief_of(body: RouteRequest) -> Brief:

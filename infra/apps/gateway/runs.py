@@ -64,7 +64,8 @@ _STORE_PATIENCE = 2.0
 """Seconds for which a page waits for what it can do without."""
 _PAGE = 200
 _ATTEMPTS = 20
-_FLOW = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
+PRODUCED = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
+"""Runs that clients may see."""
 
 
 @dataclass
@@ -181,7 +182,7 @@ class Runs:
         """Read the run if it is one of `produce-content`: runs of other flows are not shown."""
         with prefect_errors():
             found = await self._client.read_flow_runs(
-                flow_filter=_FLOW, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+                flow_filter=PRODUCED, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
             )
             return await self._view(found[0]) if found else None
 
@@ -216,15 +217,16 @@ class Runs:
         tags = None if sees_all(client) else FlowRunFilterTags(all_=[owner_tag(client)])
         with prefect_errors():
             runs = await self._client.read_flow_runs(
-                flow_filter=_FLOW,
+                flow_filter=PRODUCED,
                 flow_run_filter=FlowRunFilter(tags=tags),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=limit,
             )
             # Together: a store that stands still then costs one wait, not one for each.
-            return await asyncio.gather(*(self._known_or_new(run) for run in runs))
+            return await asyncio.gather(*(self.view_of(run) for run in runs))
 
-    async def _known_or_new(self, run: FlowRun) -> RunView:
+    async def view_of(self, run: FlowRun) -> RunView:
+        """The state of a run that was read just now."""
         seen = self._seen.get(run.id)
         return seen.view if seen and seen.view.settled else (await self._view(run)).view
 
@@ -243,13 +245,13 @@ class Runs:
             while more:
                 with prefect_errors():
                     runs = await self._client.read_flow_runs(
-                        flow_filter=_FLOW,
+                        flow_filter=PRODUCED,
                         flow_run_filter=chosen,
                         sort=FlowRunSort.ID_DESC,
                         limit=_PAGE,
                         offset=offset,
                     )
-                    views = [await self._known_or_new(run) for run in runs]
+                    views = [await self.view_of(run) for run in runs]
                 for view in views:
                     if view.ended and not view.settled:
                         unsettled = True
@@ -288,7 +290,7 @@ class Runs:
         while more:
             with prefect_errors():
                 runs = await self._client.read_flow_runs(
-                    flow_filter=_FLOW,
+                    flow_filter=PRODUCED,
                     flow_run_filter=waiting,
                     sort=FlowRunSort.ID_DESC,
                     limit=_PAGE,

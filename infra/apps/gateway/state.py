@@ -8,6 +8,7 @@ from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.store_work import StoreWork
@@ -23,6 +24,7 @@ class Gateway:
     database: Database
     store: ObjectStore
     runs: Runs
+    jobs: VideoJobs
     videos: Videos
     limits: Limits
     hooks: Hooks

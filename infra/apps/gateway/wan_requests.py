@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.apps.gateway.lengths import chunk_frames
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.state import Gateway
 from pipelines.backends.base import BackendDefinition
@@ -143,7 +144,8 @@ def brief_of(body: Generate, task: WanTask, kind: Kind, backend: BackendDefiniti
     if body.frame_num == 1:
         values.pop("joins", None)
     else:
-        values |= _frames_of(frames, preset, backend, continues="joins" in values)
+        chunk = chunk_frames(frames, preset, backend, continues="joins" in values)
+        values |= {} if chunk is None else {"frames": chunk}
     return parse_brief(values | _uploads_of(body))
 
 
@@ -182,19 +184,6 @@ def _as_asked(body: Generate, task: WanTask, preset: Preset) -> dict[str, Any]:
     if "guidance" in values and "guidance" not in type(preset.options).model_fields:
         values.pop("guidance")
     return values
-
-
-def _frames_of(
-    frames: int, preset: Preset, backend: BackendDefinition, *, continues: bool
-) -> dict[str, Any]:
-    """A video of up to one chunk's length is one chunk: the shortest that the backend can make,
-    of which the frames too many are dropped. A longer one has chunks of the preset's length."""
-    can = backend.capabilities
-    longest = preset.frames if backend.stand_in else can.longest
-    if frames > longest:
-        return {}
-    least = can.shortest_continued if continues else 1
-    return {"frames": can.lengths_around(max(frames, least))[1]}
 
 
 def _uploads_of(body: Generate) -> dict[str, Any]:

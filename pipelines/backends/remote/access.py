@@ -71,6 +71,28 @@ class Connection(Protocol):
         """
 
 
+class Listener(Protocol):
+    """An open websocket that is only listened to."""
+
+    def texts(self) -> Sequence[str]:
+        """The text messages that came since the last call, the oldest first. Never waits.
+
+        Raises UnavailableError if the connection is broken; a new one must be opened then.
+        """
+
+    def close(self) -> None:
+        """End it. Raises nothing."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A connection that can also open a websocket. What is said there is a bonus: a service must
+    work without it, since a proxy may not let it through."""
+
+    def listen(self, path: str, *, query: Mapping[str, str] | None = None) -> Listener:
+        """A websocket to `path` below the address, with its key. Raises UnavailableError."""
+
+
 class JobRecord(Frozen):
     """One attempt to let a service make a chunk. Stored as `jobs/<digest>.json`."""
 

@@ -20,13 +20,19 @@ from pipelines.backends.base import (
     VideoBackend,
 )
 from pipelines.backends.checks import check_request
-from pipelines.backends.remote.access import RemoteAccess, RemoteHost, Reply
+from pipelines.backends.remote.access import JobRecord, RemoteAccess, RemoteHost, Reply
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.jobs import Jobs
 from pipelines.backends.remote.kinds import Kind, Offer
-from pipelines.backends.remote.service import RemoteService
+from pipelines.backends.remote.service import JobStatus, RemoteService
 from pipelines.backends.remote.waiting import wait_for
-from pipelines.errors import GenerationError, MediaError, SettingsError, UnavailableError
+from pipelines.errors import (
+    GenerationError,
+    MediaError,
+    PendingJobError,
+    SettingsError,
+    UnavailableError,
+)
 from pipelines.schema.availability import Availability
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
@@ -35,8 +41,8 @@ from pipelines.schema.presets import BackendOptions
 from pipelines.schema.request import ClipRequest, InputKind
 
 _log = logging.getLogger("reelwright.remote")
-_DOWNLOADS = 3
-"""Attempts to fetch a clip that is done; each costs nothing."""
+_DOWNLOADS = 6
+"""Attempts to fetch a clip that is done, with pauses of 1, 2, 4, 8 and 16 seconds."""
 
 
 def definition_of(config: RemoteConfig, kind: Kind[RemoteConfig]) -> BackendDefinition:
@@ -151,7 +157,8 @@ class RemoteSession:
         """Make one clip, or go on with the job that an earlier run submitted for it.
 
         Raises RefusedError if the service refuses the content; QuotaError and UnavailableError if
-        it cannot work now; LostJobError if a paid job may have been started and cannot be found;
+        it cannot work now; PendingJobError if a paid job is under way or done and its clip cannot
+        be had now; LostJobError if a paid job may have been started and cannot be found;
         BudgetError above a cap; GenerationError for an invalid request, and for a clip of another
         size, rate or length than was asked for.
         """
@@ -167,28 +174,35 @@ class RemoteSession:
             lambda status: self._service.bill(request, status),
             on_step,
         )
-        path = self._access.folder / f"{digest}.download"
+        return self._fetched(record, status, request)
+
+    def _fetched(self, record: JobRecord, status: JobStatus, request: ClipRequest) -> GeneratedClip:
+        """The clip of a job that is done; fetching it costs nothing, so it is tried patiently."""
+        path, title = self._access.folder / f"{record.digest}.download", self._definition.title
         for left in reversed(range(_DOWNLOADS)):
             try:
                 self._service.fetch(record.operation, status, path)
-                return self._access.read_clip(
-                    path,
-                    request,
-                    self._definition.title,
-                    sound=self._definition.capabilities.audio,
-                )
-            except MediaError as error:
+                sound = self._definition.capabilities.audio
+                return self._access.read_clip(path, request, title, sound=sound)
+            except (MediaError, UnavailableError) as error:
                 if not left:
-                    raise UnavailableError(
-                        f"{self._definition.title} has made the clip, but it cannot be fetched: "
-                        f"{error}. It is paid for and not lost: run again to fetch it"
-                    ) from error
+                    raise self._not_fetched(record, error) from error
                 _log.warning("a clip is fetched again: %s", error)
-                self._access.pause(1.0)
+                self._access.pause(2.0 ** (_DOWNLOADS - 1 - left))
             except GenerationError as error:
                 self._jobs.end(record, "failed", str(error))
                 raise
         raise AssertionError("the loop returns or raises")
+
+    def _not_fetched(self, record: JobRecord, error: Exception) -> GenerationError:
+        title = self._definition.title
+        if self._service.paid:
+            return PendingJobError(
+                f"{title} has made the clip, but it cannot be fetched: {error}. It is paid for and "
+                "not lost: run again to fetch it"
+            )
+        self._jobs.end(record, "gone", str(error))  # the next run has it made again
+        return UnavailableError(f"{title} has made the clip, but it cannot be fetched: {error}")
 
     def _digest(self, request: ClipRequest) -> Digest:
         spec = ChunkSpec(backend=self._definition.name, identity=self._identity, request=request)

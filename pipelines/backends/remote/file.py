@@ -52,9 +52,10 @@ def _config(entry: dict[str, Any], number: int, root: Any, source: str, where: s
             f"{where}: kind {entry.get('kind')!r} is unknown; choose one of {', '.join(known)}"
         )
     try:
-        return kind.config.model_validate(entry)
+        config: RemoteConfig = kind.config.model_validate(entry)
     except ValidationError as error:
         raise SettingsError(in_words(error, source, root, ("backends", number))) from error
+    return config
 
 
 def _definition(config: RemoteConfig, where: str) -> BackendDefinition:

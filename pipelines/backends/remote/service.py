@@ -30,6 +30,9 @@ class JobStatus:
     """The service's own words, without secrets, for the editor."""
     result: Mapping[str, str] = field(default_factory=dict)
     """Where the clip is; only the service that wrote it reads it."""
+    lasting: bool = False
+    """Of a job that failed: whether another attempt would surely fail alike, as when the memory of
+    the service's device is too small. The backend is unavailable for this request then."""
     usage: Mapping[str, float] = field(default_factory=dict)
     """What the service counted, such as `output_tokens` or `seconds`."""
 

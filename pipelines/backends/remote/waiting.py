@@ -9,7 +9,7 @@ from pipelines.backends.base import StepReport
 from pipelines.backends.remote.access import JobRecord
 from pipelines.backends.remote.jobs import Jobs
 from pipelines.backends.remote.service import Bill, JobStatus
-from pipelines.errors import LostJobError, RefusedError, UnavailableError
+from pipelines.errors import LostJobError, PendingJobError, RefusedError, UnavailableError
 from pipelines.schema.money import Money
 
 _log = logging.getLogger("reelwright.remote")
@@ -39,6 +39,8 @@ def wait_for(
         if status.state == "failed":
             jobs.settle(record, price, bill(status))
             jobs.end(record, "failed", status.message)
+            if status.lasting:
+                raise UnavailableError(f"{jobs.title} cannot make this clip: {status.message}")
         else:
             _give_up(jobs, record, price)
         _log.warning("%s made no clip (%s): %s", jobs.title, status.state, status.message)
@@ -60,7 +62,10 @@ def _give_up(jobs: Jobs, record: JobRecord, price: Money) -> None:
 
 def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatus:
     """The status in which a job ended. Without an answer of the service the job is left as it is,
-    for the next run. Raises UnavailableError after `job_seconds`."""
+    for the next run.
+
+    After `job_seconds`, raises PendingJobError for a paid job and UnavailableError for another one.
+    """
     end, pause, reason = time.monotonic() + jobs.config.job_seconds, _FIRST_PAUSE, ""
     while True:
         try:
@@ -74,7 +79,8 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
             reason = status.message or status.state
             _report(jobs, record, status, on_step)
         if time.monotonic() > end:
-            raise UnavailableError(
+            failure = PendingJobError if jobs.service.paid else UnavailableError
+            raise failure(
                 f"{jobs.title} did not finish a clip in {jobs.config.job_seconds:g} s ({reason}). "
                 "The job is not lost: run again to go on with it, or raise job_seconds"
             )

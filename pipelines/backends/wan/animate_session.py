@@ -12,7 +12,7 @@ from pipelines.backends.wan.animate_options import AnimateOptions, check_request
 from pipelines.backends.wan.conditioning import read_inputs
 from pipelines.backends.wan.memory_plan import Placement
 from pipelines.backends.wan.planning import ClipPlans
-from pipelines.backends.wan.session import residence_of
+from pipelines.backends.wan.session import COMPILED, residence_of
 from pipelines.backends.wan.text_encoder import embeddings_of, encode_texts
 from pipelines.errors import BriefError
 from pipelines.schema.request import ClipRequest, ReferenceVideo, VideoRole
@@ -61,7 +61,9 @@ class AnimateSession:
         rendered = denoiser.render(
             job, plans.loaded(denoiser), on_step, partial(plans.remember, denoiser)
         )
-        return GeneratedClip(rendered.frames, rendered.memory_mode)
+        return GeneratedClip(
+            rendered.frames, rendered.memory_mode, computation=rendered.computation
+        )
 
     def _videos(self, request: ClipRequest, media: InputMedia) -> dict[VideoRole, Sequence[Frame]]:
         side = self._backend.face_side
@@ -91,7 +93,8 @@ class AnimateSession:
 
         def make(placement: Placement) -> AnimateDenoiser:
             source, device = backend.source(options), torch.device(host.device)
-            return AnimateDenoiser(source, device, placement, host.compile)
+            code = host.cache_folder / COMPILED
+            return AnimateDenoiser(source, device, placement, host.compile, code)
 
         key = ("animate", *residence_of(host, backend.identity(options)))
         return host.resident(VIDEO_MODEL, key, lambda: plans.load(make), plans.fastest_bytes())

@@ -1,0 +1,1 @@
+"""Google's video models: Gemini Omni through the Interactions API, and Veo on Google Cloud."""
