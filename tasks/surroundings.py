@@ -117,8 +117,12 @@ class HostSurroundings:
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The policy of the settings. Raises SettingsError with line, value, rule and remedy."""
-    return read_policy(settings.routing.policy, {*presets(), *definitions()})
+    """The policy of the settings; the built-in one is in the studio's currency. Raises
+    SettingsError with line, value, rule and remedy."""
+    policy = read_policy(settings.routing.policy, {*presets(), *definitions()})
+    if settings.routing.policy:
+        return policy
+    return policy.model_copy(update={"currency": settings.costs.currency})
 
 
 def measured_of(store: ObjectStore) -> Mapping[str, Measured]:

@@ -17,6 +17,7 @@ from infra.apps.gateway import (
     api,
     costs,
     login,
+    model_page,
     openai_video_requests,
     openai_videos,
     pages,
@@ -117,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.include_router(service.router)
     app.include_router(routing.router)
+    app.include_router(model_page.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
