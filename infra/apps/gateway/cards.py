@@ -1,6 +1,7 @@
 """Every backend as a card: what it takes and makes, whether it can be used now, what it costs."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -24,6 +25,7 @@ from tasks.surroundings import HostSurroundings
 
 USUAL_SECONDS = 4.0
 """Length for which times and prices are given."""
+_ASKED_AT_ONCE = 16
 _WORDS: Mapping[InputKind, str] = {
     "text": "text",
     "first_frame": "a picture to begin with",
@@ -72,6 +74,7 @@ class PresetCard(BaseModel):
 
     @property
     def size(self) -> str:
+        """Width and height."""
         return f"{self.width}×{self.height}"
 
 
@@ -96,6 +99,7 @@ class BackendCard(BaseModel):
 
     @property
     def paid(self) -> bool:
+        """Whether a preset of it costs money."""
         return any(preset.price for preset in self.presets)
 
 
@@ -115,11 +119,17 @@ class Cards:
         samples: dict[str, VideoView] = {}
         for video in videos:
             samples.setdefault(video.model, video)
-        return [self._card(item, samples) for item in definitions().values()]
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:  # one that is down takes some seconds
+            found = list(pool.map(self._availability, definitions().values()))
+        return [
+            self._card(item, availability, samples)
+            for item, availability in zip(definitions().values(), found, strict=True)
+        ]
 
-    def _card(self, backend: BackendDefinition, samples: Mapping[str, VideoView]) -> BackendCard:
+    def _card(
+        self, backend: BackendDefinition, found: Availability, samples: Mapping[str, VideoView]
+    ) -> BackendCard:
         can = backend.capabilities
-        found = self._availability(backend)
         models = [self._model(name) for name in backend.models_for(can.required)]
         titles = [backend.title, *(model.title for model in models)]
         return BackendCard(
@@ -163,15 +173,16 @@ class Cards:
         )
 
     def _preset(self, preset: Preset, found: Availability) -> PresetCard:
-        forecast = self._forecast(preset) if found.available else None
+        can = definitions()[preset.backend].capabilities
+        known = found.available or can.location == "remote"
+        forecast = self._forecast(preset) if known else None
         measured = self._measured.get(preset.name)
-        fps = definitions()[preset.backend].capabilities.fps
         card = PresetCard(
             name=preset.name,
             title=preset.title,
             width=preset.size.width,
             height=preset.size.height,
-            clip_seconds=0 if preset.is_still else round(preset.frames / fps, 2),
+            clip_seconds=0 if preset.is_still else round(preset.frames / can.fps, 2),
             rating=measured.rating if measured else None,
             rated_videos=measured.videos if measured else 0,
         )
