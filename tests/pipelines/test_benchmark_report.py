@@ -12,13 +12,14 @@ from pipelines.benchmark.blind import (
     rater_key,
     rating_file,
 )
-from pipelines.benchmark.measured import PEOPLE, MeasuredPresets
+from pipelines.benchmark.measured import PEOPLE, MeasuredPresets, Quality
 from pipelines.benchmark.page import bar_of, html_of
 from pipelines.benchmark.report import Report
 from pipelines.benchmark.request import Benchmark, cases_of, default_name, parse_candidates
 from pipelines.benchmark.samples import Sample
 from pipelines.benchmark.verdicts import Finding
 from pipelines.errors import BriefError
+from pipelines.routing.measured import measured_in
 from pipelines.schema.money import Money
 from tests.support.compared import (
     LOCAL,
@@ -230,3 +231,16 @@ def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     path.write_text(found.model_dump_json())
     assert Report.model_validate_json(path.read_text()) == found
     assert benchmark().name == found.benchmark.name
+
+
+def test_the_router_reads_the_ratings_that_a_comparison_writes() -> None:
+    rated = Quality(name="mean rating", value=4.2, low=3.9, high=4.5, n=12, scorer=PEOPLE)
+    scored = Quality(name="prompt match", value=0.3, low=None, high=None, n=12, scorer="SigLIP 2")
+    values = {
+        name: item.model_copy(update={"qualities": (scored, rated)})
+        for name, item in report(samples(LOCAL, 4)).measured().items()
+    }
+    written = MeasuredPresets(presets=values).model_dump_json().encode()
+    assert {name: (item.rating, item.videos) for name, item in measured_in(written).items()} == {
+        LOCAL: (4.2, 12)
+    }
