@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from infra.adapters.settings import Settings
@@ -19,6 +20,7 @@ All addresses of the gateway that programs call. A running gateway serves the sa
 """
 
 
+@cache
 def document() -> dict[str, Any]:
     """The OpenAPI document, without the version of the program: a release alone changes no page."""
     with warnings.catch_warnings():

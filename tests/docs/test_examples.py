@@ -70,7 +70,7 @@ def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     came: list[tuple[dict[str, str], bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - a name of http.server
+        def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             came.append((headers, self.rfile.read(int(headers["content-length"]))))
             self.send_response(202)

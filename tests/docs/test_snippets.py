@@ -78,7 +78,7 @@ def test_a_wrong_command_is_found(tmp_path: Path) -> None:
     check(["route", "a fox", "--seconds", "8"], tmp_path)
     with pytest.raises(AssertionError, match="no command 'rout'"):
         check(["rout", "a fox"], tmp_path)
-    with pytest.raises(typer.TyperException, match="--second"):
+    with pytest.raises(typer.TyperException, match="--secnds"):
         check(["route", "a fox", "--secnds", "8"], tmp_path)
 
 
@@ -92,6 +92,27 @@ def test_every_printed_command_can_be_given(
             check(arguments, tmp_path)
         except typer.TyperException as error:
             pytest.fail(f"reelwright {shlex.join(arguments)}: {error}")
+
+
+def mentioned(path: Path) -> Iterator[list[str]]:
+    """Words of each `reelwright …` within a sentence, as far as they are no placeholders."""
+    for token in inline(tokens_of(path)):
+        if token.type == "code_inline" and token.content.startswith("reelwright "):
+            text = " ".join(token.content.split())
+            yield re.split(r"[\"…|]| [A-Z]{2,}| -- ", text)[0].split()[1:]
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=by_name)
+def test_every_mentioned_command_and_option_exists(page: Path) -> None:
+    for words in mentioned(page):
+        command: Any = COMMAND
+        while words and words[0] in getattr(command, "commands", {}):
+            command, words = command.commands[words[0]], words[1:]
+        is_group = bool(getattr(command, "commands", {}))
+        assert not (is_group and words), f"there is no command {words[0]!r}"
+        options = {name for parameter in command.params for name in parameter.opts}
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given - options - {"--help"} == set()
 
 
 @pytest.mark.parametrize("page", HAND_WRITTEN, ids=by_name)
