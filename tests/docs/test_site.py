@@ -77,4 +77,4 @@ def test_the_reference_is_found_from_the_first_page(site: Path) -> None:
     for name in ("settings", "reference/cli", "reference/error-codes", "reference/manifest"):
         assert f'href="{name}.html"' in home
     assert (site / "reference" / "openapi.json").exists()
-    assert (site / "repository" / "infra" / "deploy" / "README.html").exists()
+    assert (site / "repository" / "infra" / "deploy" / "index.html").exists()

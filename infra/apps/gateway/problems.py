@@ -22,7 +22,7 @@ class ProblemBody(BaseModel):
     """What went wrong and what to do."""
 
     code: str = Field(
-        examples=["model_not_installed"], json_schema_extra={"enum": sorted(ERROR_CODES)}
+        examples=["model_not_installed"], json_schema_extra={"enum": [*sorted(ERROR_CODES)]}
     )
     message: str
     run: str = Field("", description="Address of the run, if there is one.")
