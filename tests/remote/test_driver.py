@@ -140,8 +140,12 @@ def test_a_run_that_is_killed_twice_and_ends_without_a_clip_submits_once(
 
     for first, second in product(range(12), repeat=2):
         for after in (True, False):
-            world = World(**{key: list(value) if isinstance(value, list) else value
-                             for key, value in ENDS[name].items()})
+            world = World(
+                **{
+                    key: list(value) if isinstance(value, list) else value
+                    for key, value in ENDS[name].items()
+                }
+            )
             if outcome(world, Kills(first, after=after)) is KilledError:
                 outcome(world, Kills(second, after=after))
             end = outcome(world)

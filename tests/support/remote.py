@@ -92,7 +92,6 @@ class World:
         open_ = sum(m.amount for name, m in self.reserved.items() if name not in free)
         return sum((m.amount for m in self.settled.values()), Decimal(open_))
 
-
     def open_again(self, charge: str) -> None:
         """A charge that was released counts after all."""
         self.released = [item for item in self.released if item != charge]
