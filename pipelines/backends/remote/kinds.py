@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.backends.remote.comfyui import entry as comfyui
+from pipelines.backends.remote.google import omni, veo
 from pipelines.backends.remote.kind import Kind, Offer
 from pipelines.backends.remote.videos import lightx2v
 from pipelines.backends.remote.videos import service as videos
@@ -13,6 +14,8 @@ _KINDS: tuple[Kind[Any], ...] = (
     videos.KIND,
     lightx2v.KIND,
     comfyui.KIND,
+    omni.KIND,
+    veo.KIND,
 )
 
 
