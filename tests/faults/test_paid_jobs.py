@@ -29,7 +29,7 @@ from tests.conftest import Cli, operator_of
 from tests.support.fake_google import KEY, FakeGoogle, fake_google
 from tests.support.fake_google_clips import clip_of
 from tests.support.gate import Gate
-from tests.support.studio import Studio, start_studio, wait_for
+from tests.support.studio import Studio, start_studio
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(900)]
 PARTS = ("database", "server", "studio")
@@ -208,3 +208,84 @@ def check_it_says_that_the_job_is_lost(run: FlowRun) -> None:
     assert run.state.is_failed(), run.state.name
     assert "may have started a paid job that cannot be found" in (run.state.message or "")
     assert "its price stays in the ledger" in (run.state.message or "")
+
+
+def test_a_lost_second_chunk_costs_once_more_and_the_first_one_nothing(paid: Paid) -> None:
+    words, jobs = "a hare, lost in its second shot", len(paid.google.jobs)
+    run = killed_at(paid, Point("google", SUBMIT, skip=1, answered=True), words, chunks=2)
+    check_it_says_that_the_job_is_lost(run)
+    assert len(paid.google.jobs) == jobs + 2
+    paid.check_ledger()
+    again = paid.studio.finish(paid.start(words, chunks=2))
+    assert again.state is not None
+    assert again.state.is_completed(), again.state.message
+    (video,) = paid.videos(words)
+    assert (video.clip.frames, video.run.chunks_made) == (48 * SECONDS, 1)
+    assert len(paid.google.jobs) == jobs + 3
+    paid.check_ledger()
+
+
+def test_a_killed_worker_goes_on_with_the_job(paid: Paid) -> None:
+    words, jobs = "a crane, whose worker is killed", len(paid.google.jobs)
+    with paid.gates["google"].holding(LOOK) as hold:
+        run = paid.start(words)
+        process = hold.process()
+        kill(psutil.Process(paid.studio.pid_of("studio")))
+        process.wait(60)  # no process outlives its worker
+    ended = paid.studio.finish(run)
+    assert ended.state is not None
+    assert ended.state.is_completed(), ended.state.message
+    assert len(paid.videos(words)) == 1
+    assert len(paid.google.jobs) == jobs + 1
+    paid.check_ledger()
+
+
+def test_two_hosts_with_the_same_brief_pay_once(paid: Paid, tmp_path: Path) -> None:
+    """The second one comes while the first one submits: it waits, and goes on with that job."""
+    words, jobs = "an owl on two hosts", len(paid.google.jobs)
+    gate = Gate(paid.store.endpoint)
+    other = operator_of(tmp_path / "other", tmp_path / "no models")
+    other.env |= surroundings(paid.store, gate.endpoint, paid.backends)
+    with paid.gates["google"].holding(SUBMIT, answered=True) as submitting:
+        run = paid.start(words)
+        submitting.process()
+        with gate.holding("GET /reelwright/jobs/") as reading:
+            second = start_make(other, words)
+            reading.process()
+    out, errors = second.communicate(timeout=300)
+    ended = paid.studio.finish(run)
+    gate.close()
+    assert ended.state is not None
+    assert ended.state.is_completed(), ended.state.message
+    assert second.returncode == 0, errors
+    assert "videos/" in out
+    assert len(paid.videos(words)) == 1
+    assert len(paid.google.jobs) == jobs + 1
+    paid.check_ledger()
+
+
+def start_make(cli: Cli, words: str) -> "subprocess.Popen[str]":
+    return cli.start("make", words, "--preset", "omni_360p", "--seconds", str(SECONDS))
+
+
+def test_over_ten_briefs_with_failures_the_ledger_is_the_bill(paid: Paid) -> None:
+    """Of the first twelve requests five go wrong, and one clip breaks off on its way. Which brief
+    meets which fault is left to chance: four run at a time."""
+    google, jobs = paid.google, len(paid.google.jobs)
+    google.modes = [
+        *("ok", "failed", "ok", "lost", "ok", "503", "refused", "ok", "truncated-once"),
+        *("failed", "ok", "ok"),
+    ]
+    runs = [paid.start(f"a flock of {number} starlings") for number in range(10)]
+    ends = [paid.studio.finish(run) for run in runs]
+    assert not google.modes
+    messages = [run.state.message or "" for run in ends if run.state and run.state.is_failed()]
+    assert len(messages) == 3, messages
+    assert sum(run.state is not None and run.state.is_completed() for run in ends) == 7
+    said = " ".join(messages)
+    for words in ("refuses the content", "cannot be found", "is overloaded"):
+        assert words in said
+    # Ten briefs, and two failed jobs that were made again; the 503 took none.
+    assert len(google.jobs) == jobs + 11
+    paid.check_ledger()
+    assert sum(len(paid.videos(f"a flock of {number} starlings")) for number in range(10)) == 7
