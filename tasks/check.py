@@ -13,10 +13,11 @@ from pipelines.documents.manifest import Film
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
 from pipelines.planning.estimate import Rates, estimate, learn
-from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES, Footprint
+from pipelines.planning.memory import PROCESS_BYTES, Footprint
 from pipelines.planning.plan import frames_of
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.schema.plan import Estimate
 from tasks.artifacts import show_estimate, show_stand_ins
 from tasks.chunks import inputs_of

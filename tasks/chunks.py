@@ -21,6 +21,7 @@ from pipelines.quality.gate import MAX_RETRIES
 from pipelines.quality.takes import choose_take
 from pipelines.schema.plan import ChunkSpec, Plan, PlannedChunk
 from pipelines.schema.request import ClipRequest
+from tasks.artifacts import show_stand_ins
 from tasks.background import Inbox
 from tasks.context import LocalClip, RunContext
 from tasks.options import STAGE
@@ -110,6 +111,7 @@ def prepare_backend(plan: Plan, context: RunContext) -> None:
         if missing:
             report(Progress("encode", 0, 1, "encoding the texts"))
             context.session.prepare(missing)
+            show_stand_ins(context.device_record.notices)
             report(Progress("encode", 1, 1, "texts encoded"))
 
 

@@ -32,11 +32,11 @@ from pipelines.documents.manifest import (
 from pipelines.errors import WeightsError
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
-from pipelines.planning.memory import DEVICE_CONTEXT
 from pipelines.progress import Progress
 from pipelines.prompting.footprint import writer_footprint
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.keys import Digest
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.schema.plan import UpscaleSpec, digest_of
 from pipelines.upscaling.ladder import Way
 from tasks.background import Background
@@ -78,8 +78,9 @@ class RunContext:
         self.backend = create_backend(
             brief, self.host or NoDeviceHost(settings, self._remote_access)
         )
-        # Its LoRAs are looked up here, and not after the enhancer has worked.
-        self.backend.identity(brief.resolved_preset().options)
+        # Its LoRAs are looked up here, and not after the enhancer has worked. Not its identity, for
+        # which attention may have to be tried on the device: that is not ours yet.
+        self.backend.models(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
         self.enhancer_model = self._companion(companions.enhancer) if _is_enhanced(brief) else None
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
@@ -114,12 +115,14 @@ class RunContext:
         if self.host is None:
             return DeviceRecord(kind="remote")
         for_gpu = set_models(self.backend.definition.model_set).for_gpu
-        chosen = self.host.chosen
+        chosen, notices = self.host.chosen, tuple(self.host.notices)
         if chosen.kind == "cpu":
-            return DeviceRecord(kind="cpu", reason=chosen.reason, for_gpu=for_gpu)
+            reason = chosen.reason
+            return DeviceRecord(kind="cpu", reason=reason, for_gpu=for_gpu, notices=notices)
         import torch
 
-        return DeviceRecord(kind="cuda", name=torch.cuda.get_device_name(0), for_gpu=for_gpu)
+        name = torch.cuda.get_device_name(0)
+        return DeviceRecord(kind="cuda", name=name, for_gpu=for_gpu, notices=notices)
 
     @property
     def session(self) -> BackendSession:
@@ -130,11 +133,21 @@ class RunContext:
 
     @property
     def writer_bytes(self) -> int:
-        """Bytes on the device of the language model and what its process adds; 0 without one."""
+        """Bytes on the device of the language model and what its process adds; 0 without one, and
+        for one whose layers all lie on the CPU beside a GPU."""
+        return 0 if self._writes_beside_gpu else self._writer_bytes
+
+    @property
+    def _writes_beside_gpu(self) -> bool:
+        return self.device == "cuda" and self.settings.llm.gpu_layers == 0
+
+    @property
+    def _writer_bytes(self) -> int:
+        """Bytes of the language model and what its process adds, wherever they are."""
         folder = self.enhancer_model
         if folder is None:
             return 0
-        beside = DEVICE_CONTEXT if self.device == "cuda" else 0
+        beside = DEVICE_CONTEXT if self.device == "cuda" and not self._writes_beside_gpu else 0
         try:
             options = self._llama_options(folder)
             footprint = writer_footprint(
@@ -169,7 +182,9 @@ class RunContext:
         def load() -> LlamaEnhancer:
             return LlamaEnhancer(folder.path, name, entry.prompt, options)
 
-        with self.host.lent("enhancer", (name, str(options)), load, self.writer_bytes) as model:
+        need = self.writer_bytes
+        beside = self._writer_bytes - need
+        with self.host.lent("enhancer", (name, str(options)), load, need, beside=beside) as model:
             yield model.renew()
 
     def _llama_options(self, folder: ModelFolder) -> LlamaOptions:

@@ -30,6 +30,7 @@ from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Estimate
 from tasks.remote_access import owner
 from tasks.stage_costs import StageCosts
+from tasks.waivers import waived_caps
 
 _MONTHS = 3
 """Books that are searched for the costs of a video that is being published."""
@@ -67,6 +68,7 @@ def ledger_of(context: Spending) -> BucketLedger:
         brief.campaign,
         brief.preset,
         video=context.content_id,
+        waived=waived_caps(context.store, owner(), brief.preset),
     )
 
 

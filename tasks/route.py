@@ -5,7 +5,6 @@ decision, whatever has become available meanwhile, so the route lies in the buck
 """
 
 import logging
-from uuid import UUID
 
 from prefect import task
 from prefect.runtime import flow_run
@@ -63,11 +62,7 @@ def fall_back(route: Route, error: ReelwrightError) -> Route:
     approved it. Raises `error` if there is no next step.
     """
     if isinstance(error, BudgetError) and route.above_cap == "approval":
-        if route.chosen.preset in route.approved or not is_deployed():
-            raise error
-        asking = route.chosen.model_copy(update={"ask": str(error)})
-        candidates = tuple(asking if item == route.chosen else item for item in route.candidates)
-        return _decided(route.model_copy(update={"candidates": candidates, "turn": route.turn + 1}))
+        return _asking(route, error)
     if not route.left:
         raise error
     setback = Setback(preset=route.chosen.preset, reason=str(error))
@@ -81,17 +76,28 @@ def fall_back(route: Route, error: ReelwrightError) -> Route:
     return _decided(route.model_copy(update={"setbacks": setbacks, "turn": route.turn + 1}))
 
 
+def _asking(route: Route, error: BudgetError) -> Route:
+    """The route with the question whether its candidate may exceed a cap of the ledger.
+
+    Raises `error` if nobody can be asked, or somebody agreed to that already.
+    """
+    name = route.chosen.preset
+    if name in route.refused or not is_deployed():
+        raise error
+    asking = route.chosen.model_copy(update={"ask": str(error)})
+    changes = {
+        "candidates": tuple(asking if item == route.chosen else item for item in route.candidates),
+        "approved": tuple(item for item in route.approved if item != name),
+        "refused": (*route.refused, name),
+        "turn": route.turn + 1,
+    }
+    return _decided(route.model_copy(update=changes))
+
+
 def approved(route: Route) -> Route:
     """`route` after a person has approved the price of its candidate."""
     names = (*route.approved, route.chosen.preset)
     return _decided(route.model_copy(update={"approved": names}))
-
-
-def has_approved(store: ObjectStore, run: UUID, preset: str) -> bool:
-    """Whether a person approved that the editor's flow run `run` exceeds a cap with `preset`: for
-    the ledger. Raises StoreError if the store fails."""
-    data = store.get_bytes(ObjectKey.route(run))
-    return data is not None and preset in Route.model_validate_json(data).approved
 
 
 def _decided(route: Route) -> Route:

@@ -35,6 +35,7 @@ def prepare_stills(plan: Plan, context: RunContext) -> None:
     ]
     if missing:
         context.session.prepare(missing)
+        show_stand_ins(context.device_record.notices)
 
 
 def _still_of(chunk: PlannedChunk, context: RunContext) -> ChunkSpec:

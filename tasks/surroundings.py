@@ -20,12 +20,13 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.route import Forecast
 from pipelines.errors import ReelwrightError, StoreError, WeightsError
 from pipelines.planning.estimate import estimate
-from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES, Footprint
+from pipelines.planning.memory import PROCESS_BYTES, Footprint
 from pipelines.routing.measured import Measured, measured_in
 from pipelines.routing.policy import Policy
 from pipelines.routing.policy_file import read_policy
 from pipelines.schema.availability import Availability
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.upscaling.ladder import Way
 from tasks.context import UPSCALER_SCALE, models_of, needs_device
 from tasks.rates import kept_rates
@@ -116,8 +117,12 @@ class HostSurroundings:
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The policy of the settings. Raises SettingsError with line, value, rule and remedy."""
-    return read_policy(settings.routing.policy, {*presets(), *definitions()})
+    """The policy of the settings; the built-in one is in the studio's currency. Raises
+    SettingsError with line, value, rule and remedy."""
+    policy = read_policy(settings.routing.policy, {*presets(), *definitions()})
+    if settings.routing.policy:
+        return policy
+    return policy.model_copy(update={"currency": settings.costs.currency})
 
 
 def measured_of(store: ObjectStore) -> Mapping[str, Measured]:

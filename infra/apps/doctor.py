@@ -10,13 +10,14 @@ from importlib import metadata
 from pathlib import Path
 
 from infra.adapters.device.choice import choose
-from infra.adapters.device.memory import GB, account
+from infra.adapters.device.memory import account
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS, MODELS, set_models
 from infra.adapters.weights.library import state_of
 from infra.adapters.weights.model import Model
 from infra.adapters.weights.space import RESERVE, free_bytes, size_text
 from pipelines.errors import ReelwrightError, SettingsError, WeightsError
+from pipelines.schema.memory import GB
 
 _PINNED = {"prefect": "3.8.8", "diffusers": "0.42.1", "llama-cpp-python": "0.3.36"}
 _ROOM = 2_000_000_000

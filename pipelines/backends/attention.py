@@ -4,7 +4,8 @@ On CUDA every candidate that is installed computes one attention of the transfor
 One that fails, or differs from torch's `scaled_dot_product_attention` by more than rounding, is
 passed over. The choice is made once for each process and shape. Candidates that compute in 16 bits
 move pixels by rounding only, as versions of torch do, and are in no identity; those that compute
-in 8 bits are taken only where a preset allows it (`attention: fast`).
+in 8 bits are taken only where a preset allows it (`attention: fast`). Then the choice is made
+before the plan, because it is in the identity of the chunks, and it is kept on disk.
 """
 
 import logging
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines.backends.base import Attention
 from pipelines.backends.memory import is_device_error, is_out_of_memory
+from pipelines.backends.notes import Notes, device_facts
 from pipelines.errors import GenerationError
 
 _log = logging.getLogger("reelwright.models")
@@ -45,6 +48,7 @@ _TEXT_TOKENS = 512
 _GAIN = 1.05
 """How much faster than torch's own choice a candidate must be: less is noise."""
 _REPEATS = 5
+_NARROW = (torch.bfloat16, torch.float16)
 _chosen: dict[tuple[object, ...], str] = {}
 
 
@@ -69,9 +73,9 @@ def choose_attention(
 
     Raises GenerationError if a candidate left the device unusable.
     """
-    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
+    if device.type != "cuda" or dtype not in _NARROW:
         return NATIVE
-    key = (heads, str(device), dtype, attention)
+    key = _key(heads, device, dtype, attention)
     if key not in _chosen:
         try:
             _chosen[key] = _fastest(_candidates(attention), _trial(heads, device, dtype))
@@ -81,6 +85,44 @@ def choose_attention(
             return NATIVE  # and another try for the next clip
         _log.info("attention: %s", _chosen[key])
     return _chosen[key]
+
+
+def computes_in_8_bits(
+    heads: Heads, device: torch.device, dtype: torch.dtype, folder: Path
+) -> bool:
+    """Whether a transformer whose preset allows it (`attention: fast`) computes in 8 bits here: if
+    such a function is installed, passes its self-test and is the fastest one.
+
+    `choose_attention` gives the function that was meant. The answer is kept in `folder` for this
+    card, driver and these versions, so that the noise of a timing changes no identity. Raises
+    GenerationError if memory ran out in the test, or if a candidate left the device unusable.
+    """
+    if not has_fast_attention(device.type) or dtype not in _NARROW:
+        return False
+    key = _key(heads, device, dtype, "fast")
+    if key not in _chosen:
+        packages = [item for item in (_EXACT | _FAST).values() if item]
+        notes = Notes(folder / "attention", device_facts(packages))
+        name = f"attention of {heads.count} heads x {heads.channels} in {dtype}"
+        kept = notes.get(name)
+        if kept in (NATIVE, *_candidates("fast")):
+            _chosen[key] = str(kept)
+        else:
+            choose_attention(heads, device, dtype, "fast")
+            if key not in _chosen:
+                raise GenerationError(
+                    "memory ran out in the self-test of attention in 8 bits, which must come "
+                    "before the plan; close other programs that use the GPU, or choose a preset "
+                    "with exact attention"
+                )
+            notes.put(name, _chosen[key])
+    return _chosen[key] in _FAST
+
+
+def _key(
+    heads: Heads, device: torch.device, dtype: torch.dtype, attention: Attention
+) -> tuple[object, ...]:
+    return (heads, str(device), dtype, attention)
 
 
 def use_attention(transformer: Any, name: str) -> None:

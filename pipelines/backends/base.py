@@ -42,6 +42,8 @@ VIDEO_MODEL = "video"
 backend's and never stays beside it."""
 TEXT_ENCODER = "encoder"
 """Kind on the host of what encodes texts, likewise."""
+ENCODED_ON_CPU = "the texts were encoded on the CPU beside a GPU: memory ran out on the GPU"
+"""For `BackendHost.stood_in`."""
 
 
 class Closable(Protocol):
@@ -131,6 +133,10 @@ class BackendHost(Protocol):
     def room_bytes(self) -> int:
         """Bytes that can be had once the models that are loaded now have gone: what a forecast
         counts with, since a model makes the others leave if it needs their room."""
+
+    def stood_in(self, sentence: str) -> None:
+        """Something stood in for what the video should have had: the run warns of it in these words
+        on its page, in `status` and in the manifest."""
 
 
 class InputMedia(Protocol):
@@ -282,6 +288,8 @@ class BackendDefinition:
     """Seconds for a unit of work on each kind of device, before anything was measured."""
     basis: str = "not yet measured here"
     """Where `rates` come from."""
+    kind: str = ""
+    """Of one in the operator's file: which service it is. Its name is the operator's choice."""
     random_model: Callable[[str, Path, str], None] | None = None
     """Writes one of `models` by its name into a folder, at its real size with random weights made
     on the device named last, so that speed and memory can be measured without the real ones."""

@@ -51,6 +51,8 @@ class ClipCost:
     """Most bytes that torch's tensors held on the GPU at once; 0 on a CPU."""
     reserved: int = 0
     """Most bytes that torch had taken from the GPU at once; 0 on a CPU."""
+    compiled: bool = False
+    """Whether compiled code made it."""
 
     @property
     def decode(self) -> float:
@@ -93,10 +95,9 @@ def measure_clip(
     lengths = [after - before for before, after in pairwise(marks)]
     step = median(lengths) if lengths else last - begin
     allocated, reserved = _peak()
-    cost = ClipCost(
-        end - begin, last - begin, step, len(marks), clip.memory_mode, allocated, reserved
-    )
-    return cost, frames
+    compiled = clip.computation is not None and clip.computation.compiled
+    times = (end - begin, last - begin, step, len(marks))
+    return ClipCost(*times, clip.memory_mode, allocated, reserved, compiled), frames
 
 
 def trial_request(

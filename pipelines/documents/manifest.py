@@ -146,6 +146,8 @@ class DeviceRecord(Frozen):
     """Why it is the CPU."""
     for_gpu: bool = False
     """Whether the models of the video are made for a GPU."""
+    notices: tuple[str, ...] = ()
+    """What stood in for a part of it, such as the CPU for the texts."""
 
 
 class ModelRecord(Frozen):

@@ -102,6 +102,8 @@ class Route(Frozen):
     """Candidates that were tried, from the first one on."""
     approved: tuple[str, ...] = ()
     """Presets whose price a person approved."""
+    refused: tuple[str, ...] = ()
+    """Presets that the ledger refused, which a person is asked about, or was."""
     turn: int = 0
     """How often the video was begun again, with another candidate or after an approval."""
 

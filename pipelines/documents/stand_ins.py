@@ -13,8 +13,9 @@ def stand_ins(device: DeviceRecord | None, storyboard: Storyboard | None) -> tup
     `device` is None in a manifest of before, `storyboard` as long as it is not written.
     """
     lines = (_of_device(device) if device else "", _of_words(storyboard) if storyboard else "")
+    beside = device.notices if device else ()
     notices = storyboard.notices if storyboard else ()
-    return tuple(line for line in (*lines, *notices) if line)
+    return tuple(line for line in (*lines, *beside, *notices) if line)
 
 
 def _of_device(device: DeviceRecord) -> str:

@@ -11,9 +11,6 @@ from pipelines.upscaling.ladder import Way, ways_for
 
 PROCESS_BYTES = 1_000_000_000
 """Resident size with torch and diffusers imported and no model loaded (measured, CPU)."""
-DEVICE_CONTEXT = 500_000_000
-"""Bytes of a process's CUDA context. It is arithmetic and was not measured here; contexts of
-current drivers take 0.3 to 0.6 GB."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, Self
@@ -251,6 +252,12 @@ def _placement_in(answer: dict[str, Any]) -> Placement:
         raise EnhancerError(f"the enhancer answered nonsense: it left out {error}") from error
 
 
+def _environment(options: LlamaOptions) -> Mapping[str, str] | None:
+    """The child's environment. Without layers on the GPU it sees none: a llama.cpp that is built
+    with CUDA would have a context there, and compute prompts with it, all the same."""
+    return None if options.gpu_layers else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+
+
 class _Child:
     def __init__(self, model: Path, options: LlamaOptions) -> None:
         argv = [sys.executable, "-c", _CHILD, str(model), json.dumps(options.arguments)]
@@ -260,6 +267,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=_environment(options),
         )
         self._buffer = b""
         try:

@@ -58,6 +58,7 @@ class MemoryHost:
         self.history: list[str] = []
         """`load kind` and `free kind`, in order."""
         self.needs: dict[str, int] = {}
+        self.notices: list[str] = []
         self._models = models
         self._loras = loras or {}
 
@@ -92,6 +93,9 @@ class MemoryHost:
 
     def room_bytes(self) -> int:
         return self.free
+
+    def stood_in(self, sentence: str) -> None:
+        self.notices.append(sentence)
 
     def close(self) -> None:
         for kind in list(self.loaded):

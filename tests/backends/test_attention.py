@@ -3,13 +3,13 @@
 Simulated without a GPU: candidates are functions that are right, wrong, broken, fast or slow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
 
-from pipelines.backends import attention
-from pipelines.backends.attention import Heads, choose_attention, has_fast_attention
+from pipelines.backends import attention, notes
+from pipelines.backends.attention import Heads, choose_attention
 from pipelines.backends.wan import denoiser
 from pipelines.backends.wan.loading import Source
 from pipelines.errors import GenerationError
@@ -178,17 +178,94 @@ def used(loaded: object) -> set[object]:
     return {block.attn1.processor._attention_backend for block in transformer.blocks}
 
 
-def test_8_bit_attention_is_in_the_identity_where_it_may_be_used(
-    fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend = backend_of("wan-t2v-14b", fresh_host)
-    exact, fast = (options_of("wan-t2v-14b", attention=kind) for kind in ("exact", "fast"))
-    plain = backend.identity(exact)
-    assert backend.identity(fast) == plain  # a CPU computes as it always did
-    fresh_host.device = "cuda"
-    assert not has_fast_attention("cuda")
-    assert backend.identity(fast) == plain
+@pytest.fixture
+def on_card(fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryHost]:
+    """A host with a GPU that computes in bfloat16, and SageAttention."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA GeForce RTX 5090")
     monkeypatch.setattr(attention, "find_spec", lambda _: object())
-    assert backend.identity(fast) == {**plain, "attention": "8 bits"}
-    assert backend.identity(exact) == plain
+    fresh_host.device, fresh_host.dtype = "cuda", "bfloat16"
+    yield fresh_host
     fresh_host.device = "cpu"
+
+
+def identity(host: MemoryHost, kind: str) -> Mapping[str, str]:
+    return backend_of("wan-t2v-14b", host).identity(options_of("wan-t2v-14b", attention=kind))
+
+
+@pytest.mark.parametrize(
+    ("sage", "used"),
+    [
+        ((0.04, 4.0), True),
+        ((0.2, 1.0), False),  # wrong
+        ((RuntimeError("no kernel for this card"), 1.0), False),
+        ((0.04, 9.9), False),  # right, but slower than one in 16 bits
+    ],
+)
+def test_8_bit_attention_is_in_the_identity_only_where_it_is_used(
+    sage: tuple[float | Exception, float],
+    *,
+    used: bool,
+    on_card: MemoryHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trials: list[tuple[object, ...]] = []
+
+    def trial(*given: object) -> Trial:
+        trials.append(given)
+        return functions(sage=sage)
+
+    monkeypatch.setattr(attention, "_trial", trial)
+    plain = identity(on_card, "exact")
+    assert trials == []  # no preset waits for a test that its pixels do not hang on
+    assert identity(on_card, "fast") == (plain | {"attention": "8 bits"} if used else plain)
+    heads = trials[0][0]
+    assert heads == Heads(2, 12)
+    # The model is then loaded with what the identity says.
+    chosen = choose_attention(heads, CUDA, torch.bfloat16, "fast")
+    assert (chosen == "sage") is used
+    assert len(trials) == 1
+
+
+def test_without_the_package_on_a_cpu_and_in_float32_an_identity_is_as_it_always_was(
+    on_card: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_trial", lambda *_: pytest.fail("tried"))
+    for changes in ({"device": "cpu"}, {"dtype": "float32"}):
+        with monkeypatch.context() as patched:
+            for name, value in changes.items():
+                patched.setattr(on_card, name, value)
+            assert identity(on_card, "fast") == identity(on_card, "exact")
+    monkeypatch.setattr(attention, "find_spec", lambda _: None)
+    assert identity(on_card, "fast") == identity(on_card, "exact")
+
+
+def test_the_choice_for_8_bits_is_kept_for_later_processes_until_the_driver_changes(
+    on_card: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The noise of a timing must not throw finished chunks away."""
+
+    def in_a_new_process(trial: Trial) -> bool:
+        monkeypatch.setattr(attention, "_chosen", {})
+        monkeypatch.setattr(attention, "_trial", lambda *_: trial)
+        return "attention" in identity(on_card, "fast")
+
+    assert in_a_new_process(functions())
+    assert in_a_new_process(functions(sage=(0.04, 9.9)))
+    monkeypatch.setattr(notes, "driver_version", lambda: "580.65.06")
+    assert not in_a_new_process(functions(sage=(0.04, 9.9)))
+    for file in (on_card.cache_folder / "attention").iterdir():
+        file.write_text("half a fi", encoding="utf-8")
+    assert in_a_new_process(functions())
+
+
+def test_memory_that_runs_out_in_the_test_ends_with_a_remedy_and_no_guess(
+    on_card: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = functions(sage=(torch.OutOfMemoryError("CUDA out of memory"), 1.0))
+    monkeypatch.setattr(attention, "_trial", lambda *_: full)
+    with pytest.raises(GenerationError, match=r"close other programs .* or choose a preset"):
+        identity(on_card, "fast")
+    monkeypatch.setattr(attention, "_trial", lambda *_: functions())
+    assert "attention" in identity(on_card, "fast")

@@ -1,12 +1,14 @@
 """Compilation of a transformer's blocks: once for each shape, and never the reason of a failure."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import WanTransformer3DModel
+from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
 from pipelines.backends import compiling
 from pipelines.backends.compiling import CompiledBlocks
@@ -16,19 +18,30 @@ from pipelines.backends.wan.memory_plan import MemoryPlan
 from pipelines.errors import GenerationError
 from pipelines.schema.computation import Computation
 from pipelines.schema.presets import Preset
-from tests.backends.host import MemoryHost
+from pipelines.schema.request import Continuation
+from tests.backends.host import ArrayMedia, MemoryHost, digest
 from tests.backends.wan_models import (
     backend_of,
     clip_of,
     fresh_host,
     generate,
     options_of,
+    picture,
     request_for,
     same,
     tiny_models,
 )
 
 __all__ = ["fresh_host", "tiny_models"]  # fixtures
+
+A = digest("a")
+
+
+@pytest.fixture(autouse=True)
+def no_code_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sets is gone after it."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
 
 
 class Transformer:
@@ -192,6 +205,80 @@ def test_a_session_warms_a_preset_with_one_step_of_its_shape(
     assert said == [
         Computation(attention="native", compiled=compiled) for compiled in (True, False)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "warmed"),
+    [
+        ("wan-t2v-1.3b", ["continuation"], [0]),  # VACE has one shape for both
+        ("wan-ti2v-5b", [], [0, 1]),
+        ("wan-t2v-1.3b", [], [0]),
+        ("wan-i2v-a14b", ["first_frame"], [1]),
+    ],
+)
+def test_chunks_that_go_on_use_the_code_that_was_compiled_while_nothing_ran(
+    name: str,
+    inputs: list[str],
+    warmed: list[int],
+    fresh_host: MemoryHost,
+    stances: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[int] = []
+
+    class Noted(WanDenoiser):
+        def _denoise(self, job: Job, plan: MemoryPlan, report: Any) -> torch.Tensor:
+            begun.append(len(job.given.beginning))
+            return super()._denoise(job, plan, report)
+
+    monkeypatch.setattr(session, "WanDenoiser", Noted)
+    for kind in (WanTransformer3DModel, WanVACETransformer3DModel):
+        monkeypatch.setattr(kind, "compile_repeated_blocks", lambda _, **__: None)
+    fresh_host.compile = "auto"
+    backend = backend_of(name, fresh_host, *inputs)
+    preset = PRESET.model_copy(update={"frames": 9, "options": options_of(name)})
+    with backend.open() as opened:
+        assert opened.warm(preset)  # type: ignore[attr-defined]
+    assert begun == warmed
+    if not backend.continues:  # type: ignore[attr-defined]
+        return  # VACE makes the chunks that go on
+    frames = backend.definition.capabilities.overlap
+    media = ArrayMedia(overlaps={A: [picture(1)] * frames})
+    goes_on = request_for(name, 9, [Continuation(chunk=A, frames=frames)])
+    made = clip_of(backend, goes_on, media).computation
+    assert made == Computation(attention="native", compiled=True)
+    assert stances == ["eager_on_recompile"]
+
+
+def test_a_shape_that_was_compiled_once_is_compiled_before_its_first_clip_in_later_processes(
+    stances: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process is ended after a silence; the compiler reads its code from the disk."""
+
+    def in_a_new_process(mode: str = "auto", **facts: str) -> CompiledBlocks:
+        monkeypatch.setattr(compiling, "_compiled", {})
+        monkeypatch.setattr(compiling, "device_facts", lambda _: facts)
+        return CompiledBlocks(mode, [Transformer()], "small", tmp_path)  # type: ignore[arg-type]
+
+    folders: list[str | None] = []
+    first = in_a_new_process()
+    assert not first.wants("480p")
+    assert first.warm("480p", lambda: folders.append(os.environ.get("TORCHINDUCTOR_CACHE_DIR")))
+    assert folders == [str(tmp_path / "code")]
+    assert not first.wants("480p")
+    later = in_a_new_process()
+    assert (later.wants("480p"), later.wants("720p")) == (True, False)
+    assert later.warm("480p", lambda: None)
+    assert not later.wants("480p")
+    assert not in_a_new_process("off").wants("480p")
+    assert not in_a_new_process(driver="another").wants("480p")
+
+    def fail() -> None:
+        raise RuntimeError("the compiler failed")
+
+    assert not in_a_new_process().warm("480p", fail)
+    assert not in_a_new_process().wants("480p")
+    assert stances == []
 
 
 def test_layers_in_8_bits_are_not_loaded_for_a_compilation_that_does_not_come(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipelines.backends.base import ENCODED_ON_CPU
 from pipelines.backends.ltx2 import backend as backend_module
 from pipelines.backends.ltx2 import model
 from pipelines.backends.ltx2.backend import Ltx2Backend
@@ -396,4 +397,4 @@ def test_a_text_encoder_without_room_comes_in_layers_and_then_works_on_the_cpu(
     encoded = backend_of(host).encode(["a fox"])
     assert encoded["a fox"].tokens.shape[0] == 1
     assert tried == [("cuda", False), ("cuda", True), ("cpu", False)]
-    assert host.loaded == {}
+    assert (host.loaded, host.notices) == ({}, [ENCODED_ON_CPU])

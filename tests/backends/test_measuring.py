@@ -24,6 +24,7 @@ from pipelines.backends.wan.random_weights import (
     WanShape,
     components_of,
 )
+from pipelines.schema.computation import Computation
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
@@ -60,7 +61,8 @@ class FakeSession:
         for number, seconds in enumerate(self._steps, start=1):
             self._clock.now += seconds
             on_step(number, len(self._steps))
-        return GeneratedClip(self._frames(request.frames), "resident")
+        computation = Computation(attention="native", compiled=True)
+        return GeneratedClip(self._frames(request.frames), "resident", computation=computation)
 
     def _frames(self, count: int) -> Iterator[Frame]:
         for _ in range(count):
@@ -86,6 +88,7 @@ def test_denoising_ends_with_the_last_step_and_decoding_with_the_last_frame() ->
     assert len(frames) == 5
     assert (cost.denoise, cost.decode, cost.seconds) == (6.25, 2.5, 8.75)
     assert (cost.step, cost.steps, cost.memory_mode) == (1.0, 4, "resident")
+    assert cost.compiled
 
 
 def test_other_steps_are_calculated_from_the_measured_one() -> None:

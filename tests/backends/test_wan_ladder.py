@@ -130,6 +130,35 @@ def test_models_that_do_not_fit_when_they_come_back_leave_again(
     assert card.placed == ["group-offload", "resident", "offload"]
 
 
+def test_a_clip_that_does_not_fit_beside_the_transformer_is_decoded_without_it(
+    card: Card, backend: VideoBackend, fresh_host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = generate(backend, SHORT)
+    loaded = fresh_host.loaded["video"][1]
+    decode, left = WanDenoiser._decode, []
+
+    def scarce(self: WanDenoiser, latents: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
+        if not left:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(self, latents, plan)
+
+    weights = loaded.held_bytes(WAN_1B)
+    monkeypatch.setattr(WanDenoiser, "_decode", scarce)
+    monkeypatch.setattr(loaded._pipeline.transformer, "to", left.append)
+    clip = clip_of(backend, SHORT)
+    assert clip.memory_mode == "alone-decode"
+    assert same(list(clip.frames), expected)
+    assert left == ["cpu"]
+    # The transformer's memory is free until the next clip, for which it comes back.
+    assert weights - loaded.held_bytes(WAN_1B) == sum(WAN_1B.transformers)
+    assert card.placed == ["resident"]
+    again = clip_of(backend, SHORT)
+    assert again.memory_mode == "alone-decode"
+    assert same(list(again.frames), expected)
+    assert card.placed == ["resident", "resident"]
+    assert left == ["cpu", "cpu"]
+
+
 def test_where_memory_ran_out_holds_for_as_large_clips_until_there_is_more() -> None:
     shortages = Shortages()
     shortages.add("fast", need=100, had=200)
@@ -152,7 +181,7 @@ def test_a_plan_passes_over_the_ways_in_which_memory_ran_out() -> None:
         plan = plan_memory(WAN_1B, work, CARD, "cuda", shortages=shortages)
         plan.add_to(shortages, "decode", CARD)
         plans.append(plan.mode)
-    assert plans == ["resident", "bf16-decode", "tiled-decode", "offload"]
+    assert plans == ["resident", "alone-decode", "tiled-decode", "offload"]
     plan.add_to(shortages, "place", CARD)
     last = plan_memory(WAN_1B, work, CARD, "cuda", shortages=shortages)
     assert last.placement == "group-offload"
@@ -165,16 +194,17 @@ def test_what_the_preset_asks_for_is_no_shortage_of_memory(decode: Any) -> None:
     work = Work(SMALL, 17, encodes=False)
     plan = plan_memory(WAN_1B, work, CARD, "cuda", decode)
     assert plan.mode == "resident"
-    assert plan.decoding == {"float32": "whole", "bfloat16": "bf16"}[decode]
-    assert plan_memory(WAN_1B, work, CARD, "cpu", decode).decoding == "whole"
+    assert (plan.decoding, plan.half) == ("whole", decode == "bfloat16")
+    assert not plan_memory(WAN_1B, work, CARD, "cpu", decode).half
 
 
 def test_decoding_in_bfloat16_still_goes_down_to_tiles() -> None:
     work = Work(Size(1280, 704), 121, encodes=False)
-    plan = plan_memory(WAN_5B, work, CARD, "cuda", "bfloat16")
-    assert plan.mode == "tiled-decode"
+    for room, mode in ((30.0, "resident"), (22.0, "alone-decode"), (15.6, "offload, tiled-decode")):
+        plan = plan_memory(WAN_5B, work, int(room * GB), "cuda", "bfloat16")
+        assert (plan.mode, plan.half) == (mode, True)
     large = plan_memory(WAN_1B, Work(LARGE, 33, encodes=False), CARD, "cuda", "bfloat16")
-    assert (large.mode, large.decoding) == ("resident", "bf16")
+    assert (large.mode, large.half) == ("resident", True)
     assert large.peak_bytes < 15 * GB
 
 

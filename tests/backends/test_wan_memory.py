@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from pipelines.backends.base import ENCODED_ON_CPU
 from pipelines.backends.frames import to_frames
 from pipelines.backends.wan import denoiser, loading, text_encoder
 from pipelines.backends.wan.footprint import Footprint, footprint_of
@@ -71,9 +72,9 @@ A14B_FP8 = released(14.3 / 2, 5120, 13824, count=2)
         (WAN_1B, SMALL, 1, "resident"),
         (WAN_1B, LARGE, 1, "resident"),
         (WAN_1B, SMALL, 17, "resident"),
-        (WAN_1B, LARGE, 33, "bf16-decode"),
+        (WAN_1B, LARGE, 33, "alone-decode"),
         (WAN_5B, Size(1280, 704), 121, "tiled-decode"),
-        (WAN_14B_FP8, SMALL, 81, "bf16-decode"),
+        (WAN_14B_FP8, SMALL, 81, "alone-decode"),
         (WAN_14B_FP8, LARGE, 81, "group-offload"),
         (WAN_14B, SMALL, 81, "group-offload"),
         (A14B_FP8, SMALL, 81, "offload"),
@@ -108,6 +109,31 @@ def test_a_large_card_offloads_nothing_and_a_small_one_still_gets_the_smallest_p
     assert least.peak_bytes > GB
 
 
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_no_shortage_of_memory_changes_the_numbers_that_the_preset_asks_for(device: str) -> None:
+    for footprint in (WAN_1B, WAN_5B, WAN_14B_FP8, A14B_FP8):
+        for gigabytes in (1, 6, 10, 14, 18, 22, 30, 80):
+            work = Work(LARGE, 33, encodes=True)
+            exact, half = (
+                plan_memory(footprint, work, gigabytes * GB, device, decode)
+                for decode in ("float32", "bfloat16")
+            )
+            assert (exact.half, half.half) == (False, device == "cuda")
+            while exact and half:
+                below = [plan.below(device, "decode") for plan in (exact, half)]
+                assert not (below[0] and below[0].half)
+                assert not (below[1] and below[1].half != half.half)
+                exact, half = below
+
+
+def test_decoding_alone_takes_the_transformers_bytes_less() -> None:
+    work = Work(LARGE, 33, encodes=False)
+    beside, alone = (plan_memory(WAN_1B, work, gigabytes * GB, "cuda") for gigabytes in (80, 22))
+    assert (beside.mode, alone.mode) == ("resident", "alone-decode")
+    assert beside.decode_bytes - alone.decode_bytes == sum(WAN_1B.transformers)
+    assert alone.denoise_bytes == beside.denoise_bytes
+
+
 def test_given_frames_are_encoded_in_tiles_if_that_is_what_does_not_fit() -> None:
     known, fresh = (Work(LARGE, 81, encodes=encodes) for encodes in (True, False))
     budget = int(13.2 * GB)
@@ -127,7 +153,7 @@ def test_a_cpu_never_offloads_or_decodes_in_half_precision() -> None:
             "cuda",
             "decode",
             [
-                "bf16-decode",
+                "alone-decode",
                 "tiled-decode",
                 "offload, tiled-decode",
                 "group-offload, tiled-decode",
@@ -159,7 +185,6 @@ def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
     elsewhere: bool,
     fresh_host: MemoryHost,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tried: list[str] = []
 
@@ -180,7 +205,7 @@ def test_a_text_encoder_that_does_not_fit_the_device_works_on_the_cpu(
         with pytest.raises(GenerationError, match="close other programs"):
             text_encoder.encode_texts(fresh_host, model, ["a fox"])
     assert tried == ["cuda", "cpu"]
-    assert "the texts are encoded on the CPU" in caplog.text
+    assert fresh_host.notices == [ENCODED_ON_CPU]
 
 
 def test_models_that_do_not_fit_the_device_when_they_load_are_offloaded(
@@ -237,7 +262,8 @@ def test_out_of_memory_with_nothing_left_to_save_says_what_to_do(
     request = request_for("wan-t2v-14b")
     generate(backend, request)
     scarce(fresh_host.loaded["video"][1]._pipeline.vae, monkeypatch, always=True)
-    with pytest.raises(GenerationError, match="smaller size or fewer frames") as failure:
+    remedy = "smaller size or fewer frames a chunk, or a preset that decodes in 16 bits, such as"
+    with pytest.raises(GenerationError, match=f"{remedy} video_high_safe") as failure:
         generate(backend, request)
     assert isinstance(failure.value.__cause__, torch.OutOfMemoryError)
 
@@ -267,7 +293,7 @@ def test_decoding_in_bfloat16_is_close_and_leaves_the_encoding_vae_as_it_was(
     latents = torch.randn(1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         whole, half = (
-            loaded._decode(latents, MemoryPlan(decoding=way)).float() for way in ("whole", "bf16")
+            loaded._decode(latents, MemoryPlan(half=half)).float() for half in (False, True)
         )
     assert not torch.equal(whole, half)
     assert (whole - half).abs().max() < 0.1

@@ -159,7 +159,7 @@ def _ours(
 ) -> tuple[np.ndarray, Clock]:
     job = Job(case.size, case.frames, 0, case.options, *texts, Given())
     half = case.options.decode == "bfloat16" and device.type == "cuda"
-    plan = MemoryPlan(decoding="bf16" if half else "whole")
+    plan = MemoryPlan(half=half)
     clock = Clock(device)
     source = Source(case.folder, "text", dtype=case.dtype)
     with WanDenoiser(source, device, compiling=case.compile) as wan:

@@ -12,6 +12,7 @@ import tasks.artifacts
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.make import summary
 from infra.apps.studio.status import Run, Status, warning_lines
+from pipelines.backends.base import ENCODED_ON_CPU
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import DeviceRecord, Film, Manifest
@@ -61,6 +62,11 @@ def manifest_with(device: DeviceRecord | None, *sources: str) -> Manifest:
     [
         (None, (), ()),
         (DeviceRecord(kind="cuda", name="RTX 5090", for_gpu=True), ("llm", "llm"), ()),
+        (
+            DeviceRecord(kind="cuda", name="RTX 5090", notices=(ENCODED_ON_CPU,)),
+            ("template", "llm", "template"),
+            (BY_TEMPLATE, ENCODED_ON_CPU),
+        ),
         (DeviceRecord(kind="remote"), ("brief",), ()),
         (DeviceRecord(kind="cpu", reason=REASON), ("llm",), ()),  # models made for a CPU
         (NO_GPU, ("llm-retry", "editor"), (ON_CPU,)),

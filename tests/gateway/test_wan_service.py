@@ -318,3 +318,20 @@ def test_a_video_has_exactly_the_frames_that_were_asked_for(name: str) -> None:
             if asked <= brief.resolved_preset().frames:
                 (slot,) = timeline(brief)
                 assert slot.frames - asked < 2 * backend.capabilities.frame_step
+
+
+def test_a_model_that_only_this_brief_needs_is_missed_at_once(
+    client: httpx.Client, installed: Path, picture: str
+) -> None:
+    brief = {"prompt": f"a red ball {secrets.token_hex(6)}", "preset": "video_fast"}
+    lies, away = installed / "vace-1.3B", installed / "vace-away"
+    lies.rename(away)
+    try:
+        refused = client.post("/briefs", json=brief | {"image": picture}, headers=ASYNC)
+    finally:
+        away.rename(lies)
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "model_not_installed"
+    assert "reelwright models download vace-1.3B" in refused.json()["error"]["message"]
+    accepted = client.post("/briefs", json=brief | {"image": picture}, headers=ASYNC)
+    assert accepted.status_code in (200, 201, 202), accepted.text

@@ -75,7 +75,7 @@ class FurtherStages(Stages):
         way = "float32"
         if "tiled-decode" in mode:
             way = "float32 tiled"
-        elif "bf16" in mode or (ours.get("decode") == "bfloat16" and self.check.cuda):
+        elif ours.get("decode") == "bfloat16" and self.check.cuda:
             way = "bfloat16"
         bare = row[way].get("decode_s")
         if bare and "decode_s" in ours:

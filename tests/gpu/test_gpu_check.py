@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from infra.adapters.device import memory
 from pipelines.backends.measuring import ClipCost
+from pipelines.schema.memory import DEVICE_CONTEXT
 from tests.conftest import REPOSITORY
 from tests.gpu.__main__ import STAGES, main
 from tests.gpu.check import GB, TINY, Check
@@ -173,7 +173,7 @@ def test_the_product_s_cap_leaves_room_for_the_context_as_in_a_run(
         for gigabytes in (22.0, 6.0):
             product.host.limit(gigabytes)
             product.enforce()
-            assert card.share == (gigabytes * GB - memory.CONTEXT) / card.total
+            assert card.share == (gigabytes * GB - DEVICE_CONTEXT) / card.total
 
 
 def test_a_row_says_how_far_the_peak_is_from_the_plan_and_what_all_steps_take() -> None:

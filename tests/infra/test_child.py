@@ -120,6 +120,31 @@ def test_threads_of_idle_work_are_not_taken_for_a_run_s(
     assert child.serve(COMMAND) == child.Ended(0)
 
 
+@pytest.mark.parametrize("name", ["pool", "thread_pool"])
+def test_the_threads_of_the_compiler_s_pools_do_not_end_a_process_whose_run_compiled(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With REELWRIGHT_COMPILE=on a run compiles. The pools are torch's own."""
+    from torch._inductor import async_compile
+
+    monkeypatch.setattr(async_compile, "get_compile_threads", lambda: 2)
+    pool = getattr(async_compile.AsyncCompile, name)
+    pool.cache_clear()
+
+    def run(*_: object) -> child.Ended:
+        assert pool().submit(threading.get_ident).result()
+        return child.Ended(0)
+
+    before = threading.active_count()
+    monkeypatch.setattr(child, "run_one", run)
+    try:
+        assert child.serve(COMMAND) == child.Ended(0)
+        assert threading.active_count() == before + 1
+    finally:
+        pool().shutdown()
+        pool.cache_clear()
+
+
 def test_a_process_in_which_a_run_left_a_thread_must_end(
     lasting: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

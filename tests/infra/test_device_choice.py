@@ -40,10 +40,15 @@ def visible() -> tuple[str | None, str | None]:
     [
         ({}, "", ("PCI_BUS_ID", "0")),
         ({}, "1", ("PCI_BUS_ID", "1")),
-        ({"CUDA_VISIBLE_DEVICES": "2,3"}, "", (None, "2")),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-5f"}, "", (None, "GPU-5f")),
-        ({"CUDA_VISIBLE_DEVICES": "MIG-7c,MIG-8d"}, "", (None, "MIG-7c")),
-        ({"CUDA_VISIBLE_DEVICES": ""}, "", (None, "")),
+        ({"CUDA_VISIBLE_DEVICES": "2,3"}, "", ("PCI_BUS_ID", "2")),
+        (
+            {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"},
+            "",
+            ("PCI_BUS_ID", "1"),
+        ),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-5f"}, "", ("PCI_BUS_ID", "GPU-5f")),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-7c,MIG-8d"}, "", ("PCI_BUS_ID", "MIG-7c")),
+        ({"CUDA_VISIBLE_DEVICES": ""}, "", ("PCI_BUS_ID", "")),
         ({"CUDA_VISIBLE_DEVICES": "2,3"}, "0", ("PCI_BUS_ID", "0")),
         ({"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, "1", ("PCI_BUS_ID", "1")),
     ],
@@ -102,7 +107,7 @@ def test_auto_without_a_gpu_is_the_cpu_and_says_why(
     file = tmp_path / "version"
     if driver:
         file.touch()
-    monkeypatch.setattr(choice, "_DRIVER", file)
+    monkeypatch.setattr(choice, "DRIVER", file)
     install_nvml(monkeypatch, FakeCard(), minors=cards)
     os.environ["CUDA_VISIBLE_DEVICES"] = entry
     found = choice.choose(settings())
@@ -122,7 +127,7 @@ def test_a_card_in_parts_that_cuda_does_not_find_is_an_error_that_says_how_to_na
 ) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(choice, "_DRIVER", tmp_path)
+    monkeypatch.setattr(choice, "DRIVER", tmp_path)
     install_nvml(monkeypatch, FakeCard(), minors=(0, 1), split=(1,))
     os.environ["CUDA_VISIBLE_DEVICES"] = entry
     with pytest.raises(SettingsError, match=rf"{reason}.*set CUDA_VISIBLE_DEVICES to one"):

@@ -11,6 +11,7 @@ import torch
 from infra.adapters.device import cache, memory
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
+from pipelines.schema.memory import DEVICE_CONTEXT, GB
 from tests.support.fake_gpu import (
     RTX_4090,
     RTX_5090,
@@ -19,8 +20,6 @@ from tests.support.fake_gpu import (
     install,
     install_nvml,
 )
-
-GB = 1_000_000_000
 
 
 @pytest.fixture
@@ -94,8 +93,8 @@ def test_without_the_kernel_s_estimate_unused_pages_count(
 @pytest.mark.parametrize("total", [RTX_5090, RTX_4090], ids=["32 GiB", "24 GiB"])
 def test_an_empty_card_gives_the_limit_less_our_context(card: FakeCard, total: int) -> None:
     card.total = total
-    assert memory.account(22).available == 22 * GB - memory.CONTEXT
-    assert memory.account(0).available == total - memory.CONTEXT
+    assert memory.account(22).available == 22 * GB - DEVICE_CONTEXT
+    assert memory.account(0).available == total - DEVICE_CONTEXT
 
 
 def test_a_card_that_is_smaller_than_the_limit_is_the_limit(card: FakeCard) -> None:
@@ -107,7 +106,7 @@ def test_what_other_programs_take_counts_only_where_it_leaves_less_than_the_limi
     card: FakeCard,
 ) -> None:
     card.others = 5 * GB
-    assert memory.account(22).available == 22 * GB - memory.CONTEXT  # 34 - 5 GB would be there
+    assert memory.account(22).available == 22 * GB - DEVICE_CONTEXT  # 34 - 5 GB would be there
     card.total = RTX_4090
     assert memory.account(22).available == RTX_4090 - 5 * GB - card.context
 
@@ -116,7 +115,7 @@ def test_what_torch_keeps_in_reserve_can_be_had_and_what_tensors_use_cannot(card
     card.allocate(15 * GB)
     card.free(12 * GB)
     assert card.reserved == 15 * GB
-    assert memory.account(22).available == 22 * GB - memory.CONTEXT - 3 * GB
+    assert memory.account(22).available == 22 * GB - DEVICE_CONTEXT - 3 * GB
     card.others = card.mem_get_info()[0]  # nothing is left but the reserve
     assert memory.account(22).available == 12 * GB
 
@@ -139,9 +138,9 @@ def test_in_another_process_namespace_the_children_are_taken_at_their_estimate(
     install_nvml(monkeypatch, card, visible_pids=False)
     card.children[child] = 5 * GB
     memory.count_child("enhancer", 4 * GB)
-    assert memory.account(22).outside == memory.CONTEXT + 4 * GB
+    assert memory.account(22).outside == DEVICE_CONTEXT + 4 * GB
     memory.forget_child("enhancer")
-    assert memory.account(22).outside == memory.CONTEXT
+    assert memory.account(22).outside == DEVICE_CONTEXT
 
 
 @pytest.mark.parametrize("total", [RTX_5090, RTX_4090], ids=["32 GiB", "24 GiB"])
@@ -168,15 +167,15 @@ def test_the_limit_holds_before_the_first_model_is_on_the_card(
         return Model(card, GB)
 
     host.resident("video", ("a",), load, GB)
-    assert shares == [(22 * GB - memory.CONTEXT) / RTX_5090]
+    assert shares == [(22 * GB - DEVICE_CONTEXT) / RTX_5090]
 
 
 def test_the_limit_is_a_setting(
     card: FakeCard, monkeypatch: pytest.MonkeyPatch, host: DeviceHost
 ) -> None:
     monkeypatch.setenv("REELWRIGHT_GPU_MEMORY_GB", "12")
-    assert DeviceHost(Settings.load()).free_bytes() == 12 * GB - memory.CONTEXT
-    assert host.free_bytes() == 22 * GB - memory.CONTEXT
+    assert DeviceHost(Settings.load()).free_bytes() == 12 * GB - DEVICE_CONTEXT
+    assert host.free_bytes() == 22 * GB - DEVICE_CONTEXT
 
 
 def test_models_make_room_by_the_limit_and_not_by_the_card(
@@ -187,6 +186,18 @@ def test_models_make_room_by_the_limit_and_not_by_the_card(
     assert cache.is_resident("video", ("a",))
     host.resident("upscaler", ("c",), lambda: Model(card, 10 * GB), 10 * GB)
     assert not cache.is_resident("video", ("a",))  # 12 + 10 GB are on a card of 34, but not of 22
+
+
+@pytest.mark.parametrize(("size", "stays"), [(5 * GB, False), (GB // 10, True)])
+def test_a_model_beside_the_card_moves_nothing_on_it_and_stays_if_it_is_small_for_the_host(
+    size: int, *, stays: bool, host: DeviceHost, card: FakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "host_bytes", lambda: 30 * GB)
+    host.resident("video", ("a",), lambda: Model(card, 21 * GB), 21 * GB)
+    with host.lent("enhancer", ("b",), lambda: Model(card, 0), 0, beside=size):
+        assert cache.is_resident("video", ("a",))
+        assert memory.account(22).outside == DEVICE_CONTEXT
+    assert cache.is_resident("enhancer", ("b",)) is stays
 
 
 def test_a_model_in_another_process_finds_what_torch_kept_in_reserve(
@@ -213,7 +224,7 @@ def test_a_small_model_in_another_process_stays_and_counts(
         pass
     assert cache.is_resident("enhancer", key)
     host.resident("video", ("a",), lambda: Model(card, GB), GB)
-    assert card.share == (22 * GB - memory.CONTEXT - size) / RTX_5090
+    assert card.share == (22 * GB - DEVICE_CONTEXT - size) / RTX_5090
 
 
 def test_a_model_that_was_loaded_before_the_small_one_is_held_to_what_is_left_too(
@@ -225,8 +236,8 @@ def test_a_model_that_was_loaded_before_the_small_one_is_held_to_what_is_left_to
         host.resident("video", video, lambda: Model(card, GB), GB)
 
     use()
-    assert card.share == (22 * GB - memory.CONTEXT) / RTX_5090
+    assert card.share == (22 * GB - DEVICE_CONTEXT) / RTX_5090
     with host.lent("enhancer", ("gemma",), lambda: ForeignModel(card, child, size), size):
         pass
     use()
-    assert card.share == (22 * GB - memory.CONTEXT - size) / RTX_5090
+    assert card.share == (22 * GB - DEVICE_CONTEXT - size) / RTX_5090

@@ -1,5 +1,7 @@
 """`doctor --gpu`: what it says about a card, and what it measures, here on a CPU."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
 from infra.apps.cli import app
 from infra.apps.doctor import Finding
-from infra.apps.gpu import card
-from infra.apps.gpu.card import driver_version, examine_card, runs_on
-from infra.apps.gpu.presets import Outcome
+from infra.apps.gpu import card, report
+from infra.apps.gpu.card import examine_card, runs_on
+from infra.apps.gpu.presets import Measured, Outcome
 from infra.apps.gpu.report import BASIS, examine_gpu
 from pipelines.backends.base import BackendDefinition
+from pipelines.backends.driver import driver_version
 from pipelines.backends.measuring import ClipCost
 from pipelines.backends.registry import definitions, presets, registered
 from pipelines.backends.wan.options import WanOptions
@@ -23,6 +26,7 @@ from pipelines.backends.wan.random_weights import EncoderShape, WanShape, write_
 from pipelines.schema.presets import Preset
 from pipelines.schema.sizes import Size
 from tasks.rates import kept_rates
+from tests.support.fake_gpu import FakeCard, install, install_nvml
 
 SHAPE = WanShape(2, 24, 64, 2, 32, 8, 1, EncoderShape(2, 8, 64, 1))
 
@@ -169,6 +173,63 @@ def test_a_torch_that_was_not_built_for_the_card_is_a_fault(
     assert gpu.text.startswith("NVIDIA GeForce RTX 5090, 34.2 GB, compute capability 12.0, driver")
     assert not build.good
     assert "built for sm_80, sm_90, and this card is sm_120" in build.text
+
+
+def test_a_warm_process_that_holds_the_card_is_said(
+    fake_card: DeviceHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no run, so the measurement does not wait for it; its memory is missing."""
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", script, "infra.apps.worker.child", "models"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as warm:  # type: ignore[call-overload]
+        warm.stdout.readline()  # then it has its command line
+        held = FakeCard(children={warm.pid: 6_100_000_000, 2: 1_000_000_000})
+        install(monkeypatch, held)
+        install_nvml(monkeypatch, held)
+        text = card._memory(fake_card)
+        assert f"a warm process of a worker (pid {warm.pid}) holds 6.1 GB, until" in text
+        assert "REELWRIGHT_WORKER_IDLE_SECONDS" in text
+        assert text.count("holds") == 1
+        install_nvml(monkeypatch, FakeCard())
+        assert "holds" not in card._memory(fake_card)
+        warm.communicate()
+
+
+@pytest.mark.parametrize(
+    ("setting", "compiled", "lines"),
+    [
+        ("auto", (False, False), ["without compiled code: a, b", "a warm process compiles"]),
+        ("auto", (True, True), ["with compiled code: a, b"]),
+        ("on", (True, False), ["with compiled code: a", "without compiled code: b"]),
+        ("off", (False, False), ["without compiled code: a, b"]),
+    ],
+)
+def test_the_report_says_what_was_measured_with_compiled_code(
+    setting: str,
+    compiled: tuple[bool, bool],
+    lines: list[str],
+    fake_card: DeviceHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REELWRIGHT_COMPILE", setting)
+    base = presets()["video_fast"]
+    outcomes = tuple(
+        Outcome(
+            base.model_copy(update={"name": name}),
+            16,
+            10,
+            10,
+            ClipCost(7.0, 6.0, 0.5, 12, "resident", compiled=code),
+        )
+        for name, code in zip("ab", compiled, strict=True)
+    )
+    measured = Measured(definitions()["wan-t2v-1.3b"], False, outcomes)
+    said = report._about_code(measured, DeviceHost(Settings.load()))
+    assert len(said) == len(lines)
+    assert all(part in line for part, line in zip(lines, said, strict=True))
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "cpu")
+    assert report._about_code(measured, DeviceHost(Settings.load())) == []
 
 
 def test_an_error_of_cuda_is_a_fault_and_no_crash(

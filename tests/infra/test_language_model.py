@@ -1,5 +1,6 @@
 """Settings of the language model, and what `doctor` and the manifest say about its place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.index import write_index
 from infra.apps import doctor_llama
 from infra.apps.doctor_llama import examine_llama
+from pipelines import processes
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
@@ -43,12 +45,21 @@ def test_every_setting_reaches_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> Non
         "n_ctx": 8192,
         "n_batch": 1024,
         "n_ubatch": 1024,
+        "use_mmap": True,
         "flash_attn": True,
         "type_k": 8,
         "type_v": 8,
         "n_threads": 3,
         "n_threads_batch": 5,
     }
+
+
+def test_without_layers_on_a_gpu_the_file_is_read_and_not_mapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for layers, maps in ((0, False), (-1, True), (20, True)):
+        options = llama_options(settings(monkeypatch, LLM_GPU_LAYERS=layers).llm, 4096, "cuda")
+        assert options.arguments["use_mmap"] is maps
 
 
 def test_the_numbers_of_the_context_are_those_of_llama_cpp() -> None:
@@ -95,6 +106,24 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     write_index(folder, "test", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return settings(monkeypatch, MODELS_DIR=tmp_path, DEVICE="cpu")
+
+
+def test_a_model_without_layers_on_the_gpu_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp would compute prompts with it."""
+    started: list[dict[str, str] | None] = []
+
+    def start(_: object, *, env: dict[str, str] | None, **__: object) -> None:
+        started.append(env)
+        raise OSError("not started")
+
+    monkeypatch.setattr(processes, "start_child", start)
+    for layers in (0, 20, -1):
+        enhancer = LlamaEnhancer(Path("x.gguf"), "x", "instruct", LlamaOptions(gpu_layers=layers))
+        with pytest.raises(OSError, match="not started"):
+            enhancer.load()
+    hidden, *others = started
+    assert hidden == os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    assert others == [None, None]
 
 
 def test_without_a_gpu_a_model_on_the_cpu_is_a_fact(studio: Settings) -> None:

@@ -89,12 +89,18 @@ def test_a_run_beyond_the_limit_waits_for_a_free_process(tmp_path: Path) -> None
         gate = tmp_path / "gate"
         async with anyio.create_task_group() as group:
             first = await worker.begin(group, f"wait {gate}")
-            with anyio.move_on_after(0.2) as patience:
-                await worker.run()
-            assert patience.cancelled_caught
-            assert worker.pids == [first.pid]
+            ended: list[ProcessHandle] = []
+
+            async def second() -> None:
+                ended.append(await worker.run())
+
+            group.start_soon(second)
+            while not worker.children.waiting:
+                await anyio.sleep(0)
+            assert (worker.pids, ended) == ([first.pid], [])
             gate.touch()
-        assert (await worker.run()).pid == first.pid
+        assert [handle.pid for handle in ended] == [first.pid]
+        assert worker.children.waiting == 0
 
     with_children(1, work)
 
@@ -186,6 +192,30 @@ def test_processes_that_had_nothing_to_do_are_ended_and_one_at_work_is_not(tmp_p
 
     kind = Kind("flows", idle_seconds=0.0, program="tests.support.fake_child", code=lambda: "")
     with_children(2, work, kind)
+
+
+def test_after_a_long_silence_a_process_that_leaves_the_device_alone_takes_its_place() -> None:
+    """It has its imports done, and is not replaced again before it has had a run."""
+
+    def arguments(pid: int) -> list[str]:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[-2:-1]
+
+    async def work(worker: Worker) -> None:
+        first = await worker.run()
+        assert first.pid is not None
+        assert arguments(first.pid) == ["models"]
+        await worker.children.retire_idle()
+        (rests,) = worker.pids
+        assert rests != first.pid
+        assert arguments(rests) == ["resting"]
+        await worker.children.retire_idle()
+        assert worker.pids == [rests]
+        assert (await worker.run()).pid == rests
+        await worker.children.retire_idle()
+        assert worker.pids != [rests]
+
+    program = "tests.support.fake_child"
+    with_children(1, work, Kind("models", 0.0, rests=True, program=program, code=lambda: ""))
 
 
 def test_a_worker_that_stops_waiting_ends_the_process_of_the_run() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,13 @@ class Backend:
 
     def __init__(self) -> None:
         self.warmed: list[str] = []
+        self.inputs: list[frozenset[str]] = []
+        """That it was made for, each time."""
         self.errors: dict[str, Exception] = {}
+
+    def create(self, _: object, inputs: frozenset[str]) -> "Backend":
+        self.inputs.append(inputs)
+        return self
 
     def prepare(self, requests: object) -> None: ...
 
@@ -58,7 +65,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
     stand_in, first, second = list(definitions().values())[:3]
     assert stand_in.stand_in
     fakes = {
-        item.name: dataclasses.replace(item, create=lambda *_: backend)
+        item.name: dataclasses.replace(item, create=backend.create)
         for item in (stand_in, first, second)
     }
     monkeypatch.setattr(warming, "definitions", lambda: fakes)
@@ -69,12 +76,10 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 def names() -> list[str]:
     """The presets of those definitions but the stand-in's, in the order in which they are
-    compiled."""
-    return [
-        preset.name
-        for item in reversed(list(warming.definitions().values())[1:])
-        for preset in item.presets
-    ]
+    compiled; those of videos that other models than text's continue are compiled for these too."""
+    _, first, second = warming.definitions().values()
+    continued = [preset for preset in first.presets if not preset.is_still]
+    return [preset.name for preset in (*second.presets, *continued, *first.presets)]
 
 
 def test_all_presets_are_compiled_one_a_step_and_the_first_backend_last(
@@ -97,6 +102,25 @@ def test_the_stand_in_does_not_take_the_place_of_a_model_for_the_gpu(
 def test_nothing_is_compiled_on_a_cpu(settings: Settings) -> None:
     assert DeviceHost(settings).compile == "off"
     assert list(warming.steps(settings)) == []
+
+
+def test_videos_that_other_models_continue_are_compiled_for_before_text_alone(
+    settings: Settings, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(warming.steps(settings))
+    made = list(zip(backend.warmed, backend.inputs, strict=True))
+    text, continued = frozenset({"text"}), frozenset({"text", "continuation"})
+    assert made.index(("video_fast", continued)) < made.index(("video_fast", text))
+    assert ("image_fast", continued) not in made
+    assert [kinds for name, kinds in made if name == "video_14b"] == [text]
+
+    def state_of(_: object, model: Any) -> SimpleNamespace:
+        return SimpleNamespace(kind="missing" if model.name == "vace-1.3B" else "installed")
+
+    monkeypatch.setattr(warming, "state_of", state_of)
+    backend.inputs.clear()
+    list(warming.steps(settings))
+    assert set(backend.inputs) == {text}
 
 
 def test_a_preset_without_its_models_is_passed_over(
@@ -175,6 +199,31 @@ def test_a_run_that_comes_goes_before_the_next_step(monkeypatch: pytest.MonkeyPa
         assert done == ["first", "second"]
         os.close(writing)
         assert list(commands) == []
+
+
+def test_a_resting_process_does_no_idle_work_before_its_first_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The device was just given back."""
+    monkeypatch.setattr(child, "_PAUSE", 0.0)
+    reading, writing = os.pipe()
+    done: list[str] = []
+
+    def idle() -> Iterator[None]:
+        done.append("a step")
+        os.write(writing, b'{"flow_run": "b"}\n')
+        yield
+
+    with os.fdopen(reading, encoding="utf-8") as stream:
+        commands = child.commands_of(stream, idle(), resting=True)
+        writer = threading.Timer(0.1, os.write, (writing, b'{"flow_run": "a"}\n'))
+        writer.start()
+        assert next(commands) == {"flow_run": "a"}
+        assert done == []
+        assert next(commands) == {"flow_run": "b"}
+        assert done == ["a step"]
+        writer.join()
+        os.close(writing)
 
 
 def test_memory_that_idle_work_takes_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import StageCost
 from pipelines.planning.disk import disk_of
 from pipelines.planning.estimate import default_rates, estimate, learn
-from pipelines.planning.memory import DEVICE_CONTEXT, Footprint, memory_of
+from pipelines.planning.memory import Footprint, memory_of
 from pipelines.planning.plan import timeline
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.schema.plan import Estimate
 from pipelines.schema.sizes import Size
 from pipelines.upscaling.ladder import Way
@@ -103,10 +104,11 @@ def test_every_stage_of_a_video_is_said_as_the_plan_has_it(host: MemoryHost) -> 
         *("enhance", "encode", "denoise", "decode", "stitch", "upscale", "upload")
     ]
     assert stages["enhance"] == 5.8
-    # float32 does not fit, bfloat16 does; four frames are enlarged beside the video model.
-    assert 13 < stages["decode"] < 16
+    # It is decoded in float32 without the transformer, which comes back for the next clip only: so
+    # four frames are enlarged beside the VAE.
+    assert 21 < stages["decode"] <= 22
     assert stages["denoise"] < 8
-    assert 20 < stages["upscale"] <= 22
+    assert 17 < stages["upscale"] < 19
 
 
 def test_with_little_room_fewer_frames_are_said_to_be_enlarged_at_once() -> None:

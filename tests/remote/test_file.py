@@ -1,5 +1,6 @@
 """The operator's file of remote backends."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import SettingsError
 from pipelines.media.ffmpeg import find_ffmpeg
 from tasks.remote_backends import configure_backends
+from tests.conftest import REPOSITORY
 from tests.support.remote import Kills, World, kind_of
 
 GOOD = """\
@@ -33,6 +35,18 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(registry.definitions())
     monkeypatch.setattr(registry, "_definitions", before)
     monkeypatch.setattr(registry, "_configured", set())
+
+
+def test_every_kind_that_the_documents_name_is_there() -> None:
+    from pipelines.backends.remote.kinds import kinds
+
+    pages = [REPOSITORY / "docs" / f"{page}.md" for page in ("cloud", "servers", "comfyui")]
+    named = {
+        kind
+        for page in pages
+        for kind in re.findall(r"^\s*kind: ([a-z0-9-]+)", page.read_text(), re.MULTILINE)
+    }
+    assert named == set(kinds())
 
 
 def test_entries_that_are_enabled_become_backends() -> None:

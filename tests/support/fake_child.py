@@ -15,7 +15,7 @@ GROWTH = 3_000_000_000
 
 def main() -> None:
     """Report every run as completed, until the worker closes our standard input."""
-    assert sys.argv[1:] in (["models"], ["flows"])
+    assert sys.argv[1:] in (["models"], ["flows"], ["models", "resting"])
     rss = 1_000_000_000
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

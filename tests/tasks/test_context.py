@@ -2,17 +2,22 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import tasks.chunks
 from infra.adapters.settings import Settings
+from pipelines.backends.base import ENCODED_ON_CPU
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import DeviceRecord
 from pipelines.errors import SettingsError, WeightsError
+from tasks.chunks import prepare_backend
 from tasks.context import RunContext, check_surroundings, models_of
 from tests.e2e.tiny_studio import install_tiny
 from tests.support.fake_gpu import FakeCard, environment, install
+from tests.support.published import film_of
 
 
 @pytest.fixture
@@ -80,6 +85,34 @@ def test_the_manifest_names_the_gpu(
     with environment():
         found = device_of(Brief(prompt="x", preset="video_fast", enhance=False))
     assert found == DeviceRecord(kind="cuda", name="NVIDIA GeForce RTX 5090", for_gpu=True)
+
+
+def test_what_stood_in_beside_a_gpu_is_said_once_on_the_page_and_in_the_manifest(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The texts, when memory ran out: while they are encoded, and not at the end only."""
+    install_tiny(tmp_path / "models", "t2v-1.3B")
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "auto")
+    install(monkeypatch, FakeCard())
+    shown: list[tuple[str, ...]] = []
+    monkeypatch.setattr(tasks.chunks, "show_stand_ins", shown.append)
+    brief = Brief(prompt="x", seconds=1, preset="video_fast", enhance=False)
+    with environment(), ExitStack() as stack:
+        context = RunContext(brief, Settings.load(), stack)
+        host = context.host
+        assert host is not None
+
+        class Session:
+            def prepare(self, _: object) -> None:
+                host.stood_in(ENCODED_ON_CPU)
+                host.stood_in(ENCODED_ON_CPU)
+
+        monkeypatch.setattr(RunContext, "session", Session())
+        monkeypatch.setattr(RunContext, "store", SimpleNamespace(head=lambda _: None))
+        prepare_backend.fn(film_of(brief).plan, context)
+        record = context.device_record
+    assert shown == [(ENCODED_ON_CPU,)]
+    assert (record.kind, record.notices) == ("cuda", (ENCODED_ON_CPU,))
 
 
 def test_a_gpu_that_is_demanded_and_missing_is_said_before_files_are_read(

@@ -13,8 +13,9 @@ from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
 from pipelines.documents.brief import Brief
-from pipelines.planning.memory import DEVICE_CONTEXT, PROCESS_BYTES
+from pipelines.planning.memory import PROCESS_BYTES
 from pipelines.prompting.footprint import writer_footprint
+from pipelines.schema.memory import DEVICE_CONTEXT
 from pipelines.upscaling.ladder import Way
 from tasks.check import footprint_of
 from tasks.context import RunContext
@@ -44,9 +45,16 @@ def needs(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     @contextmanager
     def lent(
-        host: DeviceHost, kind: str, key: tuple[str, ...], load: Callable[[], object], need: int
+        host: DeviceHost,
+        kind: str,
+        key: tuple[str, ...],
+        load: Callable[[], object],
+        need: int,
+        *,
+        beside: int,
     ) -> Iterator[object]:
         resident(host, kind, key, load, need)
+        told[f"{kind} beside"] = beside
         yield load()  # its process starts with the first request
 
     monkeypatch.setattr(DeviceHost, "resident", resident)
@@ -73,6 +81,7 @@ def test_the_writer_gets_room_for_its_context_and_its_buffers(
     assert entry is not None
     with context.enhancer():
         assert needs["enhancer"] == writer_footprint(file, entry.context).total
+    assert needs["enhancer beside"] == 0
     assert needs["enhancer"] > file.stat().st_size + 500_000_000
 
 
@@ -83,6 +92,27 @@ def test_a_writer_whose_header_is_unreadable_gets_room_for_its_file(
     missing = tmp_path / "none.gguf"
     context.enhancer_model = dataclasses.replace(context.enhancer_model, path=missing)
     assert context.writer_bytes == sum(context.enhancer_model.sizes.values())
+
+
+@pytest.mark.parametrize(("layers", "on_device"), [("0", False), ("-1", True), ("20", True)])
+def test_a_writer_without_layers_on_the_gpu_takes_none_of_its_memory(
+    layers: str,
+    *,
+    on_device: bool,
+    context: RunContext,
+    needs: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No video model leaves for it, and the estimate does not count it."""
+    monkeypatch.setenv("REELWRIGHT_LLM_GPU_LAYERS", layers)
+    context.settings = Settings.load()
+    whole = context.writer_bytes
+    on_a_card(context, monkeypatch, free=14 * GB, allocated=7 * GB)
+    with context.enhancer():
+        pass
+    expected = (whole + DEVICE_CONTEXT, 0) if on_device else (0, whole)
+    assert (needs["enhancer"], needs["enhancer beside"]) == expected
+    assert footprint_of(context).enhancer == expected[0]
 
 
 def test_the_upscaler_gets_room_for_one_frame_at_a_time(

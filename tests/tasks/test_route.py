@@ -13,6 +13,7 @@ from prefect.states import Completed, Crashed, Failed
 import tasks.route
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.costs.caps import CAPS
 from pipelines.documents.brief import Brief
 from pipelines.documents.failure import Failure
 from pipelines.documents.route import Candidate, Route
@@ -29,6 +30,7 @@ from pipelines.errors import (
 )
 from pipelines.schema.keys import ObjectKey
 from tasks import approval, dispatch, failures
+from tasks.waivers import waived_caps
 from tests.support.films import film_of
 
 BRIEF = Brief(prompt="a red fox", seconds=1)
@@ -105,14 +107,33 @@ def test_a_cap_of_the_ledger_is_asked_about_once(deployed: ObjectStore) -> None:
     error = BudgetError("0.56 USD is above the month's cap")
     route = tasks.route.fall_back(route_of("a", "b", above_cap="approval"), error)
     assert (route.chosen.preset, route.ask, route.turn) == ("a", str(error), 1)
-    assert not tasks.route.has_approved(deployed, RUN, "a")
+    assert waived_caps(deployed, str(RUN), "a") == ()
     route = tasks.route.approved(route)
     assert (route.chosen.preset, route.ask) == ("a", "")
     assert kept(deployed) == route
-    assert tasks.route.has_approved(deployed, RUN, "a")
-    assert not tasks.route.has_approved(deployed, RUN, "b")
+    assert waived_caps(deployed, str(RUN), "a") == CAPS
+    assert waived_caps(deployed, str(RUN), "b") == ()
     with pytest.raises(BudgetError):  # somebody agreed, and the ledger still refuses
         tasks.route.fall_back(route, error)
+
+
+def test_who_approved_a_price_is_asked_once_more_about_what_the_ledger_refuses(
+    deployed: ObjectStore,
+) -> None:
+    route = tasks.route.approved(route_of("a", above_cap="approval"))
+    assert waived_caps(deployed, str(RUN), "a") == ("video",)
+    route = tasks.route.fall_back(route, BudgetError("above the month's cap"))
+    assert route.ask == "above the month's cap"
+    assert waived_caps(deployed, str(RUN), "a") == ()
+    tasks.route.approved(route)
+    assert waived_caps(deployed, str(RUN), "a") == CAPS
+
+
+def test_a_run_without_a_route_or_with_a_damaged_one_waives_nothing(store: ObjectStore) -> None:
+    run = uuid4()
+    assert waived_caps(store, str(run), "a") == waived_caps(store, "a process", "a") == ()
+    store.put_bytes(ObjectKey.route(run), b"{", "application/json")
+    assert waived_caps(store, str(run), "a") == ()
 
 
 def test_a_cap_leads_to_the_next_candidate_if_the_policy_says_so() -> None:

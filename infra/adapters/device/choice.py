@@ -11,11 +11,11 @@ from typing import Literal
 from infra.adapters import disk
 from infra.adapters.device import nvml
 from infra.adapters.settings import ComputeSettings, Settings
+from pipelines.backends.driver import DRIVER
 from pipelines.errors import SettingsError
 
 _VISIBLE, _ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 _DEVICES = Path("/dev")
-_DRIVER = Path("/proc/driver/nvidia/version")
 _HIDDEN = ("", "-1")
 """Values of CUDA_VISIBLE_DEVICES that hide every card."""
 _PARTS = (
@@ -67,17 +67,15 @@ def see_one_card(compute: ComputeSettings, environment: MutableMapping[str, str]
     """Let this process and its children see one card only, by the variables that CUDA reads when
     it starts: llama.cpp would spread a model over all cards that it sees.
 
-    It is the card of REELWRIGHT_GPU, counted as nvidia-smi counts. Without that, the first one of
-    a CUDA_VISIBLE_DEVICES that is set already, else card 0.
+    It is the card of REELWRIGHT_GPU. Without that, the first one of a CUDA_VISIBLE_DEVICES that is
+    set already, else card 0. Numbers are those of nvidia-smi, whatever CUDA_DEVICE_ORDER said: NVML
+    counts so too, which tells the lock and the memory of the card.
     """
     if compute.device == "cpu":
         return
-    if _is_named(compute):
-        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", str(compute.gpu)
-    elif _VISIBLE in environment:
-        environment[_VISIBLE] = visible_card(environment)
-    else:
-        environment[_ORDER], environment[_VISIBLE] = "PCI_BUS_ID", "0"
+    # CUDA itself would count the fastest card first.
+    environment[_ORDER] = "PCI_BUS_ID"
+    environment[_VISIBLE] = str(compute.gpu) if _is_named(compute) else visible_card(environment)
 
 
 def visible_card(environment: Mapping[str, str]) -> str:
@@ -145,7 +143,7 @@ def _why_none(environment: Mapping[str, str], built_for: str) -> str:
         return "this torch is built without CUDA; install the one that constraints.txt pins"
     if entry in _HIDDEN:
         return f"{_VISIBLE}={entry} hides it"
-    if not _DRIVER.exists():
+    if not DRIVER.exists():
         return "no NVIDIA driver is loaded (nvidia-smi)"
     if entry.startswith(nvml.MIG):
         return f"{_VISIBLE} names the MIG device {entry}, and CUDA has none of that name; {_PARTS}"

@@ -1,5 +1,6 @@
 """What this machine gives to a backend on its device."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,10 +13,10 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_lora, installed_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
 from pipelines.errors import SettingsError
+from pipelines.schema.memory import SMALL
 
 Model = TypeVar("Model", bound=Closable)
-SMALL = 0.05
-"""Share of the free memory up to which a model stays that is used for a moment only."""
+_log = logging.getLogger("reelwright.device")
 
 
 class DeviceHost(RemoteHost):
@@ -24,6 +25,8 @@ class DeviceHost(RemoteHost):
     def __init__(self, settings: Settings, access: Access | None = None) -> None:
         super().__init__(access)
         self.settings = settings
+        self.notices: list[str] = []
+        """What stood in for something, each once."""
         self._models: dict[str, ModelFolder] = {}
 
     @cached_property
@@ -76,19 +79,27 @@ class DeviceHost(RemoteHost):
 
     @contextmanager
     def lent(
-        self, kind: str, key: tuple[str, ...], load: Callable[[], Model], need: int
+        self,
+        kind: str,
+        key: tuple[str, ...],
+        load: Callable[[], Model],
+        need: int,
+        *,
+        beside: int = 0,
     ) -> Iterator[Model]:
         """A model in a process of its own that is used for a moment: it stays afterwards only if it
         is small. What torch has in reserve is given back first, since that process cannot use it.
+
+        It takes `need` bytes of the device, and `beside` a GPU so many of the host's memory.
         """
         try:
             model = self.resident(kind, key, load, need)
-            if self.device == "cuda":
+            if self.device == "cuda" and need:
                 memory.give_back()
                 memory.count_child(kind, need)
             yield model
         finally:
-            if need > SMALL * self.free_bytes():
+            if need > SMALL * self.free_bytes() or beside > SMALL * memory.host_bytes():
                 cache.release(kind)
 
     def release(self, kind: str) -> None:
@@ -109,6 +120,12 @@ class DeviceHost(RemoteHost):
         import torch
 
         return self.free_bytes() + int(torch.cuda.memory_allocated())
+
+    def stood_in(self, sentence: str) -> None:
+        """Log it, and keep it for the page and the manifest of the run."""
+        _log.warning(sentence)
+        if sentence not in self.notices:
+            self.notices.append(sentence)
 
 
 class NoDeviceHost(RemoteHost):
@@ -166,6 +183,10 @@ class NoDeviceHost(RemoteHost):
     def room_bytes(self) -> int:
         """There is no room either."""
         return 0
+
+    def stood_in(self, sentence: str) -> None:
+        """Raises SettingsError."""
+        raise _no_device(f"a place for the warning that {sentence}")
 
 
 def _no_device(what: str) -> SettingsError:

@@ -11,11 +11,8 @@ from pathlib import Path
 
 from infra.adapters.device import nvml
 from infra.adapters.device.choice import visible_card
+from pipelines.schema.memory import DEVICE_CONTEXT, GB
 
-GB = 1_000_000_000
-CONTEXT = 500_000_000
-"""Bytes of a CUDA context where NVML does not tell. It is arithmetic and was not measured here;
-contexts of current drivers take 0.3 to 0.6 GB."""
 _MEMORY = Path("/proc/meminfo")
 _children: dict[str, int] = {}
 _enforced: list[int] = []
@@ -88,11 +85,11 @@ def enforce(limit_gb: float) -> None:
 def outside_bytes(reserved: int) -> int:
     """What our processes hold on the card beside the `reserved` bytes of torch in this process.
 
-    NVML says it. Where it cannot, the sum of CONTEXT and of what `count_child` was told.
+    NVML says it. Where it cannot, the sum of DEVICE_CONTEXT and of what `count_child` was told.
     """
     found = nvml.tree_bytes(visible_card(os.environ))
     if found is None:
-        return CONTEXT + sum(_children.values())
+        return DEVICE_CONTEXT + sum(_children.values())
     return max(0, found.own - reserved) + found.children
 
 

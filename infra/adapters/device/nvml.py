@@ -103,15 +103,16 @@ def tree_bytes(entry: str) -> TreeBytes | None:
     None too if NVML does not list this process, as in a container with process ids of its own:
     then it does not list its children either. So call it only after CUDA was initialised here.
     """
-    used = _process_bytes(entry)
+    used = process_bytes(entry)
     own = used.get(os.getpid()) if used else None
     if used is None or own is None:
         return None
     return TreeBytes(own, sum(used.get(pid, 0) for pid in _descendants(os.getpid())))
 
 
-def _process_bytes(entry: str) -> dict[int, int] | None:
-    """Bytes of each process with a CUDA context on the card; None if one of them is unknown."""
+def process_bytes(entry: str) -> dict[int, int] | None:
+    """Bytes of each process with a CUDA context on the card that `entry` names; None if one of them
+    is unknown."""
     library = _library()
     if library is None:
         return None

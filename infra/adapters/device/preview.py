@@ -17,6 +17,7 @@ from infra.adapters.weights.library import OWN_LORAS, described_model
 from pipelines.backends.base import Closable, Compile, Lora, ModelFolder
 from pipelines.errors import SettingsError
 from pipelines.schema.keys import Digest
+from pipelines.schema.memory import GB
 
 Model = TypeVar("Model", bound=Closable)
 _UNREAD = Digest("0" * 64)
@@ -89,8 +90,11 @@ class PreviewHost(RemoteHost):
         found = nvml.memory(self._card)
         whole = found.total if found else 0
         limit = self._settings.compute.gpu_memory_gb
-        return min(whole, int(limit * memory.GB)) if limit else whole
+        return min(whole, int(limit * GB)) if limit else whole
 
     def room_bytes(self) -> int:
         """The same."""
         return self.free_bytes()
+
+    def stood_in(self, sentence: str) -> None:
+        """An estimate makes nothing, so nothing stands in."""

@@ -17,9 +17,11 @@ from infra.apps.gateway import (
     api,
     costs,
     login,
+    model_page,
     openai_video_requests,
     openai_videos,
     pages,
+    ratings,
     receiving,
     routing,
     service,
@@ -116,15 +118,15 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.include_router(service.router)
     app.include_router(routing.router)
+    app.include_router(model_page.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    app.include_router(pages.router, include_in_schema=False)
+    for hidden in (pages.router, costs.pages, login.router, ratings.router):
+        app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
-    app.include_router(costs.pages, include_in_schema=False)
-    app.include_router(login.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(BodyLimitMiddleware)
     return app

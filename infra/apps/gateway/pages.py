@@ -32,7 +32,8 @@ _PAGE = 24
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 
 
-def _render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page `name` with these values."""
     return _templates.TemplateResponse(request, name, values, status_code=status)
 
 
@@ -43,7 +44,7 @@ async def gallery(
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
     """The published videos, and above them the runs at work."""
-    if redirect := _to_login(request):
+    if redirect := to_login(request):
         return redirect
     gateway = gateway_of(request)
     client = identify(request)
@@ -51,7 +52,7 @@ async def gallery(
     runs = await gateway.runs.recent(_PAGE, client)
     page = await run_in_threadpool(page_of, request, _PAGE, campaign, cursor)
     manages = "manage" in client.scopes
-    return _render(
+    return render(
         request,
         "gallery.html",
         jobs=[run for run in runs if not run.ended],
@@ -63,6 +64,7 @@ async def gallery(
         is_first=not cursor,
         is_filling=not index.filled,
         skipped=await run_in_threadpool(index.skipped) if manages else None,
+        approves="approve" in client.scopes,
     )
 
 
@@ -70,18 +72,18 @@ async def gallery(
 @at_store
 def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
     """One video with its manifest's figures."""
-    if redirect := _to_login(request):
+    if redirect := to_login(request):
         return redirect
     try:
         manifest = gateway_of(request).videos.manifest(Digest(cid))
     except ProblemError as problem:
         title = "This video cannot be shown"
-        return _render(request, "message.html", problem.status, title=title, text=problem.message)
+        return render(request, "message.html", problem.status, title=title, text=problem.message)
     if manifest is None:
-        return _render(request, "message.html", 404, title="No such video", text="It was deleted.")
+        return render(request, "message.html", 404, title="No such video", text="It was deleted.")
     shots = [shot.number for shot in manifest.storyboard.shots]
     seconds = {shot: manifest.plan.seconds_of_shot(shot) for shot in shots}
-    return _render(
+    return render(
         request,
         "watch.html",
         video=view_of(manifest),
@@ -94,7 +96,7 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
 @router.get("/jobs/{run}")
 async def job(request: Request, run: UUID) -> Response:
     """A run at work, and the decision that it waits for."""
-    if redirect := _to_login(request):
+    if redirect := to_login(request):
         return redirect
     return await _job(request, run, identify(request))
 
@@ -114,12 +116,12 @@ async def _job(
             film = await gateway.runs.film(run)
     except ProblemError as error:
         if error.status != 404:
-            return _render(
+            return render(
                 request, "message.html", error.status, title="Not now", text=error.message
             )
         text = "Runs are shown to who started them, and forgotten after a while; videos are not."
-        return _render(request, "message.html", 404, title="No such run", text=text)
-    return _render(
+        return render(request, "message.html", 404, title="No such run", text=text)
+    return render(
         request,
         "job.html",
         status,
@@ -169,9 +171,9 @@ async def cancel(request: Request, run: UUID, client: Maker) -> Response:
 
 
 @router.get("/new")
-def new(request: Request) -> Response:
+def new(request: Request, preset: Annotated[str, Query(max_length=100)] = "demo") -> Response:
     """A short form; Prefect's has every field."""
-    return _to_login(request) or _new(request, "demo")
+    return to_login(request) or _new(request, preset)
 
 
 def _new(
@@ -180,7 +182,7 @@ def _new(
     """The short form with what was filled in before."""
     listed = [*presets().values()]
     values = {"presets": listed, "auto": AUTO, "preset": preset, "problem": problem}
-    return _render(request, "new.html", status, prompt=prompt, **values)
+    return render(request, "new.html", status, prompt=prompt, **values)
 
 
 @router.post("/new")
@@ -225,7 +227,8 @@ def still(request: Request, digest: Annotated[str, _ID], client: Reader) -> Resp
     )
 
 
-def _to_login(request: Request) -> Response | None:
+def to_login(request: Request) -> Response | None:
+    """The way to the login for who has none; None for a reader."""
     try:
         client = identify(request)
     except ProblemError:

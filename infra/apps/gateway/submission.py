@@ -3,6 +3,7 @@
 import shutil
 from uuid import UUID, uuid4
 
+from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.owners import tags_of
 from infra.apps.gateway.problems import ProblemError
@@ -11,15 +12,17 @@ from infra.apps.gateway.views import RunView
 from pipelines.documents.brief import Brief
 from pipelines.planning.plan import check_timeline
 from pipelines.schema.plan import digest_of
+from pipelines.schema.presets import AUTO
 
 
 async def start_brief(gateway: Gateway, brief: Brief, client: Client, key: str) -> RunView:
     """A run of `brief`; with a `key` the same one however often it is asked for.
 
-    Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief, 507
-    if the disk is full.
+    Raises BriefError, ServerError, or ProblemError 409 if the key belongs to another brief or a
+    model is missing, 507 if the disk is full.
     """
     check_timeline(brief)
+    require_models(gateway, brief)
     own = digest_of(["brief", client.id, key])[:40] if key else uuid4().hex
     run = await start_run(gateway, brief, f"api-{own}", tags_of(client))
     return await gateway.runs.see(run, client)
@@ -31,6 +34,22 @@ async def start_run(
     """As `Runs.start`, if the disk has room. Raises ProblemError 507 `disk_full`."""
     require_free_space(gateway)
     return await gateway.runs.start(brief, key, tags, retry=retry)
+
+
+def require_models(gateway: Gateway, brief: Brief) -> None:
+    """Raises ProblemError 409 if this machine has the models of the brief's backend, but not those
+    that its inputs need besides. Where it has none of them, the GPU is on another host."""
+    if brief.preset == AUTO or brief.backend.name not in gateway.installed():
+        return
+    here = frozenset(installed_names(gateway.settings.paths.models))
+    absent = [name for name in brief.backend.models_for(brief.inputs) if name not in here]
+    if absent:
+        raise ProblemError(
+            409,
+            "model_not_installed",
+            f"{brief.backend.title} needs {', '.join(absent)} for this brief, which is not here: "
+            f"run: reelwright models download {' '.join(absent)}",
+        )
 
 
 def require_free_space(gateway: Gateway) -> None:

@@ -1,17 +1,21 @@
 """The card, its driver, torch's build for it, and its memory: before any model is loaded."""
 
+import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from infra.adapters.device import nvml
+from infra.adapters.device.choice import visible_card
 from infra.adapters.device.host import DeviceHost
 from infra.apps.doctor import Finding
+from infra.apps.worker.warm import WARM_PROGRAM
+from pipelines.backends.driver import driver_version
 from pipelines.errors import ReelwrightError, SettingsError
+from pipelines.schema.memory import GB
 
-GB = 1e9
-_DRIVER = Path("/proc/driver/nvidia/version")
 _NO_GPU = (
     "{reason}. If the machine has a GPU, repair that (torch {torch} is built for {built}). A CPU "
     "is enough for the demo set"
@@ -19,6 +23,7 @@ _NO_GPU = (
 _SIDES = {"cuda": 8192, "cpu": 128}
 """Of the square matrices whose product is checked and timed."""
 _PRODUCTS = 10
+_PROCESSES = Path("/proc")
 _OFF = 0.02
 """Largest error that is rounding: bfloat16 has 8 bits, about 0.4 % a number."""
 
@@ -59,18 +64,8 @@ def _card(host: DeviceHost) -> str:
     card = torch.cuda.get_device_properties(0)
     return (
         f"{card.name}, {card.total_memory / GB:.1f} GB, compute capability "
-        f"{card.major}.{card.minor}, driver {driver_version(_DRIVER)}"
+        f"{card.major}.{card.minor}, driver {driver_version()}"
     )
-
-
-def driver_version(file: Path) -> str:
-    """Of NVIDIA's kernel module, such as `580.65.06`; `unknown` where it does not say."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "unknown"
-    found = re.search(r"\b\d{3}\.\d+(?:\.\d+)?\b", text)
-    return found.group() if found else "unknown"
 
 
 def _torch(_: DeviceHost) -> str:
@@ -127,11 +122,26 @@ def _bfloat16(host: DeviceHost) -> str:
 
 
 def _memory(host: DeviceHost) -> str:
-    """What there is; other programs' share is not ours."""
+    """What there is; other programs' share is not ours, and that of a warm process can be had."""
     import torch
 
     may = f"{host.free_bytes() / GB:.1f} GB can be used by Reelwright now"
     if host.device != "cuda":
         return may
     free, total = torch.cuda.mem_get_info()
-    return f"{free / GB:.1f} of {total / GB:.1f} GB free, {may}"
+    found = f"{free / GB:.1f} of {total / GB:.1f} GB free, {may}"
+    return "; ".join([found, *_held_by_workers(nvml.process_bytes(visible_card(os.environ)) or {})])
+
+
+def _held_by_workers(used: Mapping[int, int]) -> Iterator[str]:
+    """A sentence for each warm process among those that use the card, with their bytes by pid."""
+    for pid, size in used.items():
+        try:
+            arguments = (_PROCESSES / str(pid) / "cmdline").read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue  # it has ended, or belongs to another process namespace
+        if WARM_PROGRAM in arguments:
+            yield (
+                f"a warm process of a worker (pid {pid}) holds {size / GB:.1f} GB, until there was "
+                "no run for REELWRIGHT_WORKER_IDLE_SECONDS or the worker is stopped"
+            )

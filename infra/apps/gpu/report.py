@@ -7,9 +7,10 @@ from infra.adapters.device.choice import device_lock
 from infra.adapters.device.host import DeviceHost
 from infra.adapters.settings import Settings
 from infra.apps.doctor import Finding
-from infra.apps.gpu.card import GB, examine_card
+from infra.apps.gpu.card import examine_card
 from infra.apps.gpu.presets import VIDEO_SECONDS, Measured, Outcome, measure
 from pipelines.backends.base import BackendDefinition
+from pipelines.schema.memory import GB
 from tasks.rates import keep_rates, kept_rates
 
 BASIS = "measured by doctor --gpu"
@@ -49,7 +50,7 @@ def examine_gpu(
             if definition.capabilities.location == "device":
                 measured = measure(definition, settings, say)
                 _keep(settings, host.device, measured)
-                yield _finding(measured)
+                yield _finding(measured, _about_code(measured, host))
 
 
 def _keep(settings: Settings, device: str, measured: Measured) -> None:
@@ -61,7 +62,26 @@ def _keep(settings: Settings, device: str, measured: Measured) -> None:
     keep_rates(settings, measured.definition, device, rates.model_copy(update=new))
 
 
-def _finding(measured: Measured) -> Finding:
+def _about_code(measured: Measured, host: DeviceHost) -> list[str]:
+    """Which presets were measured with compiled code and which without; nothing on a CPU."""
+    made = [item for item in measured.outcomes if item.cost]
+    if host.device == "cpu" or not made:
+        return []
+    groups = {True: "with compiled code", False: "without compiled code"}
+    lines = []
+    for compiled, words in groups.items():
+        names = [item.preset.name for item in made if item.cost and item.cost.compiled is compiled]
+        if names:
+            lines.append(f"     measured {words}: {', '.join(names)}")
+    if host.compile == "auto" and not all(item.cost and item.cost.compiled for item in made):
+        lines.append(
+            "     a warm process compiles while it waits (REELWRIGHT_COMPILE=auto): its chunks may "
+            "take less time"
+        )
+    return lines
+
+
+def _finding(measured: Measured, about_code: list[str]) -> Finding:
     """What is not installed is no fault; what is installed and cannot make a clip is one."""
     title = measured.definition.title
     if measured.problem:
@@ -69,7 +89,7 @@ def _finding(measured: Measured) -> Finding:
         return Finding("backend", False, f"{title}: {measured.problem}", needed)
     note = " (not installed: random weights of its size)" if measured.random else ""
     good = any(outcome.cost for outcome in measured.outcomes)
-    text = "\n".join([f"{title}{note}", *_table(measured.outcomes)])
+    text = "\n".join([f"{title}{note}", *_table(measured.outcomes), *about_code])
     return Finding("backend", good, text, needed=not measured.random)
 
 

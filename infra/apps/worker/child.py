@@ -1,4 +1,5 @@
-"""Run as `python -m infra.apps.worker.child ROOM`: one flow run after another in one process.
+"""Run as `python -m infra.apps.worker.child ROOM [resting]`: one flow run after another in one
+process.
 
 ROOM says what is imported first: `models` for runs that use them, `flows` for runs that only wait
 and publish. Standard input brings a JSON line for each run, `{"flow_run": id, "environment": {…}}`;
@@ -8,7 +9,8 @@ work added. What a run prints goes to standard error. One run is the body of Pre
 `prefect.engine`.
 
 While no run comes, a process for models compiles them, one shape after another; a run that comes
-meanwhile waits for the shape that has begun.
+meanwhile waits for the shape that has begun. A `resting` one follows a process that was ended for
+its silence: it leaves the device alone until its first run.
 """
 
 import gc
@@ -72,7 +74,7 @@ def main() -> None:
     gc.freeze()  # what was imported stays, so that a collection looks at one run's objects only
     _reply(replies, {"ready": True})
     idle = IdleWork(_idle_work(sys.argv[1]))
-    for command in commands_of(commands, idle):
+    for command in commands_of(commands, idle, resting=sys.argv[2:] == ["resting"]):
         ended = serve(command)
         gc.collect()  # Python's own turn comes after some 150 runs, each with 0.4 MB of cycles
         _reply(
@@ -83,9 +85,9 @@ def main() -> None:
 
 def serve(command: dict[str, Any]) -> Ended:
     """Execute the run that `command` names. The process must end after a run that leaves a thread:
-    it would use the device under the next run."""
-    # Counted before each run, because idle work leaves threads too: torch's compiler keeps those
-    # of its pool. Counted once at the start, they would be taken for the first run's.
+    it would use the device under the next run. Those of the compiler's pools wait for its work."""
+    # Counted before each run, because idle work leaves threads too. Counted once at the start, they
+    # would be taken for the first run's.
     before = _lasting_threads()
     ended = run_one(UUID(command["flow_run"]), command["environment"])
     if ended.retire or not _lasting_threads() - before:
@@ -93,20 +95,25 @@ def serve(command: dict[str, Any]) -> Ended:
     return replace(ended, retire="a run left a thread")
 
 
-def commands_of(stream: IO[str], idle: Iterator[object]) -> Iterator[dict[str, Any]]:
-    """The commands of `stream`. As long as none comes for _PAUSE seconds, a step of `idle` is done.
+def commands_of(
+    stream: IO[str], idle: Iterator[object], *, resting: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The commands of `stream`. As long as none comes for _PAUSE seconds, a step of `idle` is done;
+    if the process is `resting`, only after the first command.
 
     The worker sends a command only after the reply to the one before, so that none is in the
     stream's buffer, where `select` would not see it.
     """
-    resting = True
+    waiting = not resting
     while True:
-        while resting and not select.select([stream], [], [], _PAUSE)[0]:
-            resting = next(idle, _DONE) is not _DONE
+        while waiting and not select.select([stream], [], [], _PAUSE)[0]:
+            waiting = next(idle, _DONE) is not _DONE
         line = stream.readline()
         if not line:
             return
         yield json.loads(line)
+        if resting:
+            waiting, resting = True, False
 
 
 def _idle_work(room: str) -> Iterator[object]:
@@ -199,8 +206,19 @@ def _reply(stream: IO[str], values: dict[str, Any]) -> None:
 
 
 def _lasting_threads() -> set[int]:
-    """Ids of the threads that keep the process from ending."""
-    return {thread.native_id or 0 for thread in threading.enumerate() if not thread.daemon}
+    """Ids of the threads that keep the process from ending, without those of torch's compiler."""
+    threads = {thread for thread in threading.enumerate() if not thread.daemon}
+    return {thread.native_id or 0 for thread in threads - _compiler_threads()}
+
+
+def _compiler_threads() -> set[threading.Thread]:
+    """Of the pools that torch's compiler keeps once a run or idle work has compiled something."""
+    module = sys.modules.get("torch._inductor.async_compile")
+    if module is None:
+        return set()
+    compiler = module.AsyncCompile
+    kept = [pool for pool in (compiler.pool, compiler.thread_pool) if pool.cache_info().currsize]
+    return {thread for pool in kept for thread in pool()._threads}
 
 
 def _rss() -> int:

@@ -34,6 +34,11 @@ class WarmChildren:
         order = [child for child in self._all if child not in self._free] + self._free
         return [child.process for child in order if child.process]
 
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for a free child."""
+        return self._places.statistics().tasks_waiting
+
     async def run(
         self,
         flow_run: "FlowRun",

@@ -230,13 +230,13 @@ def worker_for(
         "create_pool_if_not_found": False,
     }
     if pool == GPU_POOL:
-        kind = Kind("models", idle_seconds)
+        kind = Kind("models", idle_seconds, rests=True)
         return ColdWorker(**options) if cold else WarmWorker(kind=kind, limit=1, **options)
     if not limit:
         limit, options["reserved"] = worker_limit(), SCHEDULE_LIMIT
     if cold:
         return StudioWorker(limit=limit, prefetch_seconds=0, **options)
-    kind = Kind("flows", min(idle_seconds, _STUDIO_IDLE), _STUDIO_GROWTH)
+    kind = Kind("flows", min(idle_seconds, _STUDIO_IDLE), max_growth=_STUDIO_GROWTH)
     return WarmWorker(kind=kind, limit=limit, **options)
 
 

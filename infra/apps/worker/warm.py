@@ -3,7 +3,7 @@
 It keeps its imports and, on the GPU host, the loaded models between runs. A crash or a cancel ends
 the child and nothing else; the next run gets a new one. So does a run after the code, the
 environment or the child's memory changed, after an error that the device may remember, or after a
-long silence. `children.py` has several of them.
+long silence: then it holds the device for nobody. `children.py` has several of them.
 """
 
 import json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PRIVATE = "PREFECT__"
 """Prefix of the variables that differ from run to run."""
-_PROGRAM = "infra.apps.worker.child"
+WARM_PROGRAM = "infra.apps.worker.child"
 """The module that the child runs; its docstring states the protocol."""
 
 
@@ -78,9 +78,12 @@ class Kind:
     """What it imports first; `child.py` explains it."""
     idle_seconds: float = 900.0
     """Silence after which it is ended."""
+    rests: bool = False
+    """Whether another one takes its place then, which has its imports done and leaves the device
+    alone until its first run. It is not ended for its silence."""
     max_growth: int = 2_000_000_000
     """Bytes by which its memory may exceed what it was after its first run."""
-    program: str = _PROGRAM
+    program: str = WARM_PROGRAM
     code: Callable[[], str] = fingerprint
     """A fingerprint of the code on disk: a child that was started with another one is replaced
     before the next run."""
@@ -97,6 +100,7 @@ class WarmChild:
         self._shared: dict[str, str | None] = {}
         self._first_rss = 0
         self._used = time.monotonic()
+        self._resting = False
         self._busy = anyio.Lock()
         self._log = logging.getLogger("reelwright.worker")
 
@@ -127,6 +131,7 @@ class WarmChild:
                 "PREFECT__CONTROL_TOKEN": token,
             }
             attempt = Attempt(process.pid)
+            self._resting = False
             await self._send(process, {"flow_run": str(flow_run.id), "environment": own})
             scope = AttemptScope(attempt)
             task_status.started(ProcessHandle(attempt, termination_scope=scope))  # type: ignore[arg-type]
@@ -147,17 +152,25 @@ class WarmChild:
     async def retire_if_idle(self) -> None:
         """End a child that had nothing to do for its kind's `idle_seconds`, which frees what it
         holds: memory, the device."""
-        if self._busy.locked() or self._process is None:
+        if self._busy.locked() or self._process is None or self._resting:
             return
         if time.monotonic() - self._used > self._kind.idle_seconds:
             async with self._busy:
                 await self._retire("it was idle")
+                if not self._kind.rests:
+                    return
+                try:
+                    await self._ready(self._shared, resting=True)
+                except RuntimeError as error:
+                    self._log.warning("%s; the next run starts another one", error)
 
     async def close(self) -> None:
         """End the child."""
         await self._retire("the worker ends")
 
-    async def _ready(self, environment: Mapping[str, str | None]) -> anyio.abc.Process:
+    async def _ready(
+        self, environment: Mapping[str, str | None], *, resting: bool = False
+    ) -> anyio.abc.Process:
         shared = {k: v for k, v in environment.items() if not k.startswith(_PRIVATE)}
         key = digest_of([self._kind.code(), sorted((k, v or "") for k, v in shared.items())])
         if self._process and self._process.returncode is not None:
@@ -168,10 +181,10 @@ class WarmChild:
             await self._retire(f"{what} changed")
         if self._process is None:
             self._key, self._shared, self._first_rss = key, shared, 0
+            self._resting = resting
+            argv = [sys.executable, "-m", self._kind.program, self._kind.room]
             self._process = await anyio.open_process(
-                processes.with_pdeathsig(
-                    [sys.executable, "-m", self._kind.program, self._kind.room]
-                ),
+                processes.with_pdeathsig([*argv, "resting"] if resting else argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=None,

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipelines.backends.base import (
+    ENCODED_ON_CPU,
     TEXT_ENCODER,
     VIDEO_MODEL,
     BackendDefinition,
@@ -113,6 +114,8 @@ class Ltx2Backend:
         def step_down() -> bool:
             self.host.release(TEXT_ENCODER)
             ways.pop(0)
+            if ways and ways[0][0] != self.host.device:
+                self.host.stood_in(ENCODED_ON_CPU)
             return bool(ways)
 
         try:

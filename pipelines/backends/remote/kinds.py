@@ -11,6 +11,8 @@ from pipelines.backends.remote.videos import service as videos
 
 __all__ = ["Kind", "Offer", "kinds"]
 _KINDS: tuple[Kind[Any], ...] = (
+    omni.KIND,
+    veo.KIND,
     videos.KIND,
     lightx2v.KIND,
     comfyui.KIND,

@@ -74,7 +74,8 @@ class AnimateBackend(WanBackend):
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * work_of(request).frames * options.steps * passes
             plans.append(plan)
-            held = held_bytes(self.footprint(options), plan.placement)
+            aside = plan.decoding == "alone"
+            held = held_bytes(self.footprint(options), plan.placement, aside=aside)
         return self.priced(work, plans, held)
 
     def footprint_of(self, request: ClipRequest, options: AnimateOptions) -> Footprint:

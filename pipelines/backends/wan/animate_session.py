@@ -12,7 +12,7 @@ from pipelines.backends.wan.animate_options import AnimateOptions, check_request
 from pipelines.backends.wan.conditioning import read_inputs
 from pipelines.backends.wan.memory_plan import Placement
 from pipelines.backends.wan.planning import ClipPlans
-from pipelines.backends.wan.session import residence_of
+from pipelines.backends.wan.session import COMPILED, residence_of
 from pipelines.backends.wan.text_encoder import embeddings_of, encode_texts
 from pipelines.errors import BriefError
 from pipelines.schema.request import ClipRequest, ReferenceVideo, VideoRole
@@ -93,7 +93,8 @@ class AnimateSession:
 
         def make(placement: Placement) -> AnimateDenoiser:
             source, device = backend.source(options), torch.device(host.device)
-            return AnimateDenoiser(source, device, placement, host.compile)
+            code = host.cache_folder / COMPILED
+            return AnimateDenoiser(source, device, placement, host.compile, code)
 
         key = ("animate", *residence_of(host, backend.identity(options)))
         return host.resident(VIDEO_MODEL, key, lambda: plans.load(make), plans.fastest_bytes())

@@ -51,6 +51,10 @@ class WanBackend:
         self.encoder: ModelFolder = host.model(variant.model)
         extended = bool(variant.vace) and bool(inputs & VACE_INPUTS)
         self.denoiser: ModelFolder = host.model(variant.vace) if extended else self.encoder
+        self.continues = "continuation" in definition.capabilities.inputs and (
+            extended or not variant.vace
+        )
+        """Whether `denoiser` makes chunks that go on from the one before."""
         self.route = "vace" if extended else variant.route
         self.transformers = variant.transformers
         self.parts = (*variant.transformers, "vae", "scheduler", "pipeline")
@@ -63,7 +67,9 @@ class WanBackend:
             _check_settings(self.denoiser, variant)
 
     def identity(self, options: BackendOptions) -> Mapping[str, str]:
-        """Raises WeightsError if a LoRA is not installed or cannot be used here."""
+        """Raises WeightsError if a LoRA is not installed or cannot be used here, and
+        GenerationError if memory ran out in the self-test of attention in 8 bits, which comes here
+        for options that allow it."""
         chosen = _wan(options)
         identity: dict[str, str] = {
             **{part: self.encoder.component(part) for part in _ENCODER},
@@ -74,16 +80,29 @@ class WanBackend:
         stored = self.stored(chosen)
         if stored != self.host.dtype:
             identity["stored"] = stored
-        if chosen.attention == "fast" and self._has_fast_attention():
+        if chosen.attention == "fast" and self._computes_in_8_bits():
             identity["attention"] = "8 bits"
         for name, lora, strength in self.loras(chosen):
             identity[f"lora of {name}"] = f"{lora.sha256} x {strength!r}"
         return identity
 
-    def _has_fast_attention(self) -> bool:
-        from pipelines.backends.attention import has_fast_attention  # it imports torch
+    def _computes_in_8_bits(self) -> bool:
+        """Whether attention that may compute in 8 bits does so here. Raises GenerationError if that
+        cannot be told."""
+        import torch
 
-        return has_fast_attention(self.host.device)
+        from pipelines.backends.attention import Heads, computes_in_8_bits
+
+        folder = self.denoiser.path / self.transformers[0]
+        config = settings_of(folder / "config.json")
+        try:
+            heads = Heads(config["num_attention_heads"], config["attention_head_dim"])
+        except KeyError as error:
+            raise WeightsError(
+                f"the settings in {folder} are none of a Wan model: {error!r}; download it again"
+            ) from error
+        device, dtype = torch.device(self.host.device), getattr(torch, self.host.dtype)
+        return computes_in_8_bits(heads, device, dtype, self.host.cache_folder)
 
     def loras(self, options: WanOptions) -> list[tuple[str, Lora, float]]:
         """The LoRA of each transformer that has one, and its strength."""
@@ -135,7 +154,7 @@ class WanBackend:
             passes = 1.0 if options.guidance > 1 else 0.5
             work += request.size.megapixels * request.frames * options.steps * passes
             plans.append(plan)
-            held = held_bytes(footprint, plan.placement)
+            held = held_bytes(footprint, plan.placement, aside=plan.decoding == "alone")
         return self.priced(work, plans, held)
 
     def priced(self, work: float, plans: Sequence[MemoryPlan], held: int) -> Effort:

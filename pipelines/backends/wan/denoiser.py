@@ -5,6 +5,7 @@ The text encoder is never loaded here.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,8 @@ from pipelines.schema.computation import Computation
 from pipelines.schema.sizes import Size
 
 _ADVICE = "choose a smaller size or fewer frames a chunk"
+_ADVICE_16_BITS = f"{_ADVICE}, or a preset that decodes in 16 bits, such as video_high_safe"
+"""They take half the memory. No preset that does not ask for them gets them: pixels differ."""
 _WARM_STEPS = 4
 """Steps in which both transformers of A14B take part, with the flow shifts of its presets."""
 RanOut = Callable[[MemoryPlan, PlanPhase], None]
@@ -68,14 +71,18 @@ class WanDenoiser:
         device: torch.device,
         placement: Placement = "resident",
         compiling: Compile = "off",
+        code: Path | None = None,
     ) -> None:
-        """Loads the models. Raises WeightsError if the folder does not hold them, and
-        GenerationError if they do not fit into memory, however they are placed."""
+        """Loads the models. Compiled code is kept in the folder `code`. Raises WeightsError if the
+        source's folder does not hold them, and GenerationError if they do not fit into memory,
+        however they are placed."""
         self._source = source
         self._device = device
         self._pipeline = self._load(source)
         self._half_vae: Any = None
         self._placed = False
+        self._aside = False
+        """Whether resident transformers left the device, so that the VAE has it alone."""
         self.placement: Placement = placement
         """Where its models are, or were to go when memory ran out."""
         self.shortages = Shortages()
@@ -83,7 +90,7 @@ class WanDenoiser:
         self._attention = ""
         kind, transformers = _kind_of(source, self._pipeline), transformers_of(self._pipeline)
         plain = source.stored in ("", source.dtype)
-        self._blocks = CompiledBlocks(compiling if plain else "off", transformers, kind)
+        self._blocks = CompiledBlocks(compiling if plain else "off", transformers, kind, code)
         run_with_less(lambda: self._move(self.placement), self._step_aside, _ADVICE)
 
     def _load(self, source: Source) -> Any:
@@ -114,7 +121,8 @@ class WanDenoiser:
         """Bytes of its weights on the device now."""
         if not self._placed:
             return 0
-        return held_bytes(footprint, self.placement, half=self._half_vae is not None)
+        half = self._half_vae is not None
+        return held_bytes(footprint, self.placement, half=half, aside=self._aside)
 
     def render(
         self, job: Job, plan: MemoryPlan, report: StepReport, ran_out: RanOut = _forget
@@ -146,7 +154,9 @@ class WanDenoiser:
             check_finite(latents, "latents")
             computation = self._computation(job, state[0])
             video = run_with_less(
-                lambda: self.decode(latents, state[0]), lambda: step_down("decode"), _ADVICE
+                lambda: self.decode(latents, state[0]),
+                lambda: step_down("decode"),
+                _ADVICE if plan.half else _ADVICE_16_BITS,
             )
         check_shape(video, job.size, job.frames)
         return RenderedClip(to_frames(video), state[0].mode, computation)
@@ -158,7 +168,7 @@ class WanDenoiser:
         """
         self._move(plan.placement)
         self._attend(job)
-        shape, may_compile = _shape_of(job, self._attention), plan.placement == "resident"
+        shape, may_compile = self._shape(job), plan.placement == "resident"
         if may_compile and self._blocks.wants(shape):
             self._compile(job, plan, shape)
         with torch.inference_mode(), self._blocks.code_for(shape if may_compile else None):
@@ -169,7 +179,9 @@ class WanDenoiser:
 
         Raises what torch raises if memory runs out.
         """
-        self._move(plan.placement)
+        self._move(plan.placement, transforms=False)
+        if plan.decoding == "alone":
+            self._set_aside()
         with torch.inference_mode():
             return self._decode(latents, plan)
 
@@ -183,7 +195,7 @@ class WanDenoiser:
             return False
         self._move(plan.placement)
         self._attend(job)
-        return self._compile(job, plan, _shape_of(job, self._attention))
+        return self._compile(job, plan, self._shape(job))
 
     def _compile(self, job: Job, plan: MemoryPlan, shape: Hashable) -> bool:
         # Two transformers take turns, the second one in the last steps only.
@@ -205,9 +217,17 @@ class WanDenoiser:
 
     def _computation(self, job: Job, plan: MemoryPlan) -> Computation:
         """How `job` was denoised by its last attempt, that of `plan`."""
-        shape = _shape_of(job, self._attention)
+        shape = self._shape(job)
         compiled = plan.placement == "resident" and self._blocks.is_compiled(shape)
         return Computation(attention=self._attention, compiled=compiled)
+
+    def _shape(self, job: Job) -> Hashable:
+        """What decides which compiled code `job` needs, beside the models. VACE has as many tokens
+        with known frames as without; elsewhere a beginning may have timesteps of its own."""
+        given = job.given
+        begun = bool(given.beginning) and self._source.route != "vace"
+        # References are frames of their own.
+        return (str(job.size), job.frames, len(given.references), begun, self._attention)
 
     def _step_aside(self) -> bool:
         """Keep less on the device from now on; False if there is no way to."""
@@ -217,12 +237,23 @@ class WanDenoiser:
             self.placement = below.placement
         return below is not None
 
-    def _move(self, placement: Placement) -> None:
-        if self._placed and placement == self.placement:
+    def _move(self, placement: Placement, *, transforms: bool = True) -> None:
+        """Put the models where `placement` says. Transformers that were set aside come back if the
+        work that follows `transforms`."""
+        if self._placed and placement == self.placement and not (self._aside and transforms):
             return
         self._placed, self.placement = False, placement
         place(self._pipeline, self._device, placement, self._source.stored)
-        self._placed = True
+        self._placed, self._aside = True, False
+
+    def _set_aside(self) -> None:
+        """Take resident transformers off the device until they are needed."""
+        if self._aside:
+            return
+        self._aside = True  # first: if the host has no room for all of them, they come back too
+        for transformer in transformers_of(self._pipeline):
+            transformer.to("cpu")
+        free_memory()
 
     def _clear(self) -> None:
         """Take the models off the device, where an attempt to place them may have left some."""
@@ -282,7 +313,7 @@ class WanDenoiser:
         mean = torch.tensor(vae.config.latents_mean, device=latents.device).view(shape)
         deviation = torch.tensor(vae.config.latents_std, device=latents.device).view(shape)
         latents = latents * deviation + mean
-        if plan.decoding == "bf16":
+        if plan.half:
             vae, latents = self._half(), latents.to(torch.bfloat16)
         else:
             self._half_vae = None
@@ -322,9 +353,3 @@ def _kind_of(source: Source, pipeline: Any) -> Hashable:
     config = transformer.config
     sizes = (config.num_attention_heads, config.attention_head_dim, config.ffn_dim)
     return (type(transformer).__name__, *sizes, source.dtype)
-
-
-def _shape_of(job: Job, attention: str) -> Hashable:
-    given = job.given
-    # References are frames of their own, and a given beginning may have timesteps of its own.
-    return (str(job.size), job.frames, len(given.references), bool(given.beginning), attention)

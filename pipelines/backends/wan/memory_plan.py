@@ -5,13 +5,12 @@ Running out of memory costs a whole denoising, and some cards have more memory t
 that can be had now, so that models come back to the device when there is room again.
 
 What a preset did not ask for is done for want of memory only, and the manifest says so (`mode`).
-Of the two ways to decode with less, neither gives the pixels of decoding whole in float32:
-bfloat16 rounds each of them by itself, tiles lack what lies beyond their edges, in the
-convolutions and in the attention over the whole frame. Decoding in bfloat16 comes first, because
-it is nearer and needs no overlap. With the demo model's VAE at 416*240 and 9 frames, bfloat16 was
-0.35 of 255 off in the mean and 8 at most, tiles were 1.58 and 83 (999 of 1,000 values: 3 and 27).
-A preset that asks for it (`decode: bfloat16`) is planned from there
-on and has it in the identity of its chunks.
+The numbers are those that the preset asks for, whatever the memory: only `decode: bfloat16`, which
+is in the identity of its chunks, decodes in 16 bits. What does not fit is decoded while the
+transformers are off the device, which gives the same pixels, and then in tiles, which do not: they
+lack what lies beyond their edges, in the convolutions and in the attention over the whole frame.
+With the demo model's VAE at 416*240 and 9 frames, tiles were 1.58 of 255 off in the mean and 83 at
+most (999 of 1,000 values: 27), bfloat16 0.35 and 8 (3).
 """
 
 from collections.abc import Iterator
@@ -30,10 +29,10 @@ Placement = Literal["resident", "offload", "group-offload"]
 PlanPhase = Literal["place", "denoise", "decode"]
 """What was going on when memory ran out: models came to the device, the transformer worked (or
 the VAE encoded given frames), or the VAE decoded."""
-Decoding = Literal["whole", "bf16", "tiled"]
-"""`whole`  the VAE decodes all pixels at once, in float32
-`bf16`   the same in bfloat16: half the memory, other last bits
-`tiled`  overlapping tiles in float32: least memory, 20 to 30 % slower"""
+Decoding = Literal["whole", "alone", "tiled"]
+"""`whole`  the VAE decodes all pixels at once, beside the transformers
+`alone`  the same while the transformers are in the host's memory: they come back for the next clip
+`tiled`  overlapping tiles: least memory, 20 to 30 % slower, other pixels"""
 
 _HEADROOM = 1.1
 """For cuDNN's workspace and what the allocator cannot use."""
@@ -66,8 +65,8 @@ class MemoryPlan:
     placement: Placement = "resident"
     decoding: Decoding = "whole"
     tiled_encoding: bool = False
-    asked: Decoding = "whole"
-    """The decoding that the preset wants on this device."""
+    half: bool = False
+    """Whether the VAE decodes in bfloat16, as the preset asks."""
     encodes: bool = True
     """Whether frames are encoded over the whole length, so that tiles there would save memory."""
     place_bytes: int = 0
@@ -85,23 +84,25 @@ class MemoryPlan:
 
     @property
     def mode(self) -> str:
-        """What was done for want of memory, such as `tiled-decode` or `offload, bf16-decode`;
+        """What was done for want of memory, such as `alone-decode` or `offload, tiled-decode`;
         `resident` if nothing was."""
         words: list[str] = [] if self.placement == "resident" else [self.placement]
-        words += [] if self.decoding == self.asked else [f"{self.decoding}-decode"]
+        words += [] if self.decoding == "whole" else [f"{self.decoding}-decode"]
         words += ["tiled-encode"] if self.tiled_encoding else []
         return ", ".join(words) or "resident"
 
     def below(self, device: str, phase: PlanPhase) -> "MemoryPlan | None":
         """The next plan that takes less in `phase`, where memory ran out; None if there is none."""
         if phase == "decode" and self.decoding != "tiled":
-            ways = _decodings(device)
+            ways = _decodings(device, self.placement)
             return replace(self, decoding=ways[ways.index(self.decoding) + 1])
         if phase == "denoise" and self.encodes and not self.tiled_encoding:
             return replace(self, tiled_encoding=True)
         places = _placements(device)
         rest = places[places.index(self.placement) + 1 :]
-        return replace(self, placement=rest[0]) if rest else None
+        # The transformers that are elsewhere need not leave for the decoding.
+        decoding: Decoding = "whole" if self.decoding == "alone" else self.decoding
+        return replace(self, placement=rest[0], decoding=decoding) if rest else None
 
     def add_to(self, shortages: Shortages, phase: PlanPhase, had: int) -> None:
         """Remember that memory ran out in `phase` while `had` bytes could be had."""
@@ -117,7 +118,7 @@ class MemoryPlan:
         return {
             "place": (("place", self.placement), self.place_bytes),
             "denoise": (("denoise", self.placement, self.tiled_encoding), self.denoise_bytes),
-            "decode": (("decode", self.placement, self.decoding), self.decode_bytes),
+            "decode": (("decode", self.placement, self.decoding, self.half), self.decode_bytes),
         }
 
 
@@ -143,29 +144,33 @@ def plan_memory(
     return plan
 
 
-def held_bytes(footprint: Footprint, placement: Placement, *, half: bool = False) -> int:
+def held_bytes(
+    footprint: Footprint, placement: Placement, *, half: bool = False, aside: bool = False
+) -> int:
     """Bytes of weights that stay on the device between two clips; `half` if a VAE in bfloat16
-    stays beside the one that encodes."""
-    transformers = sum(footprint.transformers) if placement == "resident" else 0
+    stays beside the one that encodes, `aside` if the transformers left for the decoding."""
+    stay = placement == "resident" and not aside
+    transformers = sum(footprint.transformers) if stay else 0
     return transformers + footprint.vae + (footprint.vae // 2 if half else 0)
 
 
 def _plans(device: str, decode: Decode, *, encodes: bool) -> Iterator[MemoryPlan]:
-    ways = _decodings(device)
-    asked = ways.index("bf16") if decode == "bfloat16" and "bf16" in ways else 0
+    # CPUs compute convolutions in bfloat16 far slower than in float32.
+    half = decode == "bfloat16" and device == "cuda"
     for place in _placements(device):
-        for decoding in ways[asked:]:
+        for decoding in _decodings(device, place):
             for tiled in (False, True) if encodes else (False,):
-                yield MemoryPlan(place, decoding, tiled, asked=ways[asked], encodes=encodes)
+                yield MemoryPlan(place, decoding, tiled, half=half, encodes=encodes)
 
 
 def _placements(device: str) -> tuple[Placement, ...]:
     return ("resident", "offload", "group-offload") if device == "cuda" else ("resident",)
 
 
-def _decodings(device: str) -> tuple[Decoding, ...]:
-    # CPUs compute convolutions in bfloat16 far slower than in float32.
-    return ("whole", "bf16", "tiled") if device == "cuda" else ("whole", "tiled")
+def _decodings(device: str, placement: Placement) -> tuple[Decoding, ...]:
+    if device == "cuda" and placement == "resident":
+        return ("whole", "alone", "tiled")
+    return ("whole", "tiled")
 
 
 def _priced(footprint: Footprint, work: Work, plan: MemoryPlan) -> MemoryPlan:
@@ -183,8 +188,10 @@ def _priced(footprint: Footprint, work: Work, plan: MemoryPlan) -> MemoryPlan:
         way: Decoding = "tiled" if plan.tiled_encoding else "whole"
         encode = beside + vae + _HEADROOM * _ENCODED * _decoding(footprint, work, way)
         denoise = max(denoise, encode)
-    half = vae // 2 if plan.decoding == "bf16" else 0
-    decode = beside + vae + half + _HEADROOM * _decoding(footprint, work, plan.decoding)
+    if plan.decoding == "alone":
+        beside = 0
+    decoding = _HEADROOM * _decoding(footprint, work, plan.decoding)
+    decode = beside + vae + (vae // 2 + _HALF * decoding if plan.half else decoding)
     return replace(
         plan,
         place_bytes=held_bytes(footprint, plan.placement),
@@ -204,4 +211,4 @@ def _decoding(footprint: Footprint, work: Work, way: Decoding) -> float:
         # A clip smaller than a tile is decoded as it is.
         tile = min(_TILE_PIXELS, pixels) * a_pixel
         return tile + _TILED_PIXEL * pixels * work.frames
-    return a_pixel * pixels * (_HALF if way == "bf16" else 1)
+    return a_pixel * pixels

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 
 from pipelines.backends.base import (
@@ -24,6 +25,9 @@ from pipelines.errors import BriefError
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import ClipRequest
 
+COMPILED = "compiled"
+"""Folder of compiled code in the host's cache."""
+_GREY = 128
 _USE = ("attention",)
 """Parts of an identity that a loaded model takes from each request."""
 
@@ -64,10 +68,11 @@ class WanSession:
         )
 
     def warm(self, preset: Preset) -> bool:
-        """Load the denoiser of `preset` and compile it for clips of text alone.
+        """Load the denoiser of `preset` and compile it for what its chunks are usually given: text,
+        and frames of the chunk before.
 
-        Returns whether compiled code is there now; False, without loading anything, for layers in
-        8 bits, which are not compiled. Raises what loading raises.
+        Returns whether compiled code is there now for each; False, without loading anything, for
+        layers in 8 bits, which are not compiled. Raises what loading raises.
         """
         options = WanOptions.checked(preset.options.model_dump())
         if self._backend.stored(options) != self._host.dtype:
@@ -81,12 +86,27 @@ class WanSession:
             frames=preset.frames,
             seed=0,
         )
-        if self._host.compile == "off" or "first_frame" in capabilities.required:
+        if self._host.compile == "off":
             return False
         denoiser = self._denoiser(request, options)
         text = torch.zeros(1, MAX_TOKENS, denoiser.text_width)
-        job = Job(preset.size, preset.frames, 0, options, text, text, Given())
-        return denoiser.warm(job, self._plans(request, options).loaded(denoiser))
+        plan = self._plans(request, options).loaded(denoiser)
+        jobs = (
+            Job(preset.size, preset.frames, 0, options, text, text, given)
+            for given in self._usually_given(preset)
+        )
+        done = [denoiser.warm(job, plan) for job in jobs]
+        return all(done)
+
+    def _usually_given(self, preset: Preset) -> tuple[Given, ...]:
+        """What the chunks of a video are given that differs in shape. References are left out."""
+        size, backend = preset.size, self._backend
+        begun = Given((np.full((size.height, size.width, 3), _GREY, np.uint8),))
+        if "first_frame" in backend.definition.capabilities.required:
+            return (begun,)
+        # VACE has the same shape with known frames and without.
+        other_shape = backend.continues and backend.route == "text" and not preset.is_still
+        return (Given(), begun) if other_shape else (Given(),)
 
     def _plans(self, request: ClipRequest, options: WanOptions) -> ClipPlans:
         work = work_of(request, self._backend.route)
@@ -99,7 +119,8 @@ class WanSession:
 
         def make(placement: Placement) -> WanDenoiser:
             source, device = backend.source(options), torch.device(host.device)
-            return WanDenoiser(source, device, placement, host.compile)
+            code = host.cache_folder / COMPILED
+            return WanDenoiser(source, device, placement, host.compile, code)
 
         key = (backend.route, *residence_of(host, backend.identity(options)))
         return host.resident(VIDEO_MODEL, key, lambda: plans.load(make), plans.fastest_bytes())

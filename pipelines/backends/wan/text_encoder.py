@@ -6,7 +6,6 @@ every text in the cache it is not loaded at all.
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pipelines.backends.base import TEXT_ENCODER, BackendHost, ModelFolder
+from pipelines.backends.base import ENCODED_ON_CPU, TEXT_ENCODER, BackendHost, ModelFolder
 from pipelines.backends.checkpoint import bytes_on_device
 from pipelines.backends.checks import loads
 from pipelines.backends.memory import free_memory, run_with_less
@@ -23,13 +22,11 @@ from pipelines.backends.wan.footprint import ENCODING
 from pipelines.backends.wan.loading import LOAD_ERRORS
 from pipelines.errors import GenerationError, WeightsError
 from pipelines.schema.keys import Digest
+from pipelines.schema.memory import SMALL
 from pipelines.schema.request import ClipRequest
 
 MAX_TOKENS = 512
 """`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
-_log = logging.getLogger("reelwright.models")
-_SMALL = 0.05
-"""Share of the free memory up to which the encoder stays, though it is used for a moment only."""
 
 
 class EmbeddingCache:
@@ -170,13 +167,13 @@ def _encode(host: BackendHost, model: ModelFolder, texts: list[str], cache: Embe
         host.release(TEXT_ENCODER)
         devices.pop(0)
         if devices:
-            _log.warning("memory ran out: the texts are encoded on the CPU, which is slower")
+            host.stood_in(ENCODED_ON_CPU)
         return bool(devices)
 
     try:
         run_with_less(work, step_down, "close other programs that use the memory")
     finally:
-        if weights >= _SMALL * host.free_bytes():
+        if weights >= SMALL * host.free_bytes():
             host.release(TEXT_ENCODER)
 
 
