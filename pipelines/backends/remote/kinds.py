@@ -16,8 +16,6 @@ _KINDS: tuple[Kind[Any], ...] = (
     videos.KIND,
     lightx2v.KIND,
     comfyui.KIND,
-    omni.KIND,
-    veo.KIND,
 )
 
 
