@@ -156,6 +156,7 @@ def write_backends(folder: Path, address: str) -> Path:
         "kind": "google-omni",
         "address": address,
         "key": f"file:{folder / 'google.key'}",
+        "timeout_seconds": 300,  # an answer is held while another host starts
         "resolutions": ["360p"],
         "seconds": SECONDS,
         "prices": {"as_of": "2026-11-27", "source": "a contract", "per_second": per_second},
