@@ -1,6 +1,7 @@
 """The page of the gateway's addresses and its OpenAPI document, from the FastAPI application."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -27,7 +28,20 @@ def document() -> dict[str, Any]:
         # A route that answers GET and HEAD has one function, so both have its id.
         warnings.filterwarnings("ignore", "Duplicate Operation ID")
         found = create_app(Settings.load()).openapi()
-    return {**found, "info": {**found["info"], "version": "as /openapi.json of a gateway says"}}
+    found["info"]["version"] = "as /openapi.json of a gateway says"
+    found["paths"] = {path: _in_order(methods) for path, methods in found["paths"].items()}
+    return found
+
+
+def _in_order(methods: dict[str, Any]) -> dict[str, Any]:
+    """The methods of an address by name, each with an id of its own. FastAPI has those of one
+    function in the order of a set, which differs from process to process."""
+    for method, operation in methods.items():
+        if "operationId" in operation:
+            stem = re.sub(r"_(get|head)$", "", operation["operationId"])
+            same = stem == operation["operationId"]
+            operation["operationId"] = stem if same else f"{stem}_{method}"
+    return {method: methods[method] for method in sorted(methods)}
 
 
 def document_text() -> str:

@@ -38,6 +38,8 @@ class Page(HTMLParser):
         is_style = tag == "link" and values.get("rel") in ("stylesheet", "icon", "preconnect")
         if tag in ("script", "img", "video", "source") or is_style:
             self.loads += [found for key in ("src", "href") if (found := values.get(key))]
+        if tag in ("div", "pre", "table", "ul", "ol"):
+            self._inside = False  # these end a paragraph, said or not
         if tag == "p":
             self._inside = True
             self.paragraphs.append("")
