@@ -9,13 +9,22 @@ from pipelines.backends.base import StepReport
 from pipelines.backends.remote.access import JobRecord
 from pipelines.backends.remote.jobs import Jobs
 from pipelines.backends.remote.service import Bill, JobStatus
-from pipelines.errors import LostJobError, PendingJobError, RefusedError, UnavailableError
+from pipelines.errors import (
+    GenerationError,
+    LostJobError,
+    PendingJobError,
+    RefusedError,
+    UnavailableError,
+)
 from pipelines.schema.money import Money
 
 _log = logging.getLogger("reelwright.remote")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 1.0, 15.0, 1.4
 """Seconds between two questions about a job."""
 _STEPS = 100
+_LOOKS = 3
+"""Times that a service must say that it does not know a paid job, before the job is given up: it
+may not show at once everywhere what it has just taken, and a further job would be paid for."""
 
 
 def wait_for(
@@ -41,6 +50,8 @@ def wait_for(
             jobs.end(record, "failed", status.message)
             if status.lasting:
                 raise UnavailableError(f"{jobs.title} cannot make this clip: {status.message}")
+            if status.invalid:
+                raise GenerationError(f"{jobs.title} calls the request invalid: {status.message}")
         else:
             _give_up(jobs, record, price)
         _log.warning("%s made no clip (%s): %s", jobs.title, status.state, status.message)
@@ -67,6 +78,7 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
     After `job_seconds`, raises PendingJobError for a paid job and UnavailableError for another one.
     """
     end, pause, reason = time.monotonic() + jobs.config.job_seconds, _FIRST_PAUSE, ""
+    missed, looks = 0, _LOOKS if jobs.service.paid else 1
     while True:
         try:
             status = jobs.service.look(record.operation)
@@ -74,7 +86,8 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
             reason = str(error)
             _log.warning("%s does not say how a job is: %s", jobs.title, reason)
         else:
-            if status.state not in ("queued", "running"):
+            missed += status.state == "gone"
+            if status.state not in ("queued", "running") and not 0 < missed < looks:
                 return status
             reason = status.message or status.state
             _report(jobs, record, status, on_step)
