@@ -200,11 +200,12 @@ def show_draft(draft: Draft) -> None:
     with _harmless("the draft"):
         store = ObjectStore(Settings.load().store)
         for shot in draft.shots:
-            create_image_artifact(
-                page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
-                key=f"still-{shot.number}",
-                description=f"Shot {shot.number}: {shot.prompt}",
-            )
+            if shot.still:
+                create_image_artifact(
+                    page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
+                    key=f"still-{shot.number}",
+                    description=f"Shot {shot.number}: {shot.prompt}",
+                )
         rows = [
             {"shot": shot.number, "seconds": shot.seconds, "what it shows": shot.prompt}
             for shot in draft.shots

@@ -29,9 +29,12 @@ _log = logging.getLogger("reelwright.stills")
 @task(name="encode", **STAGE)
 def prepare_stills(plan: Plan, context: RunContext) -> None:
     """Do once what all stills that must be made need: each model is loaded once, not per shot."""
-    specs = [_still_of(chunk, context) for chunk in plan.chunks if _is_made(chunk)]
+    chunks = [chunk for chunk in plan.chunks if _is_made(chunk)]
+    specs = [_still_of(chunk, context) for chunk in chunks]
     missing = [
-        spec.request for spec in specs if context.store.head(ObjectKey.still(spec.digest)) is None
+        spec.request
+        for spec in specs
+        if _is_free(spec, context) and context.store.head(ObjectKey.still(spec.digest)) is None
     ]
     if missing:
         context.session.prepare(missing)
@@ -47,6 +50,13 @@ def _still_of(chunk: PlannedChunk, context: RunContext) -> ChunkSpec:
     return chunk.spec.model_copy(update={"request": chunk.request.model_copy(update=update)})
 
 
+def _is_free(spec: ChunkSpec, context: RunContext) -> bool:
+    """Whether nobody charges for the clip that a still is taken from. A paid one is never bought
+    for a draft: no person has approved anything yet."""
+    price = context.backend.effort([spec.request]).price
+    return price is None or not price.amount
+
+
 def _is_made(chunk: PlannedChunk) -> bool:
     """Whether its still is a new picture: not that of the chunk before, and no upload."""
     return not (chunk.request.continuation or chunk.request.first_frame)
@@ -55,9 +65,9 @@ def _is_made(chunk: PlannedChunk) -> bool:
 @task(name="still", task_run_name="still-{chunk.number}", **STAGE)
 def make_still(
     chunk: PlannedChunk, count: int, before: StoredObject | None, context: RunContext
-) -> StoredObject:
-    """The still of `chunk`, read from the bucket or made. `before` is the still of the previous
-    chunk.
+) -> StoredObject | None:
+    """The still of `chunk`, read from the bucket or made; None if a service would charge for it.
+    `before` is the still of the previous chunk.
 
     A chunk that continues the previous one has the same still. Raises BriefError if an upload is
     gone, BadFramesError if the frame is non-finite, GenerationError if memory runs out, and
@@ -74,7 +84,7 @@ def make_still(
     key = ObjectKey.still(spec.digest)
     report(Progress("chunks", chunk.number - 1, count, f"still {chunk.number} of {count}"))
     found = _whole(key, context)
-    if found is None:
+    if found is None and _is_free(spec, context):
         clip = context.session.generate(spec.request, inputs, lambda *_: None)
         data = stack_png([next(clip.frames)])
         found = context.store.put_bytes(key, data, "image/png")
@@ -101,7 +111,7 @@ def make_draft(
     brief: Brief,
     plan: Plan,
     storyboard: Storyboard,
-    stills: Sequence[StoredObject],
+    stills: Sequence[StoredObject | None],
     expected: Estimate,
     context: RunContext,
 ) -> Draft:
@@ -118,4 +128,7 @@ def make_draft(
     ]
     show_stand_ins(stand_ins(None, storyboard))
     warnings = stand_ins(context.device_record, storyboard)
+    if None in stills:
+        title = context.backend.definition.title
+        warnings += (f"shots are shown without a still, because {title} charges for each clip",)
     return Draft(shots=tuple(shots), estimate=expected, warnings=warnings)

@@ -17,8 +17,9 @@ class DraftShot(BaseModel):
     prompt: str
     """Without the brief's style, which is added to what an editor writes here."""
     seconds: float
-    still: StoredObject
-    """PNG. A shot that continues another one has the still of that one."""
+    still: StoredObject | None
+    """PNG. A shot that continues another one has the still of that one. None if a service would
+    charge for it."""
 
 
 class Draft(BaseModel):

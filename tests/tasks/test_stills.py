@@ -14,13 +14,17 @@ from flows.draft_storyboard import draft_storyboard
 from infra.adapters.object_store import ObjectStore
 from pipelines.backends.base import BackendDefinition, GeneratedClip, InputMedia, StepReport
 from pipelines.backends.registry import registered
+from pipelines.backends.remote.config import RemoteConfig
+from pipelines.backends.remote.driver import definition_of as remote_definition
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
+from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.media.still import stack_png, unstack_png
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.request import ClipRequest
 from tests.backends.host import ArrayMedia
 from tests.conftest import Cli
+from tests.support.remote import Kills, World, kind_of
 
 SHORTEST = 5
 
@@ -89,6 +93,7 @@ def test_a_still_is_the_first_frame_of_the_shortest_clip(
     assert [request.frames for request in asked] == [SHORTEST, SHORTEST]
     for shot, request in zip(draft.shots, list(asked), strict=True):
         again = GradientSession(definition).generate(request, ArrayMedia(), lambda *_: None)
+        assert shot.still is not None
         assert np.array_equal(shown(store, shot.still.key), next(again.frames))
     assert drafted(cli, monkeypatch) == draft
     assert len(asked) == 2  # found, not made again
@@ -106,9 +111,23 @@ def test_a_still_shows_how_a_shot_begins_not_the_picture_that_it_ends_with(
     assert [request.inputs for request in asked] == [()]  # of the second shot; the first is given
     data = store.get_bytes(first)
     assert data is not None
+    assert draft.shots[0].still is not None
     assert np.array_equal(shown(store, draft.shots[0].still.key), unstack_png(data, 1)[0])
     plain = drafted(cli, monkeypatch)
     assert draft.shots[1].still == plain.shots[1].still
+
+
+def test_no_still_is_bought_from_a_service_that_charges_for_each_clip(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft comes before anybody has approved anything."""
+    world = World()
+    config = RemoteConfig(name="far-away", kind="scripted", address="http://127.0.0.1:9")
+    with registered(remote_definition(config, kind_of(world, Kills(), find_ffmpeg()))):
+        draft = drafted(cli, monkeypatch, preset="far_away")
+    assert [shot.still for shot in draft.shots] == [None, None]
+    assert draft.warnings[-1].endswith("without a still, because Scripted charges for each clip")
+    assert (world.jobs, world.records) == ({}, {})
 
 
 def shown(store: ObjectStore, key: ObjectKey) -> np.ndarray:
