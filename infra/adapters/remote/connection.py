@@ -225,8 +225,8 @@ class HttpConnection:
             return location  # which `_check_host` calls no address
 
     def _check_host(self, address: str) -> None:
-        """Raises SettingsError for a host that the operator did not name, and MediaError for what is
-        no address."""
+        """Raises SettingsError for a host that the operator did not name, and MediaError for text
+        that is no address."""
         try:
             own, parts = urlsplit(self._config.address), urlsplit(address)
             httpx.URL(address)

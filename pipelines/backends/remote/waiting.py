@@ -87,7 +87,8 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
             _log.warning("%s does not say how a job is: %s", jobs.title, reason)
         else:
             missed += status.state == "gone"
-            if status.state not in ("queued", "running") and not 0 < missed < looks:
+            known = status.state != "gone" or missed == looks
+            if known and status.state not in ("queued", "running"):
                 return status
             reason = status.message or status.state
             _report(jobs, record, status, on_step)
