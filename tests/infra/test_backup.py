@@ -206,7 +206,7 @@ def test_a_backup_has_the_backends_with_their_keys_the_policy_and_the_caps(
     studio.use()
     environment.write(Settings.load(), environment.chosen({}))
     (said,) = saved(studio, tmp_path / "backup", passphrase="correct horse").left_out
-    assert "env:OTHER_KEY of REELWRIGHT_BACKENDS, which is not set" in said
+    assert "the backend's key env:OTHER_KEY, which is not set" in said
     plain = b"".join(path.read_bytes() for path in (tmp_path / "backup").rglob("*.json"))
     assert b"AIza" not in plain
     restore(empty.use(), tmp_path / "backup", passphrase="correct horse", say=lambda _: None)

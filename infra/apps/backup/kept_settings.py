@@ -59,12 +59,13 @@ def missing(settings: Settings) -> tuple[str, ...]:
         for name in environment.FILES
         if named.get(name) and _text_of(named[name]) is None
     ]
-    for variable in _NAME_SECRETS.values():
+    for what, variable in (
+        ("the webhook secret", environment.HOOKS),
+        ("the backend's key", environment.BACKENDS),
+    ):
         for word in _words_of(_text_of(named.get(variable, "")) or ""):
             if _secret_of(word) is None:
-                words.append(
-                    f"the secret {word} of {variable}, which is not set or cannot be read here"
-                )
+                words.append(f"{what} {word}, which is not set or cannot be read here")
     return tuple(words)
 
 
