@@ -65,6 +65,7 @@ def definition_of(config: RemoteConfig, kind: Kind[RemoteConfig]) -> BackendDefi
         create=create,
         rates={"remote": offer.seconds_for_one},
         basis=offer.basis,
+        kind=config.kind,
     )
     return definition
 
