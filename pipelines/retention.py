@@ -113,7 +113,8 @@ class Marks:
     def add_draft(self, draft: Draft) -> None:
         """Mark the stills that a person is asked about."""
         for shot in draft.shots:
-            self.add_key(shot.still.key)
+            if shot.still:
+                self.add_key(shot.still.key)
 
     def add_text(self, text: str) -> None:
         """Mark the uploads that a calendar, or the parameters of a run, name."""
