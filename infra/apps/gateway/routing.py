@@ -21,6 +21,7 @@ from pipelines.routing.router import find_route
 from pipelines.schema.limits import MIN_SECONDS
 from pipelines.schema.presets import AUTO, Preset
 from pipelines.schema.shots import MAX_PROMPT
+from tasks.hosts import gpu_host
 from tasks.surroundings import HostSurroundings, measured_of, policy_of
 
 router = APIRouter(tags=["Service"])
@@ -116,7 +117,7 @@ def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:
 
 def _find(gateway: Gateway, brief: Brief, policy: Policy) -> Route:
     """Raises ProblemError 409 if nothing can make it."""
-    surroundings = HostSurroundings(gateway.settings)
+    surroundings = HostSurroundings(gateway.settings, reported=gpu_host(gateway.store))
     try:
         return find_route(brief, policy, surroundings, measured_of(gateway.store))
     except BudgetError as error:
