@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import anyio
 import pytest
 from prefect.states import AwaitingRetry, Crashed
 
@@ -16,7 +15,7 @@ from pipelines.documents.route import Route
 from pipelines.schema.keys import ObjectKey
 from tasks.approval import asked_about
 from tests.conftest import Cli
-from tests.infra.test_warm_worker import PATIENCE, Pool
+from tests.infra.test_warm_worker import Pool
 from tests.infra.test_warm_worker import with_pool as with_pool
 
 ENTRYPOINT = "tests.support.routing_flows.produce_content"
@@ -66,10 +65,6 @@ async def asked(pool: Pool, run: UUID, key: str) -> str:
     )
     assert found.state is not None
     assert not found.state.is_final(), found.state.message
-    with anyio.fail_after(PATIENCE):
-        while pool.worker.busy:  # a person answers later than its process needs to end
-            await anyio.sleep(0.05)
-    await anyio.sleep(1)  # the worker gives the run's slot back after that
     return asked_about(found)
 
 
