@@ -58,11 +58,6 @@ class StoreSettings(Section):
         description="Files of an embedded store on this machine, to be put on disk; `up` sets it.",
     )
 
-    @field_validator("data_dir", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value  # as a path it would be where the command was given
-
 
 class ComputeSettings(Section):
     """How the models run."""
@@ -223,8 +218,8 @@ class RoutingSettings(Section):
 
     policy: Path | None = Field(
         None,
-        description="YAML file of what is preferred and what it may cost. Every process of the "
-        "studio needs it.",
+        description="YAML file of what is preferred and what it may cost. `up` gives it to every "
+        "process of its machine; other hosts need it too.",
     )
 
 
@@ -287,7 +282,7 @@ class CostSettings(Section):
         Decimal(0), ge=0, description="Hours of work over which that price is spread."
     )
 
-    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @field_validator("video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

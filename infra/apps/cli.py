@@ -28,6 +28,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_WITHOUT_BACKENDS = {
+    *("backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "models", "restore"),
+    *("retention", "status", "verify", "worker"),
+}
+"""Commands that work on although the backends file has a mistake: they say it and use none."""
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
@@ -42,9 +47,17 @@ app.command()(restore)
 
 
 @app.callback()
-def configure() -> None:
+def configure(context: typer.Context) -> None:
     """Turns a brief into a finished short video on your own machine."""
-    configure_backends()
+    from infra.apps.environment import adopt_backends
+
+    try:
+        adopt_backends()
+        configure_backends()
+    except SettingsError as error:
+        if context.invoked_subcommand not in _WITHOUT_BACKENDS:
+            raise
+        say(f"there are no remote backends: {error}")
 
 
 @app.command()
@@ -60,7 +73,7 @@ def doctor(
     """Check what a run needs and say what to do about what is missing."""
     from infra.apps.doctor import examine
 
-    settings, failed = Settings.load(), False
+    settings, failed = adopt_studio(), False
     if gpu:
         from infra.apps.gpu.report import examine_gpu
         from pipelines.backends.registry import definitions

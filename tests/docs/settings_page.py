@@ -14,6 +14,12 @@ Read from the environment; all are optional. `reelwright up` writes those that o
 machine need into `studio/studio.env` of the data directory. A value that breaks a rule stops the
 command with the name of the variable, the value and the rule.
 
+The files of backends, policy, caps, webhooks and calendar, `REELWRIGHT_COSTS_…`,
+`REELWRIGHT_RETENTION_…` and `REELWRIGHT_GPU_HOUR_PRICE` hold for later starts of `up` too, from
+whatever shell: it says which it takes from the last start. To use a file no longer, set its
+variable to nothing (`REELWRIGHT_BACKENDS= reelwright up`). Commands on the same machine use these
+settings while the studio runs. Other hosts of a studio need them in their own environment.
+
 """
 _DEFAULTS = {
     "REELWRIGHT_DATA_DIR": "the user's data directory",
