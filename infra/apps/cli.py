@@ -11,6 +11,7 @@ import typer
 from infra.adapters.quiet import set_quiet
 from infra.adapters.settings import Settings
 from infra.apps.backup.commands import backup, restore
+from infra.apps.bench import bench
 from infra.apps.cli_errors import run_command
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app, reach_studio
 from infra.apps.console import plain, say
@@ -33,6 +34,7 @@ app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
 app.command()(make)
+app.command()(bench)
 app.command()(route)
 app.command()(verify)
 app.command()(backup)

@@ -17,7 +17,14 @@ from tasks.approval import asked_about
 from tests.conftest import Cli
 from tests.infra.test_warm_worker import PATIENCE, Pool
 from tests.infra.test_warm_worker import with_pool as with_pool
-from tests.support.routing_flows import ENTRYPOINT, POLICY
+
+ENTRYPOINT = "tests.support.routing_flows.produce_content"
+POLICY = """
+only: [dear, free]
+quality: {dear: 5.0, free: 1.0}
+automatic_price_cap: 1.00
+above_cap: approval
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 BRIEF = {"preset": "auto", "seconds": 2, "enhance": False, "approval": "storyboard"}

@@ -249,6 +249,6 @@ def test_a_key_that_is_not_there_is_named_and_nothing_is_sent(
 ) -> None:
     link, _ = connection(server.address, monkeypatch)
     monkeypatch.delenv("FAR_KEY")
-    with pytest.raises(SettingsError, match="the key of far: the secret 'env:FAR_KEY'"):
+    with pytest.raises(SettingsError, match="the key of far: the variable FAR_KEY is not set"):
         link.send("GET", "/")
     assert server.seen == []

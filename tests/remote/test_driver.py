@@ -1,6 +1,7 @@
 """The driver of remote backends: one paid job a chunk, whatever happens in between."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,13 +57,15 @@ def run(tool: Ffmpeg, tmp_path: Path) -> Run:
         run: str = "run-1",
         cancelled: bool = False,
         on_step: Callable[[int, int], None] = lambda done, of: None,
+        more: tuple[int, ...] = (),
     ) -> int:
         kills = kills or Kills()
         host = RunHost(world, kills, tool, tmp_path, run, cancelled=cancelled)
         definition = definition_of(CONFIG, kind_of(world, kills, tool))
         backend = definition.create(cast(BackendHost, host), frozenset({"text"}))
         with backend.open() as session:
-            session.prepare([REQUEST])
+            others = [REQUEST.model_copy(update={"seed": seed}) for seed in more]
+            session.prepare([REQUEST, *others])
             return len(list(session.generate(REQUEST, NO_MEDIA, on_step).frames))
 
     return go
@@ -112,6 +115,78 @@ def unknown(name: str, after: bool, finds: bool) -> bool:
         or name == "submit"
         or (name == "write submitted" and not after)
     )
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "refused at once": {"errors": [RefusedError("no")]},
+    "refused later": {"states": ["refused"]},
+    "answer lost": {"loses_answers": 1},
+    "forgotten": {"states": ["gone"]},
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_run_that_is_killed_twice_and_ends_without_a_clip_submits_once(
+    run: Run, name: str
+) -> None:
+    """A worker starts the same run again after each kill."""
+
+    def outcome(world: World, kills: Kills | None = None) -> type[BaseException] | None:
+        try:
+            run(world, kills)
+        except (KilledError, RefusedError, LostJobError) as error:
+            return type(error)
+        return None
+
+    for first, second in product(range(12), repeat=2):
+        for after in (True, False):
+            world = World(
+                **{
+                    key: list(value) if isinstance(value, list) else value
+                    for key, value in ENDS[name].items()
+                }
+            )
+            if outcome(world, Kills(first, after=after)) is KilledError:
+                outcome(world, Kills(second, after=after))
+            end = outcome(world)
+            where = (name, first, second, after)
+            assert end in (RefusedError, LostJobError), where
+            assert outcome(world) is end, where
+            assert len(world.jobs) <= 1, where
+            # What nobody can tell counts as spent; a refusal costs nothing.
+            assert world.spent == (PRICE.amount if end is LostJobError else 0), where
+            assert name.startswith("refused") or end is LostJobError, where
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_run_killed_while_it_is_turned_away_goes_on(run: Run, after: bool) -> None:
+    for at in range(8):
+        world = World(errors=[QuotaError("not now")])
+        with pytest.raises((KilledError, QuotaError)):
+            run(world, Kills(at, after=after))
+        world.errors.clear()
+        try:
+            assert run(world) == 16
+        except LostJobError:
+            assert not world.jobs  # it was killed around its request
+        assert world.spent == PRICE.amount, at
+
+
+def test_an_end_before_the_last_chunk_releases_what_was_not_submitted(run: Run) -> None:
+    world = World(errors=[RefusedError("no")])
+    with pytest.raises(RefusedError):
+        run(world, more=(2, 3))
+    assert (len(world.reserved), world.spent) == (3, 0)
+    world.errors = [RefusedError("no")]
+    with pytest.raises(KilledError):  # it goes on soon, with what it has reserved
+        run(world, Kills(8), run="run-2", more=(2, 3))
+    assert world.spent == 3 * PRICE.amount
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_faulty_take_is_made_again_only_if_that_costs_nothing(tool: Ffmpeg, paid: bool) -> None:
+    definition = definition_of(CONFIG, kind_of(World(paid=paid), Kills(), tool))
+    assert definition.capabilities.retakes == (not paid)
 
 
 def test_a_free_job_that_nobody_can_find_is_submitted_again(run: Run) -> None:
@@ -201,7 +276,7 @@ def test_a_job_that_fails_is_submitted_again_a_few_times(run: Run) -> None:
 
 def test_a_paid_job_that_the_service_forgot_stays_in_the_ledger(run: Run) -> None:
     world = World(states=["running", "gone"])
-    with pytest.raises(LostJobError, match="does not know the paid job operations/1"):
+    with pytest.raises(LostJobError, match="does not know the job operations/1"):
         run(world)
     assert world.spent == PRICE.amount
 

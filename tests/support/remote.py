@@ -92,6 +92,10 @@ class World:
         open_ = sum(m.amount for name, m in self.reserved.items() if name not in free)
         return sum((m.amount for m in self.settled.values()), Decimal(open_))
 
+    def open_again(self, charge: str) -> None:
+        """A charge that was released counts after all."""
+        self.released = [item for item in self.released if item != charge]
+
 
 class Journal:
     def __init__(self, world: World, kills: Kills) -> None:
@@ -119,6 +123,7 @@ class MemoryLedger:
         def effect() -> None:
             for charge in charges:
                 self._world.reserved.setdefault(charge.id, charge.price)
+                self._world.open_again(charge.id)
 
         self._kills("reserve", effect)
 
@@ -130,7 +135,11 @@ class MemoryLedger:
         self._kills("release", lambda: self._world.released.append(charge.id))
 
     def keep(self, charge: Charge, reason: str) -> None:
-        self._kills("keep", lambda: self._world.kept.append(charge.id))
+        def effect() -> None:
+            self._world.kept.append(charge.id)
+            self._world.open_again(charge.id)
+
+        self._kills("keep", effect)
 
 
 class ScriptedService:

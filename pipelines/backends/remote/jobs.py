@@ -16,6 +16,7 @@ from pipelines.errors import (
     AnswerLostError,
     GenerationError,
     LostJobError,
+    ReelwrightError,
     RefusedError,
     SettingsError,
     UnavailableError,
@@ -47,15 +48,29 @@ class Jobs:
         self._name = name
         self._began: dict[Digest, int] = {}
         """Attempt at which this run began, for each chunk."""
+        self._unused: dict[Digest, tuple[int, Charge]] = {}
+        """What `reserve` reserved for chunks that this run did not submit yet, with the attempt."""
 
     def reserve(self, prices: Sequence[tuple[Digest, Money]]) -> None:
         """Reserve the next attempt at each chunk, all or none. Raises BudgetError above a cap."""
         if self.service.paid:
-            charges = []
+            wanted = {}
             for digest, price in prices:
+                attempt = _attempt_after(self.access.journal.read(digest))
+                wanted[digest] = attempt, self._charge(digest, attempt, price)
+            self.access.ledger.reserve([charge for _, charge in wanted.values()])
+            self._unused = wanted
+
+    def release_unused(self) -> None:
+        """Release what was reserved for chunks that nobody submitted, because the run ends. An
+        error is logged: the nightly look at the ledger releases them too."""
+        try:
+            for digest, (attempt, charge) in self._unused.items():
                 record = self.access.journal.read(digest)
-                charges.append(self._charge(digest, _attempt_after(record), price))
-            self.access.ledger.reserve(charges)
+                if record is None or record.attempt < attempt:  # no other run submitted it either
+                    self.access.ledger.release(charge, "the run ended before it submitted the job")
+        except ReelwrightError as error:
+            _log.warning("a reservation stays until the night: %s", error)
 
     def submitted(self, digest: Digest, price: Money, submit: Submit) -> JobRecord:
         """The job of a chunk: one that the service has already, or a new one.
@@ -65,11 +80,13 @@ class Jobs:
         while True:
             record = self.access.journal.read(digest)
             if record is None or (record.state == "ended" and record.outcome != "done"):
+                self._release_again(record, price)
                 self._check_may_try(record, digest)
                 record = self._claim(record, digest, price, submit)
             elif record.state == "submitting":
                 record = self._look_for(record, price, submit)
             if record is not None:
+                self._unused.pop(digest, None)
                 return record
 
     def end(self, record: JobRecord, outcome: str, message: str = "") -> JobRecord:
@@ -96,15 +113,22 @@ class Jobs:
         if self.service.paid:
             self.access.ledger.keep(self._charge(record.digest, record.attempt, price), reason)
 
+    def _release_again(self, record: JobRecord | None, price: Money) -> None:
+        """Whoever wrote that a job never started may have been killed before the release."""
+        if record is not None and record.outcome in ("released", "refused"):
+            self.settle(record, price, None)
+
     def _check_may_try(self, record: JobRecord | None, digest: Digest) -> None:
-        """Raises RefusedError for what was refused in this run, and UnavailableError after
-        MOST_ATTEMPTS of this run."""
+        """Raises RefusedError and LostJobError for what was refused or lost in this run, also
+        before a worker started it again, and UnavailableError after MOST_ATTEMPTS."""
         attempts = record.attempt if record else 0
         began = self._began.setdefault(digest, attempts)
         if record is None:
             return
         if record.outcome == "refused" and record.run == self.access.run:
             raise RefusedError(self.refusal(record.message))
+        if record.outcome == "lost" and record.run == self.access.run and self.service.paid:
+            raise LostJobError(self.loss(record.message))
         if attempts - began >= MOST_ATTEMPTS:
             raise UnavailableError(
                 f"{self.title} was asked {MOST_ATTEMPTS} times for a chunk and made none: "
@@ -116,6 +140,14 @@ class Jobs:
         return (
             f"{self.title} refuses the content of this shot: {message or 'it gave no reason'}. "
             "Change the words or pictures; no other backend was tried"
+        )
+
+    def loss(self, message: str) -> str:
+        """The sentence for a paid job that nobody can find."""
+        return (
+            f"{self.title} may have started a paid job that cannot be found ({message}). It is not "
+            "submitted again, and its price stays in the ledger. Another brief or seed makes a new "
+            "job; so does running this one again"
         )
 
     def _claim(
@@ -154,8 +186,10 @@ class Jobs:
         return self._write(record, record, state="submitted", operation=operation)
 
     def _never_started(self, record: JobRecord, price: Money, outcome: str, message: str) -> None:
-        self.settle(record, price, None)
+        # In this order: killed in between, the next run releases it again (`_release_again`).
+        # The other way round it would find a job that it must take for lost.
         self.end(record, outcome, message)
+        self.settle(record, price, None)
 
     def _after_lost_answer(
         self, record: JobRecord, price: Money, message: str, submit: Submit
@@ -183,11 +217,7 @@ class Jobs:
         self.keep(record, price, message)
         self.end(record, "lost", message)
         if self.service.paid:
-            raise LostJobError(
-                f"{self.title} may have started a paid job, but its answer was lost ({message}). "
-                "It is not submitted again, and its price stays in the ledger. Another brief or "
-                "seed makes a new job; so does running this one again"
-            )
+            raise LostJobError(self.loss(message))
         _log.warning("%s lost a job, which is submitted again: %s", self.title, message)
 
     def _look_for(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:

@@ -51,13 +51,11 @@ def _give_up(jobs: Jobs, record: JobRecord, price: Money) -> None:
     if record.outcome == "done":  # its clip was made and paid, and has expired since
         jobs.end(record, "gone", "the clip is not kept any more")
         return
-    jobs.keep(record, price, "the service does not know the job any more")
-    jobs.end(record, "gone", "the service does not know the job any more")
+    message = f"the service does not know the job {record.operation} any more"
+    jobs.keep(record, price, message)
+    jobs.end(record, "lost" if jobs.service.paid else "gone", message)
     if jobs.service.paid:
-        raise LostJobError(
-            f"{jobs.title} does not know the paid job {record.operation} any more. Its price "
-            "stays in the ledger; running the brief again makes a new job"
-        )
+        raise LostJobError(jobs.loss(message))
 
 
 def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatus:
