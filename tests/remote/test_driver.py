@@ -1,6 +1,7 @@
 """The driver of remote backends: one paid job a chunk, whatever happens in between."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +13,14 @@ from pipelines.backends.remote import waiting
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.driver import definition_of
 from pipelines.errors import (
+    BriefError,
     GenerationError,
     LostJobError,
     PendingJobError,
     QuotaError,
     RefusedError,
     SettingsError,
+    StoreError,
     UnavailableError,
 )
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg
@@ -57,10 +60,12 @@ def run(tool: Ffmpeg, tmp_path: Path) -> Run:
         run: str = "run-1",
         cancelled: bool = False,
         on_step: Callable[[int, int], None] = lambda done, of: None,
+        on_pause: Callable[[float], None] = lambda seconds: None,
         more: tuple[int, ...] = (),
     ) -> int:
         kills = kills or Kills()
         host = RunHost(world, kills, tool, tmp_path, run, cancelled=cancelled)
+        host.access = replace(host.access, pause=on_pause)
         definition = definition_of(CONFIG, kind_of(world, kills, tool))
         backend = definition.create(cast(BackendHost, host), frozenset({"text"}))
         with backend.open() as session:
@@ -251,7 +256,9 @@ def test_a_refusal_ends_the_run_costs_nothing_and_is_not_tried_again(run: Run) -
     assert len(world.jobs) == 2
 
 
-@pytest.mark.parametrize("error", [QuotaError, UnavailableError, SettingsError, GenerationError])
+@pytest.mark.parametrize(
+    "error", [QuotaError, UnavailableError, SettingsError, GenerationError, BriefError, StoreError]
+)
 def test_a_request_that_is_turned_away_costs_nothing_and_may_be_made_later(
     run: Run, error: type[Exception]
 ) -> None:
@@ -272,6 +279,31 @@ def test_a_job_that_fails_is_submitted_again_a_few_times(run: Run) -> None:
     with pytest.raises(UnavailableError, match="was asked 3 times"):
         run(world, run="run-2")
     assert len(world.jobs) == 6
+
+
+def test_a_job_that_the_service_calls_invalid_is_not_repeated(run: Run) -> None:
+    """Neither here nor by another backend: the error is none that falls back."""
+    world = World(states=["failed"], invalid=True)
+    with pytest.raises(GenerationError, match="calls the request invalid") as caught:
+        run(world)
+    assert not isinstance(caught.value, UnavailableError)
+    assert len(world.jobs) == 1
+    assert world.spent == 0
+
+
+def test_a_paid_job_that_the_service_does_not_show_at_first_is_not_given_up(run: Run) -> None:
+    world = World(states=["gone", "gone", "running", "done"])
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill
+
+
+def test_a_job_whose_claim_another_process_gave_up_meanwhile_is_not_paid_twice(run: Run) -> None:
+    """Its clock is wrong, or the service took very long to answer."""
+    world = World(given_up_while_submitting=True)
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill == PRICE.amount
 
 
 def test_a_paid_job_that_the_service_forgot_stays_in_the_ledger(run: Run) -> None:
@@ -344,12 +376,15 @@ def test_the_surplus_of_a_longer_clip_is_cut_off(run: Run) -> None:
     assert run(World(frames=20)) == 16
 
 
-def test_a_person_who_cancels_stops_the_job_too(run: Run) -> None:
-    def stop(done: int, of: int) -> None:
+@pytest.mark.parametrize("where", ["on_step", "on_pause"])
+def test_a_person_who_cancels_stops_the_job_too(run: Run, where: str) -> None:
+    """A cancel is a signal, which arrives anywhere."""
+
+    def stop(*_: float) -> None:
         raise KilledError
 
     for cancelled in (False, True):
         world = World()
         with pytest.raises(KilledError):
-            run(world, cancelled=cancelled, on_step=stop)
+            run(world, cancelled=cancelled, **{where: stop})
         assert bool(world.cancelled) == cancelled

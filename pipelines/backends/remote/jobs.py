@@ -14,11 +14,9 @@ from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.service import Bill, RemoteService
 from pipelines.errors import (
     AnswerLostError,
-    GenerationError,
     LostJobError,
     ReelwrightError,
     RefusedError,
-    SettingsError,
     UnavailableError,
 )
 from pipelines.schema.keys import Digest
@@ -170,20 +168,38 @@ class Jobs:
             return None
         return self._submit(record, price, submit)
 
-    def _submit(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:
+    def _submit(
+        self, record: JobRecord, price: Money, submit: Submit, *, again: bool = False
+    ) -> JobRecord | None:
         """Submit a claimed job; None if it surely or possibly was not started, and may be tried
-        again."""
+        again. `again`: the same job for the second time, since the service does not have it."""
         try:
             operation = submit(record.key)
         except AnswerLostError as error:
+            if again:
+                self._lose(record, price, str(error))
+                return None
             return self._after_lost_answer(record, price, str(error), submit)
         except RefusedError as error:
             self._never_started(record, price, "refused", str(error))
             raise RefusedError(self.refusal(str(error))) from error
-        except (GenerationError, SettingsError) as error:  # QuotaError, UnavailableError as well
-            self._never_started(record, price, "released", str(error))
+        except ReelwrightError as error:  # such as a picture that is gone, a wrong key, no quota
+            if not again:  # else the next run looks for the first one before it submits anew
+                self._never_started(record, price, "released", str(error))
             raise
-        return self._write(record, record, state="submitted", operation=operation)
+        return self._started(record, operation)
+
+    def _started(self, record: JobRecord, operation: str) -> JobRecord | None:
+        """Write the id of a job. None if a later attempt follows this one already."""
+        written = self._write(record, record, state="submitted", operation=operation)
+        if written is not None:
+            return written
+        # Another process took the claim for an abandoned one. But the job is there, and paid.
+        found = self.access.journal.read(record.digest)
+        if found is not None and found.key == record.key and found.outcome == "lost":
+            changes = {"state": "submitted", "outcome": "", "message": "", "operation": operation}
+            return self._write(record, found, **changes)
+        return None
 
     def _never_started(self, record: JobRecord, price: Money, outcome: str, message: str) -> None:
         # In this order: killed in between, the next run releases it again (`_release_again`).
@@ -198,19 +214,10 @@ class Jobs:
             self.access.pause(_LOOK_AGAIN)  # the request may still be on its way
             operation = self.service.find(record.key)
             if operation is None:
-                return self._submit_again(record, price, submit)
-            return self._write(record, record, state="submitted", operation=operation)
+                return self._submit(record, price, submit, again=True)
+            return self._started(record, operation)
         self._lose(record, price, message)
         return None
-
-    def _submit_again(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:
-        """Submit what the service says that it does not have, once more under the same key."""
-        try:
-            operation = submit(record.key)
-        except AnswerLostError as error:
-            self._lose(record, price, str(error))
-            return None
-        return self._write(record, record, state="submitted", operation=operation)
 
     def _lose(self, record: JobRecord, price: Money, message: str) -> None:
         """Give a job up that nobody can find. Raises LostJobError if it may have been paid."""
