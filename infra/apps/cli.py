@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,6 @@ from tasks.remote_backends import configure_backends
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -46,8 +46,21 @@ app.command()(backup)
 app.command()(restore)
 
 
+def _show_version(wanted: bool) -> None:
+    """Print the installed version and end, before anything is read or configured."""
+    if wanted:
+        sys.stdout.write(f"reelwright {metadata.version('reelwright')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def configure(context: typer.Context) -> None:
+def configure(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
     """Turns a brief into a finished short video on your own machine."""
     from infra.apps.environment import adopt_backends
 
