@@ -11,7 +11,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train lint clean
+.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
@@ -54,6 +54,13 @@ scorecard: $(VENV)/.demo
 # The demo's video model from nothing, about an hour on 2 cores; interrupted, it goes on.
 train: $(VENV)/.demo
 	$(BIN)/python -m pipelines.training build/training
+
+# The next demo model, of pictured things: docs/training.md. Interrupted, it goes on.
+train-illustrated: $(VENV)/.demo
+	$(BIN)/python -m pipelines.training.illustrated build/illustrated $(OPTIONS)
+
+scorecard-illustrated: $(VENV)/.demo
+	@$(BIN)/python -m pipelines.training.illustrated.scorecard build/illustrated/checkpoint $(OPTIONS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports
