@@ -38,12 +38,12 @@ def recipe_of(
     """
     on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     cuda = on.type == "cuda"
+    count = things or (len(THINGS) if cuda else 24)
     told = {
-        "things": things or (len(THINGS) if cuda else 24),
+        "things": count,
         "size": size or ("large" if cuda else "small"),
         "data": data,
     }
-    count = int(told["things"])
     if not LEAST_THINGS <= count <= len(THINGS):
         raise ValueError(f"{count} things: from {LEAST_THINGS} to {len(THINGS)} can be trained on")
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,12 +68,16 @@ def recipe_of(
 
 def train(recipe: Recipe) -> Path:
     """Classifier, text encoder, VAE, latents, transformer; returns the checkpoint's folder."""
-    pool = Pool(recipe, "training-pool", recipe.size.vae_clips, FRAMES)
-    held = Pool(recipe, "held-pool", min(_HELD, recipe.size.vae_clips), FRAMES)
-    eye = train_classifier(recipe, pool, held)
+    count, fewer = recipe.size.vae_clips, min(_HELD, recipe.size.vae_clips)
+    # The judge, and it alone, sees the combinations that are held out: else a wrong answer about
+    # one of them could be its own.
+    eye = train_classifier(
+        recipe,
+        Pool(recipe, "classifier", count, FRAMES, every=True),
+        Pool(recipe, "classifier-held", fewer, FRAMES, every=True),
+    )
     tokenizer, encoder = train_text(recipe)
-    vae = train_vae(recipe, pool, held)
-    del pool
+    vae = train_vae(recipe, Pool(recipe, "vae", count), Pool(recipe, "vae-held", fewer))
     latents = encode_dataset(recipe, vae, "training")
     unseen = encode_dataset(recipe, vae, "validation", 0.05)
     transformer = train_transformer(

@@ -119,7 +119,7 @@ def score_continuation(studio: Studio, eye: Eye, prompts: Sequence[Prompt]) -> d
             film += chosen.frames
         path = see(eye, np.stack(film)).path
         steps = np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1)
-        whole = ((path[:, :2] > _EDGE) & (path[:, :2] < SIDE - _EDGE)).all(1)
+        whole = np.all(abs(path[:, :2] - SIDE / 2) < SIDE / 2 - _EDGE, axis=1).tolist()
         joins = [_CHUNK - 1 + (_CHUNK - 1) * chunk for chunk in range(CHUNKS - 1)]
         jumps += [float(steps[join]) for join in joins if whole[join] and whole[join + 1]]
         within += [float(steps[join - 4]) for join in joins if whole[join - 4] and whole[join - 3]]

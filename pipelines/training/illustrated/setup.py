@@ -29,7 +29,7 @@ class Size:
 SIZES = {
     "tiny": Size((16, 16), 32, 1, 2, 64, 0.25, 64, 64, 64),
     "small": Size((32, 40), 128, 6, 7, 512, 1, 8000, 6000, 1200),
-    "large": Size((48, 64), 128, 8, 9, 640, 8, 24000, 16000, 4000),
+    "large": Size((40, 56), 128, 8, 8, 512, 8, 24000, 16000, 4000),
 }
 """`small` for a CPU, `large` for a GPU, both below 20 MB in fp16; `tiny` tries the path alone."""
 SHARES = {

@@ -17,7 +17,7 @@ BATCH = 10
 CROP = 48
 RATE = 2e-3
 _GROUP = 4
-_FRAMES = 1 + 2 * _GROUP
+FRAMES = 1 + 2 * _GROUP
 _KL_WEIGHT = 1e-5
 _JERK_WEIGHT = 2.0
 _AROUND = 0.7
@@ -27,11 +27,15 @@ _AROUND = 0.7
 class Pool:
     """Painted clips of at least 9 frames, from which crops are drawn."""
 
-    def __init__(self, recipe: Recipe, name: str, count: int, frames: int = _FRAMES) -> None:
+    def __init__(
+        self, recipe: Recipe, name: str, count: int, frames: int = FRAMES, *, every: bool = False
+    ) -> None:
+        """`every` combination, or those that are not held out."""
         rng = generator(f"illustrated-{name}", 0)
+        held_out = None if every else False
+        scenes = [random_scene(rng, recipe.things, held_out=held_out) for _ in range(count)]
         self.clips: list[Clip] = [
-            random_clip(rng, random_scene(rng, recipe.things), anywhere=bool(rng.random() < 0.5))
-            for _ in range(count)
+            random_clip(rng, scene, anywhere=bool(rng.random() < 0.5)) for scene in scenes
         ]
         self.frames: list[Pixels] = list(paint(self.clips, frames, recipe.processes))
 
@@ -40,14 +44,14 @@ class Pool:
         ones, fours = [], []
         for _ in range(count):
             index = int(rng.integers(len(self.clips)))
-            begin = int(rng.integers(len(self.frames[index]) - _FRAMES + 1))
+            begin = int(rng.integers(len(self.frames[index]) - FRAMES + 1))
             x, y, _ = path_of(self.clips[index], len(self.frames[index]))[begin]
             if rng.random() < _AROUND:
                 corner = np.array([y, x]) - CROP / 2 + rng.uniform(-CROP / 2, CROP / 2, 2)
             else:
                 corner = rng.uniform(0, SIDE - CROP, 2)
             top, left = np.clip(corner, 0, SIDE - CROP).astype(int)
-            cut = self.frames[index][begin : begin + _FRAMES, top : top + CROP, left : left + CROP]
+            cut = self.frames[index][begin : begin + FRAMES, top : top + CROP, left : left + CROP]
             crop = to_tensor(np.ascontiguousarray(cut))
             ones.append(crop[:1])
             fours.append(crop[1:].unflatten(0, (-1, _GROUP)))

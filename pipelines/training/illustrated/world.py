@@ -24,8 +24,9 @@ REACH = (8.0, 32.0)
 """Radii at which growing and shrinking end."""
 SWELL = 0.35
 """Pixels by which the radius of a growing thing changes a frame."""
-BOB = (6.0, 24.0)
-"""Pixels up and down from the middle, and frames of one period."""
+BOB = (5.0, 16.0)
+"""Pixels up and down from the middle, and frames of one period: a chunk of 17 or 33 frames ends
+where the movement begins anew, so that one frame is enough to continue it."""
 _MIDDLE_FRAME = 16
 _COLOURED = 0.4
 """Share of the things of any colour that are asked for in one."""
@@ -89,11 +90,12 @@ def is_held_out(scene: Scene) -> bool:
 
 
 def random_scene(
-    rng: np.random.Generator, things: int, *, held_out: bool = False, shapes: float = 0.2
+    rng: np.random.Generator, things: int, *, held_out: bool | None = False, shapes: float = 0.2
 ) -> Scene:
     """A scene of the first `things` THINGS or, at a share of `shapes`, of a coloured shape.
 
-    Combinations are those of training, or with `held_out` those that it never sees.
+    Combinations are those of training, or with `held_out` those that it never sees, or with None
+    any.
     """
     while True:
         thing = _name(SHAPES, rng)
@@ -104,7 +106,7 @@ def random_scene(
         if movement.startswith("pan") and background not in PAINTED:
             continue  # nothing would be seen of it
         scene = Scene(thing, _name(tuple(COLOURS), rng) if free else "", movement, background)
-        if is_held_out(scene) == held_out:
+        if held_out in (None, is_held_out(scene)):
             return scene
 
 
