@@ -26,7 +26,7 @@ def draft_storyboard(brief: Brief) -> Draft:
         storyboard = enhance(brief, context)
         plan = plan_video(brief, storyboard, context)
         prepare_stills(plan, context)
-        stills: list[StoredObject] = []
+        stills: list[StoredObject | None] = []
         for chunk in plan.chunks:
             before = stills[-1] if stills else None
             stills.append(make_still(chunk, len(plan.chunks), before, context))

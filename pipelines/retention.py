@@ -35,10 +35,14 @@ manifest."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED: frozenset[Kind] = frozenset({"chunks", "segments", "shots", "uploads"})
 """Kinds of objects that an unreadable manifest may name."""
-_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks"})
+_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks", "hosts"})
 """Folders that retention never looks at."""
 _KINDS_OF_FOLDERS: dict[str, Kind] = {"manifests": "videos", "jobs": "chunks"}
 """The job of a remote backend goes with the chunk that it made."""
+_JOBS_STAY = timedelta(days=14)
+"""The least age of a job's record, well above the 7 days after which its reservation in the ledger
+is ended (`pipelines.costs.stale.ABANDONED`). Without the record, a paid job would be paid again and
+its reservation released."""
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.(?:png|zip)")
 
 
@@ -113,7 +117,8 @@ class Marks:
     def add_draft(self, draft: Draft) -> None:
         """Mark the stills that a person is asked about."""
         for shot in draft.shots:
-            self.add_key(shot.still.key)
+            if shot.still:
+                self.add_key(shot.still.key)
 
     def add_text(self, text: str) -> None:
         """Mark the uploads that a calendar, or the parameters of a run, name."""
@@ -175,6 +180,8 @@ def decide(item: Item, marks: Marks, ages: Ages, now: datetime) -> Verdict | Non
     age = ages.of(kind)
     if age is None:
         return Verdict(kind, "for ever")
+    if item.key.startswith("jobs/"):
+        age = max(age, _JOBS_STAY)
     if item.modified > now - age:
         return Verdict(kind, "young")
     return Verdict(kind, "put off" if marks.unreadable and kind in NAMED else "swept")

@@ -18,6 +18,8 @@ def read_secret(value: str) -> str:
             return read_text(Path(place), f"the secret {value!r}").strip()
         except SettingsError as error:
             raise ValueError(str(error)) from error
+    if kind == "env" and place.isidentifier() and place.isupper():  # a name, and no pasted secret
+        raise ValueError(f"the variable {place} is not set, or is empty; set it to the secret")
     raise ValueError(
         f"the secret {value!r:.20} must be env:NAME, a variable that is set, or file:PATH"
     )

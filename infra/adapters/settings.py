@@ -59,11 +59,6 @@ class StoreSettings(Section):
         description="Files of an embedded store on this machine, to be put on disk; `up` sets it.",
     )
 
-    @field_validator("data_dir", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value  # as a path it would be where the command was given
-
 
 class ComputeSettings(Section):
     """How the models run."""
@@ -252,7 +247,7 @@ class CostSettings(Section):
         Decimal(0), ge=0, description="Hours of work over which that price is spread."
     )
 
-    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @field_validator("video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

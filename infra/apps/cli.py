@@ -10,6 +10,7 @@ import typer
 from infra.adapters.quiet import set_quiet
 from infra.adapters.settings import Settings
 from infra.apps.backup.commands import backup, restore
+from infra.apps.bench import bench
 from infra.apps.cli_errors import run_command
 from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app, reach_studio
 from infra.apps.console import plain, say
@@ -27,12 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_WITHOUT_BACKENDS = {
+    *("backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "models", "restore"),
+    *("retention", "status", "verify", "worker"),
+}
+"""Commands that work on although the backends file has a mistake: they say it and use none."""
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
 app.command()(make)
+app.command()(bench)
 app.command()(route)
 app.command()(verify)
 app.command()(backup)
@@ -40,9 +47,17 @@ app.command()(restore)
 
 
 @app.callback()
-def configure() -> None:
+def configure(context: typer.Context) -> None:
     """Turns a brief into a finished short video on your own machine."""
-    configure_backends()
+    from infra.apps.environment import adopt_backends
+
+    try:
+        adopt_backends()
+        configure_backends()
+    except SettingsError as error:
+        if context.invoked_subcommand not in _WITHOUT_BACKENDS:
+            raise
+        say(f"there are no remote backends: {error}")
 
 
 @app.command()
@@ -58,7 +73,7 @@ def doctor(
     """Check what a run needs and say what to do about what is missing."""
     from infra.apps.doctor import examine
 
-    settings, failed = Settings.load(), False
+    settings, failed = adopt_studio(), False
     if gpu:
         from infra.apps.gpu.report import examine_gpu
         from pipelines.backends.registry import definitions

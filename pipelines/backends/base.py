@@ -288,6 +288,8 @@ class BackendDefinition:
     """Seconds for a unit of work on each kind of device, before anything was measured."""
     basis: str = "not yet measured here"
     """Where `rates` come from."""
+    kind: str = ""
+    """Of one in the operator's file: which service it is. Its name is the operator's choice."""
     random_model: Callable[[str, Path, str], None] | None = None
     """Writes one of `models` by its name into a folder, at its real size with random weights made
     on the device named last, so that speed and memory can be measured without the real ones."""

@@ -31,7 +31,7 @@ def judge(frames: Sequence[Frame], seed: int) -> Take:
     brightness, steps = measure(frames)
     black = float((brightness.brightest < BLACK).mean())
     frozen = float((steps.structure < FROZEN).mean()) if len(frames) > 1 else 0.0
-    flicker = _flicker(brightness.mean)
+    flicker = flicker_of(brightness.mean)
     faults: list[Fault] = []
     if black > MAX_BLACK_SHARE:
         faults.append("black")
@@ -66,7 +66,7 @@ def rank(take: Take) -> tuple[int, float, float, float]:
     )
 
 
-def _flicker(brightness: Floats) -> float:
+def flicker_of(brightness: Floats) -> float:
     """Median difference between the brightness of a frame and the mean of its two neighbours."""
     if len(brightness) < 3:
         return 0.0

@@ -11,12 +11,14 @@ RENDER_VIDEO: Final = "render-video"
 DRAFT_STORYBOARD: Final = "draft-storyboard"
 CONTENT_CALENDAR: Final = "content-calendar"
 PURGE_SCRATCH: Final = "purge-scratch"
+BENCHMARK_BACKENDS: Final = "benchmark-backends"
 FLOWS: Final = (
     PRODUCE_CONTENT,
     RENDER_VIDEO,
     DRAFT_STORYBOARD,
     CONTENT_CALENDAR,
     PURGE_SCRATCH,
+    BENCHMARK_BACKENDS,
 )
 
 STUDIO_POOL: Final = "studio"

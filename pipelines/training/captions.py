@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 
 from pipelines.prompting.cameras import CAMERAS
-from pipelines.training.world import Scene
+from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene
 
 WORDS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "ball", "disc", "sphere"),
@@ -108,6 +108,17 @@ _DISTRACTORS = (
     "and its shadow is a {thing}",
 )
 _COMMON = (files("pipelines.training") / "common_words.txt").read_text("utf-8").split()
+_VALUES = {
+    "background": tuple(BACKGROUNDS),  # before the colours: `dark blue` is no blue shape
+    "colour": tuple(COLOURS),
+    "shape": SHAPES,
+    "direction": tuple(DIRECTIONS),
+}
+_SENTENCES = " ".join((*TEMPLATES, *HELD_OUT_TEMPLATES, *(text for text, _ in _PARTIAL)))
+_AROUND = {"an", "the", "to", *_MOVES, *_MOVING} | set(
+    re.findall(r"\w+", re.sub(r"{\w+}", " ", _SENTENCES))
+)
+"""Words of the captions that say nothing about the scene."""
 _ARTICLE = re.compile(r"\ba (?=[aeiou])")
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghklmnprstvw"
 
@@ -152,6 +163,33 @@ def fresh_caption(scene: Scene, rng: np.random.Generator, *, held_out: bool) -> 
     if rng.random() < 0.5:
         text = f"{text}, {_sample(fillers, rng)}"
     return _ARTICLE.sub("an ", text)
+
+
+def scene_in(caption: str) -> Scene | None:
+    """What a caption of this world says; an attribute that it leaves out reads "".
+
+    None for a text of another world: one that has any word which the captions do not have, names
+    two values of one attribute, or says nothing that moves or stands before a background.
+    """
+    text = f" {caption.casefold()} "
+    for phrase in (*FILLERS, *HELD_OUT_FILLERS):
+        text = text.replace(f" {phrase}", " ")
+    found: dict[str, str] = {}
+    for attribute, values in _VALUES.items():
+        phrases = sorted(
+            ((words, value) for value in values for words in WORDS[value]),
+            key=lambda item: -len(item[0]),  # `from right to left` before `right`
+        )
+        named = set()
+        for words, value in phrases:
+            text, times = re.subn(rf"\b{re.escape(words)}\b", " ", text)
+            named |= {value} if times else set()
+        if len(named) > 1:
+            return None
+        found[attribute] = named.pop() if named else ""
+    scene = Scene(**found)
+    is_ours = (scene.shape or scene.colour) and (scene.direction or scene.background)
+    return scene if is_ours and set(re.findall(r"\w+", text)) <= _AROUND else None
 
 
 def _choose_words(scene: Scene, rng: np.random.Generator) -> dict[str, str]:

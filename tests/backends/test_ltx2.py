@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines.backends.base import ENCODED_ON_CPU
-from pipelines.backends.ltx2 import backend as backend_module
-from pipelines.backends.ltx2 import model
+from pipelines.backends.ltx2 import model, text_encoder
 from pipelines.backends.ltx2.backend import Ltx2Backend
 from pipelines.backends.ltx2.definitions import LTX2, MODEL
 from pipelines.backends.ltx2.memory_plan import Footprint
@@ -391,7 +390,7 @@ def test_a_text_encoder_without_room_comes_in_layers_and_then_works_on_the_cpu(
                 raise torch.OutOfMemoryError("CUDA out of memory")
             super().__init__(folder, device, dtype, streamed)
 
-    monkeypatch.setattr(backend_module, "TextEncoder", Scarce)
+    monkeypatch.setattr(text_encoder, "TextEncoder", Scarce)
     host = host_of(checkpoint)
     host.device = "cuda"
     encoded = backend_of(host).encode(["a fox"])

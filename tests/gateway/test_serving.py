@@ -228,7 +228,9 @@ def broken_after(blocks: list[bytes]) -> Iterator[bytes]:
     raise StoreError("the store cannot be reached")
 
 
-@pytest.mark.expects_errors("a download was broken off", "returned without completing response")
+# uvicorn says it too, unless the server ends before.
+@pytest.mark.allows_errors("returned without completing response")
+@pytest.mark.expects_errors("a download was broken off")
 def test_a_download_that_breaks_off_is_short_and_one_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

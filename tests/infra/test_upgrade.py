@@ -30,7 +30,7 @@ from pipelines.documents.brief import Brief
 
 brief = Brief(prompt="a red fox in the snow", seconds=1, frames=17, steps=2, upscale=2)
 print(produce_content(brief).content_id)
-import pipelines.training.captions
+import pipelines.training.muon
 """
 
 WITHOUT_MODELS = """
@@ -49,7 +49,7 @@ from flows.purge_scratch import purge_scratch
 
 print(content_calendar(return_state=True).name, purge_scratch(return_state=True).name)
 assert not {"torch", "diffusers", "transformers"} & set(sys.modules)
-import pipelines.training.captions
+import pipelines.training.muon
 """
 
 

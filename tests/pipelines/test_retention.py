@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from infra.adapters.manifests import read_manifest, write_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.costs.stale import ABANDONED
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.manifest import Manifest
@@ -303,6 +304,20 @@ def test_a_remote_job_goes_with_its_chunk_and_what_was_spent_stays() -> None:
     assert [decide(Item(key, 1, old), marks, SOON, NOW) for key in kept] == [None] * 3
     verdicts = [decide(Item(ObjectKey.job(d), 1, old), marks, SOON, NOW) for d in (used, unused)]
     assert [verdict and verdict.goes for verdict in verdicts] == [False, True]
+
+
+def test_a_remote_job_stays_until_its_reservation_has_surely_ended() -> None:
+    """However soon chunks go: without the record its job would be paid for again."""
+
+    def goes(key: ObjectKey, days: int) -> bool:
+        item = Item(key, 1, NOW - timedelta(days=days))
+        verdict = decide(item, Marks(living=frozenset()), SOON, NOW)
+        return verdict is not None and verdict.goes
+
+    digest = digest_of("anything")
+    assert goes(ObjectKey.chunk(digest), 2)
+    assert not goes(ObjectKey.job(digest), ABANDONED.days + 1)
+    assert goes(ObjectKey.job(digest), 2 * ABANDONED.days + 1)
 
 
 def test_a_still_that_somebody_is_asked_about_stays(store: ObjectStore) -> None:

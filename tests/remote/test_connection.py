@@ -219,6 +219,39 @@ def test_clips_are_fetched_from_hosts_that_the_operator_named(
         link.download("/clip", tmp_path / "clip", limit=10)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://[storage.example/clip", "https://storage.example:99999/clip", "https://a\tb/clip"],
+)
+def test_an_address_that_is_none_is_said_in_words(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    link, _ = connection(server.address, monkeypatch, download_hosts=("storage.example",))
+    with pytest.raises(MediaError, match="which is no address"):
+        link.download(address, tmp_path / "clip", limit=10)
+
+
+def test_a_redirection_to_nowhere_is_no_clip(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    link, _ = connection(server.address, monkeypatch)
+    server.answers = [(302, {}, b"")]
+    with pytest.raises(MediaError, match="answered 302 for the clip"):
+        link.download("/clip", tmp_path / "clip", limit=10)
+
+
+def test_an_answer_that_is_too_large_to_read_does_not_say_that_nothing_was_started(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.adapters.remote.connection._LARGEST_REPLY", 10)
+    link, _ = connection(server.address, monkeypatch)
+    server.answers = [(200, {}, b"more than ten bytes")]
+    with pytest.raises(AnswerLostError, match="is not read"):
+        link.send("POST", "/v1/jobs", json={})
+    with pytest.raises(UnavailableError, match="by address instead of inline"):
+        link.send("GET", "/v1/jobs")
+
+
 def test_a_wildcard_allows_subdomains_only() -> None:
     config = RemoteConfig(
         name="a", kind="b", address="https://c.d", download_hosts=("*.cdn.example",)
@@ -249,6 +282,6 @@ def test_a_key_that_is_not_there_is_named_and_nothing_is_sent(
 ) -> None:
     link, _ = connection(server.address, monkeypatch)
     monkeypatch.delenv("FAR_KEY")
-    with pytest.raises(SettingsError, match="the key of far: the secret 'env:FAR_KEY'"):
+    with pytest.raises(SettingsError, match="the key of far: the variable FAR_KEY is not set"):
         link.send("GET", "/")
     assert server.seen == []

@@ -1,6 +1,8 @@
 """The driver of remote backends: one paid job a chunk, whatever happens in between."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +13,14 @@ from pipelines.backends.remote import waiting
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.driver import definition_of
 from pipelines.errors import (
+    BriefError,
     GenerationError,
     LostJobError,
     PendingJobError,
     QuotaError,
     RefusedError,
     SettingsError,
+    StoreError,
     UnavailableError,
 )
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg
@@ -56,13 +60,17 @@ def run(tool: Ffmpeg, tmp_path: Path) -> Run:
         run: str = "run-1",
         cancelled: bool = False,
         on_step: Callable[[int, int], None] = lambda done, of: None,
+        on_pause: Callable[[float], None] = lambda seconds: None,
+        more: tuple[int, ...] = (),
     ) -> int:
         kills = kills or Kills()
         host = RunHost(world, kills, tool, tmp_path, run, cancelled=cancelled)
+        host.access = replace(host.access, pause=on_pause)
         definition = definition_of(CONFIG, kind_of(world, kills, tool))
         backend = definition.create(cast(BackendHost, host), frozenset({"text"}))
         with backend.open() as session:
-            session.prepare([REQUEST])
+            others = [REQUEST.model_copy(update={"seed": seed}) for seed in more]
+            session.prepare([REQUEST, *others])
             return len(list(session.generate(REQUEST, NO_MEDIA, on_step).frames))
 
     return go
@@ -112,6 +120,78 @@ def unknown(name: str, after: bool, finds: bool) -> bool:
         or name == "submit"
         or (name == "write submitted" and not after)
     )
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "refused at once": {"errors": [RefusedError("no")]},
+    "refused later": {"states": ["refused"]},
+    "answer lost": {"loses_answers": 1},
+    "forgotten": {"states": ["gone"]},
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_run_that_is_killed_twice_and_ends_without_a_clip_submits_once(
+    run: Run, name: str
+) -> None:
+    """A worker starts the same run again after each kill."""
+
+    def outcome(world: World, kills: Kills | None = None) -> type[BaseException] | None:
+        try:
+            run(world, kills)
+        except (KilledError, RefusedError, LostJobError) as error:
+            return type(error)
+        return None
+
+    for first, second in product(range(12), repeat=2):
+        for after in (True, False):
+            world = World(
+                **{
+                    key: list(value) if isinstance(value, list) else value
+                    for key, value in ENDS[name].items()
+                }
+            )
+            if outcome(world, Kills(first, after=after)) is KilledError:
+                outcome(world, Kills(second, after=after))
+            end = outcome(world)
+            where = (name, first, second, after)
+            assert end in (RefusedError, LostJobError), where
+            assert outcome(world) is end, where
+            assert len(world.jobs) <= 1, where
+            # What nobody can tell counts as spent; a refusal costs nothing.
+            assert world.spent == (PRICE.amount if end is LostJobError else 0), where
+            assert name.startswith("refused") or end is LostJobError, where
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_run_killed_while_it_is_turned_away_goes_on(run: Run, after: bool) -> None:
+    for at in range(8):
+        world = World(errors=[QuotaError("not now")])
+        with pytest.raises((KilledError, QuotaError)):
+            run(world, Kills(at, after=after))
+        world.errors.clear()
+        try:
+            assert run(world) == 16
+        except LostJobError:
+            assert not world.jobs  # it was killed around its request
+        assert world.spent == PRICE.amount, at
+
+
+def test_an_end_before_the_last_chunk_releases_what_was_not_submitted(run: Run) -> None:
+    world = World(errors=[RefusedError("no")])
+    with pytest.raises(RefusedError):
+        run(world, more=(2, 3))
+    assert (len(world.reserved), world.spent) == (3, 0)
+    world.errors = [RefusedError("no")]
+    with pytest.raises(KilledError):  # it goes on soon, with what it has reserved
+        run(world, Kills(8), run="run-2", more=(2, 3))
+    assert world.spent == 3 * PRICE.amount
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_faulty_take_is_made_again_only_if_that_costs_nothing(tool: Ffmpeg, paid: bool) -> None:
+    definition = definition_of(CONFIG, kind_of(World(paid=paid), Kills(), tool))
+    assert definition.capabilities.retakes == (not paid)
 
 
 def test_a_free_job_that_nobody_can_find_is_submitted_again(run: Run) -> None:
@@ -176,7 +256,9 @@ def test_a_refusal_ends_the_run_costs_nothing_and_is_not_tried_again(run: Run) -
     assert len(world.jobs) == 2
 
 
-@pytest.mark.parametrize("error", [QuotaError, UnavailableError, SettingsError, GenerationError])
+@pytest.mark.parametrize(
+    "error", [QuotaError, UnavailableError, SettingsError, GenerationError, BriefError, StoreError]
+)
 def test_a_request_that_is_turned_away_costs_nothing_and_may_be_made_later(
     run: Run, error: type[Exception]
 ) -> None:
@@ -199,9 +281,34 @@ def test_a_job_that_fails_is_submitted_again_a_few_times(run: Run) -> None:
     assert len(world.jobs) == 6
 
 
+def test_a_job_that_the_service_calls_invalid_is_not_repeated(run: Run) -> None:
+    """Neither here nor by another backend: the error is none that falls back."""
+    world = World(states=["failed"], invalid=True)
+    with pytest.raises(GenerationError, match="calls the request invalid") as caught:
+        run(world)
+    assert not isinstance(caught.value, UnavailableError)
+    assert len(world.jobs) == 1
+    assert world.spent == 0
+
+
+def test_a_paid_job_that_the_service_does_not_show_at_first_is_not_given_up(run: Run) -> None:
+    world = World(states=["gone", "gone", "running", "done"])
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill
+
+
+def test_a_job_whose_claim_another_process_gave_up_meanwhile_is_not_paid_twice(run: Run) -> None:
+    """Its clock is wrong, or the service took very long to answer."""
+    world = World(given_up_while_submitting=True)
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill == PRICE.amount
+
+
 def test_a_paid_job_that_the_service_forgot_stays_in_the_ledger(run: Run) -> None:
     world = World(states=["running", "gone"])
-    with pytest.raises(LostJobError, match="does not know the paid job operations/1"):
+    with pytest.raises(LostJobError, match="does not know the job operations/1"):
         run(world)
     assert world.spent == PRICE.amount
 
@@ -269,12 +376,15 @@ def test_the_surplus_of_a_longer_clip_is_cut_off(run: Run) -> None:
     assert run(World(frames=20)) == 16
 
 
-def test_a_person_who_cancels_stops_the_job_too(run: Run) -> None:
-    def stop(done: int, of: int) -> None:
+@pytest.mark.parametrize("where", ["on_step", "on_pause"])
+def test_a_person_who_cancels_stops_the_job_too(run: Run, where: str) -> None:
+    """A cancel is a signal, which arrives anywhere."""
+
+    def stop(*_: float) -> None:
         raise KilledError
 
     for cancelled in (False, True):
         world = World()
         with pytest.raises(KilledError):
-            run(world, cancelled=cancelled, on_step=stop)
+            run(world, cancelled=cancelled, **{where: stop})
         assert bool(world.cancelled) == cancelled

@@ -1,10 +1,8 @@
 """Films of Google's clips through the driver: real HTTP, real clips, and the bill to the cent."""
 
 import dataclasses
-import subprocess
 from collections.abc import Callable
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -22,31 +20,16 @@ from pipelines.schema.request import ClipRequest
 from pipelines.schema.sizes import Size
 from tests.remote.google import FIRST, Pictures, omni_config, request, veo_config
 from tests.support.fake_google import FakeGoogle
+from tests.support.fake_google_clips import clip_of
 from tests.support.remote import Kills, RunHost, World
 
 SMALL = Size(640, 360)
-HEIGHTS = {"360p": 360, "720p": 720, "1080p": 1080}
 CHUNKS = [request(seconds=3, size=SMALL), request(FIRST, seconds=3, size=SMALL)]
 
 
 @pytest.fixture(scope="module")
 def tool() -> Ffmpeg:
     return find_ffmpeg()
-
-
-@cache
-def clip_of(program: str, resolution: str, aspect: str, seconds: int) -> bytes:
-    """An MP4 as Google's models make it: 24 frames a second, with sound."""
-    short = HEIGHTS[resolution]
-    width, height = (short * 16 // 9, short) if aspect == "16:9" else (short, short * 16 // 9)
-    inputs = (
-        *("-f", "lavfi", "-i", f"color=c=teal:s={width}x{height}:r=24:d={seconds}"),
-        *("-f", "lavfi", "-i", f"sine=f=330:r=48000:d={seconds}"),
-    )
-    coding = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac")
-    end = ("-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "pipe:1")
-    command = [program, "-v", "error", "-threads", "1", *inputs, *coding, *end]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
 Film = Callable[..., list[GeneratedClip]]

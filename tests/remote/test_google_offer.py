@@ -77,6 +77,11 @@ def test_every_size_has_its_portrait_and_fits_the_step() -> None:
     assert Size(1080, 1920) in read_backends(ENTRIES, "backends.yaml")[1].capabilities.sizes
 
 
+def test_a_take_that_is_faulty_is_not_bought_again() -> None:
+    """A clip that hardly moves counts as frozen; further takes would cost four times the price."""
+    assert not any(item.capabilities.retakes for item in read_backends(ENTRIES, "backends.yaml"))
+
+
 def test_the_model_and_its_recipe_are_the_identity_and_the_address_is_not() -> None:
     given: dict[str, Any] = {"name": "omni", "kind": "google-omni", "key": "env:KEY"}
     here = omni_offer(OmniConfig(**given)).model

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
@@ -159,6 +159,26 @@ def test_a_job_is_found_by_the_key_it_was_submitted_with(
     assert brief.inputs == {"text", "first_frame"}
     end(asked, begun, Failed(message="the card caught fire"))
     assert service.look(begun).message == "the card caught fire"
+
+
+@in_gateway
+@pytest.mark.parametrize(
+    "state",
+    [
+        Failed(message="Flow run encountered an exception: RefusedError: not this content"),
+        Cancelled(name="Rejected", message="not this content"),
+    ],
+)
+def test_what_the_first_one_refuses_is_refused_by_the_second_one_too(
+    asked: Gateway, entry: Callable[..., Any], host: Host, state: Any
+) -> None:
+    """Otherwise the second one would give the words to a laxer backend of its own."""
+    config = entry()
+    service = VideosService(config, host.connection(config))
+    job = service.submit(request(), Pictures(), secrets.token_hex(4))
+    end(asked, job, state)
+    found = service.look(job)
+    assert (found.state, found.message) == ("refused", "not this content")
 
 
 @in_gateway

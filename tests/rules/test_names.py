@@ -2,6 +2,7 @@
 
 import yaml
 
+from flows.benchmark_backends import benchmark_backends
 from flows.content_calendar import content_calendar
 from flows.draft_storyboard import draft_storyboard
 from flows.produce_content import produce_content
@@ -22,7 +23,14 @@ def flow_of(deployment: dict[str, str]) -> str:
 
 
 def test_every_flow_has_its_name_and_no_other() -> None:
-    flows = (produce_content, render_video, draft_storyboard, content_calendar, purge_scratch)
+    flows = (
+        produce_content,
+        render_video,
+        draft_storyboard,
+        content_calendar,
+        purge_scratch,
+        benchmark_backends,
+    )
     assert tuple(flow.name for flow in flows) == FLOWS
 
 

@@ -64,6 +64,10 @@ class World:
     """Frames of the clips that it makes; 0: as many as were asked for."""
     paid: bool = True
     finds: bool = False
+    invalid: bool = False
+    """Whether a job that failed is the fault of its request."""
+    given_up_while_submitting: bool = False
+    """Whether another process calls a claim lost before the answer to its submit comes."""
     loses_answers: int = 0
     """How many answers to submits are lost from now on."""
     errors: list[Exception] = field(default_factory=list)
@@ -80,6 +84,13 @@ class World:
     released: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
+    def give_up(self, key: str) -> None:
+        """What another process does with a claim that seems to be abandoned."""
+        for digest, record in self.records.items():
+            if record.key == key:
+                changes = {"state": "ended", "outcome": "lost", "run": "another"}
+                self.records[digest] = record.model_copy(update=changes)
+
     @property
     def bill(self) -> Decimal:
         """What the service will charge for."""
@@ -91,6 +102,10 @@ class World:
         free = {*self.released, *self.settled}
         open_ = sum(m.amount for name, m in self.reserved.items() if name not in free)
         return sum((m.amount for m in self.settled.values()), Decimal(open_))
+
+    def open_again(self, charge: str) -> None:
+        """A charge that was released counts after all."""
+        self.released = [item for item in self.released if item != charge]
 
 
 class Journal:
@@ -119,6 +134,7 @@ class MemoryLedger:
         def effect() -> None:
             for charge in charges:
                 self._world.reserved.setdefault(charge.id, charge.price)
+                self._world.open_again(charge.id)
 
         self._kills("reserve", effect)
 
@@ -130,7 +146,11 @@ class MemoryLedger:
         self._kills("release", lambda: self._world.released.append(charge.id))
 
     def keep(self, charge: Charge, reason: str) -> None:
-        self._kills("keep", lambda: self._world.kept.append(charge.id))
+        def effect() -> None:
+            self._world.kept.append(charge.id)
+            self._world.open_again(charge.id)
+
+        self._kills("keep", effect)
 
 
 class ScriptedService:
@@ -154,6 +174,8 @@ class ScriptedService:
                 raise self._world.errors.pop(0)
             operation = f"operations/{len(self._world.jobs) + 1}"
             self._world.jobs[operation] = key
+            if self._world.given_up_while_submitting:
+                self._world.give_up(key)
             if self._world.loses_answers:
                 self._world.loses_answers -= 1
                 raise AnswerLostError("the connection broke")
@@ -175,7 +197,9 @@ class ScriptedService:
             count = self._world.looks.get(operation, 0)
             self._world.looks[operation] = count + 1
             state = self._world.states[min(count, len(self._world.states) - 1)]
-            return JobStatus(state, progress=0.5, message="as the test says")
+            return JobStatus(
+                state, progress=0.5, message="as the test says", invalid=self._world.invalid
+            )
 
         status: JobStatus = self._kills("look", effect)
         return status

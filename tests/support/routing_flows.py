@@ -1,7 +1,7 @@
 """produce-content in a process that knows two more backends, for tests with a worker.
 
 They are the example's. `dear` asks for 1.20 USD and takes no more requests; `free` asks for
-nothing and works.
+nothing and works. Import it in such a process only: it changes the backends of its process.
 """
 
 import dataclasses
@@ -15,14 +15,6 @@ from pipelines.backends.registry import configure
 from pipelines.errors import QuotaError
 from pipelines.schema.money import Money
 from pipelines.schema.request import ClipRequest
-
-ENTRYPOINT = "tests.support.routing_flows.produce_content"
-POLICY = """
-only: [dear, free]
-quality: {dear: 5.0, free: 1.0}
-automatic_price_cap: 1.00
-above_cap: approval
-"""
 
 
 class FullSession(GradientSession):

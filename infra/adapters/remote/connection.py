@@ -90,7 +90,9 @@ class HttpConnection:
                         headers=headers,
                     ) as response,
                 ):
-                    reply = Reply(response.status_code, _lower(response.headers), _body(response))
+                    reply = Reply(
+                        response.status_code, _lower(response.headers), self._body(response, method)
+                    )
             except UnavailableError as error:
                 if not left or self._breaker.seconds_left():
                     raise
@@ -130,10 +132,10 @@ class HttpConnection:
                 self._client.stream("GET", address, headers=self._key_headers()) as response,
             ):
                 self._count(response.status_code)
-                if not response.is_redirect:
+                if not response.has_redirect_location:
                     self._write_whole(response, part, limit)
                     return
-                address = urljoin(address, response.headers["location"])
+                address = self._joined(address, response.headers["location"])
         raise MediaError(f"{self._where}: the clip's address leads on and on; ask its operator")
 
     def _write_whole(self, response: httpx.Response, part: Path, limit: int) -> None:
@@ -181,6 +183,21 @@ class HttpConnection:
                 raise UnavailableError(f"{words}; run again when it works") from error
             raise AnswerLostError(words) from error
 
+    def _body(self, response: httpx.Response, method: Method) -> bytes:
+        """Raises UnavailableError if it is too large to be kept in memory, and AnswerLostError if
+        what was asked may have been done."""
+        data = bytearray()
+        for block in response.iter_bytes(2**20):
+            data += block
+            if len(data) > _LARGEST_REPLY:
+                words = (
+                    f"{self._where}: an answer of more than {_LARGEST_REPLY:,} bytes is not read"
+                )
+                if method != "GET":
+                    raise AnswerLostError(words)
+                raise UnavailableError(f"{words}; ask for clips by address instead of inline")
+        return bytes(data)
+
     def _count(self, status: int) -> None:
         if status in _TRANSIENT and status != httpx.codes.TOO_MANY_REQUESTS:
             self._breaker.failed()
@@ -198,15 +215,29 @@ class HttpConnection:
         return {name: before + secret}
 
     def _absolute(self, address: str) -> str:
-        return address if urlsplit(address).scheme else self._config.address + address
+        own = address.startswith("/")  # a path of ours may hold anything after its first mark
+        return self._config.address + address if own else address
+
+    def _joined(self, address: str, location: str) -> str:
+        try:
+            return urljoin(address, location)
+        except ValueError:
+            return location  # which `_check_host` calls no address
 
     def _check_host(self, address: str) -> None:
-        """Raises SettingsError for a host that the operator did not name."""
-        own, parts = urlsplit(self._config.address), urlsplit(address)
+        """Raises SettingsError for a host that the operator did not name, and MediaError for text
+        that is no address."""
+        try:
+            own, parts = urlsplit(self._config.address), urlsplit(address)
+            httpx.URL(address)
+            host, port = parts.hostname or "", parts.port
+        except (ValueError, httpx.InvalidURL) as error:
+            raise MediaError(
+                f"{self._where} says that its clip is at {address!r:.200}, which is no address"
+            ) from error
         if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
             return
-        host = parts.hostname or ""
-        if parts.scheme == "https" and parts.port in (None, 443):
+        if parts.scheme == "https" and port in (None, 443):
             for allowed in self._config.download_hosts:
                 if host == allowed or (allowed[:2] == "*." and host.endswith(allowed[1:])):
                     return
@@ -219,16 +250,3 @@ class HttpConnection:
 
 def _lower(headers: httpx.Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
-
-
-def _body(response: httpx.Response) -> bytes:
-    """Raises UnavailableError if it is too large to be kept in memory."""
-    data = bytearray()
-    for block in response.iter_bytes(2**20):
-        data += block
-        if len(data) > _LARGEST_REPLY:
-            raise UnavailableError(
-                f"an answer of more than {_LARGEST_REPLY:,} bytes is not read; ask for clips by "
-                "address instead of inline"
-            )
-    return bytes(data)

@@ -179,4 +179,23 @@ OTHERS: tuple[Model, ...] = (
         licence_note=_LTX,
         gated=True,
     ),
+    Model(
+        "siglip2-base",
+        "scorer",
+        "SigLIP 2 base, 224 pixels: compares pictures with texts in comparisons of backends",
+        "Apache-2.0",
+        HubSource(
+            "google/siglip2-base-patch16-224",
+            (
+                "config.json",
+                "model.safetensors",
+                "preprocessor_config.json",
+                "special_tokens_map.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+            ),
+        ),
+        size=1_500_000_000,  # 375 million parameters in float32
+        memory="none on the GPU, 1.5 GB in memory",
+    ),
 )

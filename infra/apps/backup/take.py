@@ -20,7 +20,7 @@ from pipelines.documents.manifest import StoredObject
 from pipelines.errors import BackupError, CorruptObjectError
 from pipelines.schema.keys import ObjectKey, is_key
 
-MARKS = "calendar/marks/"
+MARKS, JOBS = "calendar/marks/", "jobs/"
 _TRIES = 3
 """Reads of an object that is replaced while it is read."""
 SQLITE: tuple[tuple[Literal["gateway", "make"], str], ...] = (
@@ -91,6 +91,9 @@ def save(settings: Settings, vault: Vault, parts: Parts, passphrase: str, keep: 
     copy.objects(parts.store.entries(MARKS))
     dumps, schema = dumped(parts, vault)
     copy.objects(item for item in parts.store.entries() if not item.key.startswith(MARKS))
+    # Again, because they must not be older than the ledger: a job that it has as paid, and of which
+    # there were no record, would be submitted and paid once more after a restore.
+    copy.objects(parts.store.entries(JOBS))
     copy.close()
     snapshot = Snapshot(
         created=datetime.now(UTC),

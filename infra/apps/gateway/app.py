@@ -21,6 +21,7 @@ from infra.apps.gateway import (
     openai_video_requests,
     openai_videos,
     pages,
+    ratings,
     receiving,
     routing,
     service,
@@ -123,10 +124,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    app.include_router(pages.router, include_in_schema=False)
+    for hidden in (pages.router, costs.pages, login.router, ratings.router):
+        app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
-    app.include_router(costs.pages, include_in_schema=False)
-    app.include_router(login.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(BodyLimitMiddleware)
     return app

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from infra.apps.gateway.views import RunState, RunView
 from pipelines.documents.brief import Brief
-from pipelines.errors import BriefError
+from pipelines.errors import BriefError, RefusedError
 from pipelines.planning.plan import frames_of
 
 VideoState = Literal["queued", "in_progress", "completed", "failed"]
@@ -76,8 +76,7 @@ def job_of(run: FlowRun, view: RunView) -> VideoJob:
         # Published, but the store does not say where yet; it says so later, or never.
         status = "failed" if view.settled else "in_progress"
     if status == "failed":
-        state = view.state if view.state != "completed" else "failed"
-        error = VideoError(code=f"run_{state}", message=view.detail or f"the run is {state}")
+        error = _why(view)
     size = brief.resolved_preset().size.scaled(brief.upscale)
     return VideoJob(
         id=str(run.id),
@@ -93,6 +92,15 @@ def job_of(run: FlowRun, view: RunView) -> VideoJob:
         prompt=brief.prompt,
         error=error,
     )
+
+
+def _why(view: RunView) -> VideoError:
+    """A refusal has a code of its own: whoever asked must not ask a laxer service then."""
+    name, found, words = view.detail.partition(": ")
+    if found and name == RefusedError.__name__:  # as Prefect writes an exception
+        return VideoError(code="run_refused", message=words)
+    state = view.state if view.state != "completed" else "failed"
+    return VideoError(code=f"run_{state}", message=view.detail or f"the run is {state}")
 
 
 def _frames_of(brief: Brief) -> int:

@@ -64,6 +64,7 @@ async def gallery(
         is_first=not cursor,
         is_filling=not index.filled,
         skipped=await run_in_threadpool(index.skipped) if manages else None,
+        approves="approve" in client.scopes,
     )
 
 

@@ -108,7 +108,7 @@ class Ltx2Backend:
 
         from pipelines.backends.memory import run_with_less
 
-        def work() -> dict[str, EncodedText]:
+        def work() -> "dict[str, EncodedText]":
             return self._encoder(*ways[0], weights).encode(texts)
 
         def step_down() -> bool:

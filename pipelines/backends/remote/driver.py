@@ -34,6 +34,7 @@ from pipelines.errors import (
     UnavailableError,
 )
 from pipelines.schema.availability import Availability
+from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
 from pipelines.schema.plan import ChunkSpec
@@ -59,14 +60,24 @@ def definition_of(config: RemoteConfig, kind: Kind[RemoteConfig]) -> BackendDefi
     definition = BackendDefinition(
         name=config.name,
         title=config.title or offer.title,
-        capabilities=offer.capabilities,
+        capabilities=_with_retakes_that_are_free(config, kind, offer),
         options=offer.options,
         presets=offer.presets,
         create=create,
         rates={"remote": offer.seconds_for_one},
         basis=offer.basis,
+        kind=config.kind,
     )
     return definition
+
+
+def _with_retakes_that_are_free(
+    config: RemoteConfig, kind: Kind[RemoteConfig], offer: Offer
+) -> Capabilities:
+    """A faulty take is made again only by a service that is not paid for it."""
+    paid = kind.service(config, _NoConnection()).paid
+    changes = {"retakes": offer.capabilities.retakes and not paid}
+    return offer.capabilities.model_copy(update=changes)
 
 
 class RemoteBackend:
@@ -115,14 +126,23 @@ class RemoteBackend:
 
     @contextmanager
     def open(self) -> "Iterator[RemoteSession]":
+        """A session. When it ends, what it reserved and did not submit is released."""
         access = self._host.remote(self._config)
-        yield RemoteSession(
+        session = RemoteSession(
             self._definition,
             self._config,
             self._kind.service(self._config, access.connection),
             access,
             self._offer.model.components,
         )
+        try:
+            yield session
+        except BaseException as error:
+            # A run that is only interrupted goes on, with what it has reserved.
+            if isinstance(error, Exception) or access.is_cancelled():
+                session.release_unused()
+            raise
+        session.release_unused()
 
 
 class RemoteSession:
@@ -150,6 +170,10 @@ class RemoteSession:
             check_request(self._definition, request)
         self._service.check(requests)
         self._jobs.reserve([(self._digest(item), self._service.price(item)) for item in requests])
+
+    def release_unused(self) -> None:
+        """Release the price of chunks that were not submitted. Raises nothing."""
+        self._jobs.release_unused()
 
     def generate(
         self, request: ClipRequest, media: InputMedia, on_step: StepReport

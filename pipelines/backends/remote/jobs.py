@@ -14,10 +14,9 @@ from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.service import Bill, RemoteService
 from pipelines.errors import (
     AnswerLostError,
-    GenerationError,
     LostJobError,
+    ReelwrightError,
     RefusedError,
-    SettingsError,
     UnavailableError,
 )
 from pipelines.schema.keys import Digest
@@ -47,15 +46,29 @@ class Jobs:
         self._name = name
         self._began: dict[Digest, int] = {}
         """Attempt at which this run began, for each chunk."""
+        self._unused: dict[Digest, tuple[int, Charge]] = {}
+        """What `reserve` reserved for chunks that this run did not submit yet, with the attempt."""
 
     def reserve(self, prices: Sequence[tuple[Digest, Money]]) -> None:
         """Reserve the next attempt at each chunk, all or none. Raises BudgetError above a cap."""
         if self.service.paid:
-            charges = []
+            wanted = {}
             for digest, price in prices:
+                attempt = _attempt_after(self.access.journal.read(digest))
+                wanted[digest] = attempt, self._charge(digest, attempt, price)
+            self.access.ledger.reserve([charge for _, charge in wanted.values()])
+            self._unused = wanted
+
+    def release_unused(self) -> None:
+        """Release what was reserved for chunks that nobody submitted, because the run ends. An
+        error is logged: the nightly look at the ledger releases them too."""
+        try:
+            for digest, (attempt, charge) in self._unused.items():
                 record = self.access.journal.read(digest)
-                charges.append(self._charge(digest, _attempt_after(record), price))
-            self.access.ledger.reserve(charges)
+                if record is None or record.attempt < attempt:  # no other run submitted it either
+                    self.access.ledger.release(charge, "the run ended before it submitted the job")
+        except ReelwrightError as error:
+            _log.warning("a reservation stays until the night: %s", error)
 
     def submitted(self, digest: Digest, price: Money, submit: Submit) -> JobRecord:
         """The job of a chunk: one that the service has already, or a new one.
@@ -65,11 +78,13 @@ class Jobs:
         while True:
             record = self.access.journal.read(digest)
             if record is None or (record.state == "ended" and record.outcome != "done"):
+                self._release_again(record, price)
                 self._check_may_try(record, digest)
                 record = self._claim(record, digest, price, submit)
             elif record.state == "submitting":
                 record = self._look_for(record, price, submit)
             if record is not None:
+                self._unused.pop(digest, None)
                 return record
 
     def end(self, record: JobRecord, outcome: str, message: str = "") -> JobRecord:
@@ -96,15 +111,22 @@ class Jobs:
         if self.service.paid:
             self.access.ledger.keep(self._charge(record.digest, record.attempt, price), reason)
 
+    def _release_again(self, record: JobRecord | None, price: Money) -> None:
+        """Whoever wrote that a job never started may have been killed before the release."""
+        if record is not None and record.outcome in ("released", "refused"):
+            self.settle(record, price, None)
+
     def _check_may_try(self, record: JobRecord | None, digest: Digest) -> None:
-        """Raises RefusedError for what was refused in this run, and UnavailableError after
-        MOST_ATTEMPTS of this run."""
+        """Raises RefusedError and LostJobError for what was refused or lost in this run, also
+        before a worker started it again, and UnavailableError after MOST_ATTEMPTS."""
         attempts = record.attempt if record else 0
         began = self._began.setdefault(digest, attempts)
         if record is None:
             return
         if record.outcome == "refused" and record.run == self.access.run:
             raise RefusedError(self.refusal(record.message))
+        if record.outcome == "lost" and record.run == self.access.run and self.service.paid:
+            raise LostJobError(self.loss(record.message))
         if attempts - began >= MOST_ATTEMPTS:
             raise UnavailableError(
                 f"{self.title} was asked {MOST_ATTEMPTS} times for a chunk and made none: "
@@ -116,6 +138,14 @@ class Jobs:
         return (
             f"{self.title} refuses the content of this shot: {message or 'it gave no reason'}. "
             "Change the words or pictures; no other backend was tried"
+        )
+
+    def loss(self, message: str) -> str:
+        """The sentence for a paid job that nobody can find."""
+        return (
+            f"{self.title} may have started a paid job that cannot be found ({message}). It is not "
+            "submitted again, and its price stays in the ledger. Another brief or seed makes a new "
+            "job; so does running this one again"
         )
 
     def _claim(
@@ -138,24 +168,44 @@ class Jobs:
             return None
         return self._submit(record, price, submit)
 
-    def _submit(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:
+    def _submit(
+        self, record: JobRecord, price: Money, submit: Submit, *, again: bool = False
+    ) -> JobRecord | None:
         """Submit a claimed job; None if it surely or possibly was not started, and may be tried
-        again."""
+        again. `again`: the same job for the second time, since the service does not have it."""
         try:
             operation = submit(record.key)
         except AnswerLostError as error:
+            if again:
+                self._lose(record, price, str(error))
+                return None
             return self._after_lost_answer(record, price, str(error), submit)
         except RefusedError as error:
             self._never_started(record, price, "refused", str(error))
             raise RefusedError(self.refusal(str(error))) from error
-        except (GenerationError, SettingsError) as error:  # QuotaError, UnavailableError as well
-            self._never_started(record, price, "released", str(error))
+        except ReelwrightError as error:  # such as a picture that is gone, a wrong key, no quota
+            if not again:  # else the next run looks for the first one before it submits anew
+                self._never_started(record, price, "released", str(error))
             raise
-        return self._write(record, record, state="submitted", operation=operation)
+        return self._started(record, operation)
+
+    def _started(self, record: JobRecord, operation: str) -> JobRecord | None:
+        """Write the id of a job. None if a later attempt follows this one already."""
+        written = self._write(record, record, state="submitted", operation=operation)
+        if written is not None:
+            return written
+        # Another process took the claim for an abandoned one. But the job is there, and paid.
+        found = self.access.journal.read(record.digest)
+        if found is not None and found.key == record.key and found.outcome == "lost":
+            changes = {"state": "submitted", "outcome": "", "message": "", "operation": operation}
+            return self._write(record, found, **changes)
+        return None
 
     def _never_started(self, record: JobRecord, price: Money, outcome: str, message: str) -> None:
-        self.settle(record, price, None)
+        # In this order: killed in between, the next run releases it again (`_release_again`).
+        # The other way round it would find a job that it must take for lost.
         self.end(record, outcome, message)
+        self.settle(record, price, None)
 
     def _after_lost_answer(
         self, record: JobRecord, price: Money, message: str, submit: Submit
@@ -164,30 +214,17 @@ class Jobs:
             self.access.pause(_LOOK_AGAIN)  # the request may still be on its way
             operation = self.service.find(record.key)
             if operation is None:
-                return self._submit_again(record, price, submit)
-            return self._write(record, record, state="submitted", operation=operation)
+                return self._submit(record, price, submit, again=True)
+            return self._started(record, operation)
         self._lose(record, price, message)
         return None
-
-    def _submit_again(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:
-        """Submit what the service says that it does not have, once more under the same key."""
-        try:
-            operation = submit(record.key)
-        except AnswerLostError as error:
-            self._lose(record, price, str(error))
-            return None
-        return self._write(record, record, state="submitted", operation=operation)
 
     def _lose(self, record: JobRecord, price: Money, message: str) -> None:
         """Give a job up that nobody can find. Raises LostJobError if it may have been paid."""
         self.keep(record, price, message)
         self.end(record, "lost", message)
         if self.service.paid:
-            raise LostJobError(
-                f"{self.title} may have started a paid job, but its answer was lost ({message}). "
-                "It is not submitted again, and its price stays in the ledger. Another brief or "
-                "seed makes a new job; so does running this one again"
-            )
+            raise LostJobError(self.loss(message))
         _log.warning("%s lost a job, which is submitted again: %s", self.title, message)
 
     def _look_for(self, record: JobRecord, price: Money, submit: Submit) -> JobRecord | None:

@@ -33,6 +33,9 @@ class JobStatus:
     lasting: bool = False
     """Of a job that failed: whether another attempt would surely fail alike, as when the memory of
     the service's device is too small. The backend is unavailable for this request then."""
+    invalid: bool = False
+    """Of a job that failed: whether the service calls the request wrong. It is not repeated, and no
+    other backend is tried."""
     usage: Mapping[str, float] = field(default_factory=dict)
     """What the service counted, such as `output_tokens` or `seconds`."""
 

@@ -30,7 +30,7 @@ _SECRET = re.compile(r"AIza[\w-]{8,}|ya29\.[\w.-]+|(?<=key=)[^\s&\"]+|X-Goog-Sig
 _SAFETY_WORD = re.compile(r"(?:image_)?safety|prohibited_content|blocklist|spii", re.IGNORECASE)
 _SAFETY_TEXT = re.compile(
     r"blocked\b[^.]*\b(?:safety|polic)|responsible ai|usage guidelines|sensitive words"
-    r"|violat\w+[^.]*\bpolic",
+    r"|violat\w+[^.]*\bpolic|support codes?:",
     re.IGNORECASE,
 )
 _QUOTA_TEXT = re.compile(r"quota|billing|rate limit|prepay", re.IGNORECASE)

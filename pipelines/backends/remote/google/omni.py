@@ -64,6 +64,8 @@ agree (docs.pollo.ai, developer.civitai.com, muapi.ai), November 2026."""
 _WAITING: Mapping[str, JobState] = {"queued": "queued", "in_progress": "running"}
 _ENDED = ("failed", "cancelled", "incomplete", "requires_action", "requires_continuation", "idle")
 """States after which no clip comes by itself."""
+_INVALID = frozenset({"invalid_argument", "invalid_request"})
+"""Codes of an error for which the request is to blame."""
 _FILE = re.compile(r"files/([A-Za-z0-9_-]+)")
 
 
@@ -120,9 +122,11 @@ class OmniService:
         if state not in _ENDED:
             return JobStatus("running", message=f"in a state that is not known here: {state}")
         words = tuple(str(item.get("code")) for item in errors_of(given))
-        refused = is_refusal(words, said)
         message = said or f"it ended as “{state}” without a reason"
-        return JobStatus("refused" if refused else "failed", message=message, usage=usage)
+        if is_refusal(words, said):
+            return JobStatus("refused", message=message, usage=usage)
+        invalid = not _INVALID.isdisjoint(word.lower() for word in words)
+        return JobStatus("failed", message=message, usage=usage, invalid=invalid)
 
     def fetch(self, operation: str, status: JobStatus, path: Path) -> None:
         address = status.result.get("address")

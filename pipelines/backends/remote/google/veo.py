@@ -58,8 +58,8 @@ from pipelines.schema.request import ClipRequest
 
 _SEEDS = 2**32
 """Google's seed is an unsigned number of 32 bits."""
-_RESOURCE_EXHAUSTED = 8
-"""google.rpc.Code."""
+_INVALID_ARGUMENT, _RESOURCE_EXHAUSTED = 3, 8
+"""Of google.rpc.Code."""
 _OPERATION = re.compile(
     r"(?:projects/[\w.:-]+/locations/[\w-]+/)?publishers/google/models/[\w.-]+/operations/[\w.-]+"
 )
@@ -233,7 +233,8 @@ class VeoService:
             return JobStatus("refused", message=message)
         if error.get("code") == _RESOURCE_EXHAUSTED:
             self._quota_message = message
-        return JobStatus("failed", message=message)
+        invalid = error.get("code") == _INVALID_ARGUMENT
+        return JobStatus("failed", message=message, invalid=invalid)
 
     def _address(self, uri: object) -> str:
         """Where a clip in the operator's bucket is read: the XML API of Cloud Storage."""

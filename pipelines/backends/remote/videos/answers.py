@@ -16,8 +16,11 @@ from pipelines.errors import (
     UnavailableError,
 )
 
-_REFUSALS = frozenset({"content_policy_violation", "moderation_blocked", "run_refused", "refused"})
-"""Codes of errors about content: OpenAI's two, and Reelwright's own."""
+_REFUSALS = frozenset(
+    {"content_policy_violation", "moderation_blocked", "run_refused", "run_rejected", "refused"}
+)
+"""Codes of errors about content: OpenAI's two, and Reelwright's own. `run_rejected`: a person
+there rejected it."""
 _LONGEST = 300
 MOST_BYTES = 1_000_000_000
 """Of a clip that is fetched."""

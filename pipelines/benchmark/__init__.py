@@ -1,0 +1,1 @@
+"""Compares backends: the same prompts through each, measures, ratings by people, verdicts."""
