@@ -38,7 +38,8 @@ GROUPS = ("as in training", "held-out wording", "held-out combination")
 _CHUNK = 33
 _EDGE = 8
 """Pixels from the edge within which a thing is cut and its place is not asked for."""
-Shares = dict[str, float]
+Shares = dict[str, float | None]
+"""None where no video was asked for it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def score_true(
     }
 
 
-def score_continuation(studio: Studio, eye: Eye, prompts: Sequence[Prompt]) -> dict[str, float]:
+def score_continuation(
+    studio: Studio, eye: Eye, prompts: Sequence[Prompt]
+) -> dict[str, float | None]:
     """CHUNKS chunks a prompt, each going on from the last raw frame of the one before.
 
     As the product does it: a take whose join jumps is made again. A join counts for the jumps if
@@ -165,9 +168,9 @@ def scorecard(
 
 
 def shares(seen: Sequence[Scene], truth: Sequence[Scene]) -> Shares:
-    """Of each attribute; colour only where one is asked for (NaN where none is)."""
+    """Of each attribute; colour only where one is asked for (None where none is)."""
     pairs = list(zip(seen, truth, strict=True))
-    result = {
+    result: Shares = {
         name: _share(s[index] == t[index] for s, t in pairs if t[index])
         for index, name in enumerate(Scene._fields)
     }
@@ -177,13 +180,13 @@ def shares(seen: Sequence[Scene], truth: Sequence[Scene]) -> Shares:
     return result
 
 
-def _share(answers: Iterable[bool]) -> float:
+def _share(answers: Iterable[bool]) -> float | None:
     given = list(answers)
-    return round(float(np.mean(given)), 3) if given else float("nan")
+    return round(float(np.mean(given)), 3) if given else None
 
 
-def _middle(values: Sequence[float]) -> float:
-    return round(float(np.median(values)), 2) if values else float("nan")
+def _middle(values: Sequence[float]) -> float | None:
+    return round(float(np.median(values)), 2) if values else None
 
 
 if __name__ == "__main__":

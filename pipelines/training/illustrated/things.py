@@ -25,7 +25,7 @@ class Thing(NamedTuple):
     names: tuple[str, ...]
     character: str
     facing: str = ""
-    """"left" or "right" if the picture has a front: it is mirrored to look where it goes."""
+    """`left` or `right` if the picture has a front: it is mirrored to look where it goes."""
     coloured: bool = False
     """Whether it is also made in the colours of COLOURS; else it has its own colours only."""
 
