@@ -11,7 +11,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint clean
+.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/reelwright models download demo
@@ -65,6 +65,12 @@ scorecard-illustrated: $(VENV)/.demo
 lint: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m tests.rules.audit
+
+# The documents: reference pages from the code, then all of docs/ as a site, opened from disk.
+docs: $(VENV)/.dev
+	@$(BIN)/python -m tests.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "The site is build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build out
