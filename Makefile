@@ -13,7 +13,11 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
+<<<<<<< HEAD
 .PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train lint docs hooks clean
+=======
+.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint docs clean
+>>>>>>> D1
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +65,18 @@ scorecard: $(VENV)/.demo ## what the demo's video model can do
 train: $(VENV)/.demo ## train the demo's video model; goes on where it was stopped
 	$(BIN)/python -m pipelines.training build/training
 
+<<<<<<< HEAD
 lint: $(VENV)/.dev ## format, check, type-check, audit
+=======
+# The next demo model, of pictured things: docs/training.md. Interrupted, it goes on.
+train-illustrated: $(VENV)/.demo
+	$(BIN)/python -m pipelines.training.illustrated build/illustrated $(OPTIONS)
+
+scorecard-illustrated: $(VENV)/.demo
+	@$(BIN)/python -m pipelines.training.illustrated.scorecard build/illustrated/checkpoint $(OPTIONS)
+
+lint: $(VENV)/.dev
+>>>>>>> D1
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m tests.rules.audit
 
