@@ -13,14 +13,10 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-<<<<<<< HEAD
-.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train lint docs hooks clean
-=======
-.PHONY: demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint docs clean
->>>>>>> D1
+.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint docs hooks clean
 
 help: ## what can be made (this list)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) PROMPT=\"…\". More: README.md, CONTRIBUTING.md"
 
 demo: $(VENV)/.demo ## a first video, out/demo.mp4, from the small model for CPUs
@@ -65,18 +61,14 @@ scorecard: $(VENV)/.demo ## what the demo's video model can do
 train: $(VENV)/.demo ## train the demo's video model; goes on where it was stopped
 	$(BIN)/python -m pipelines.training build/training
 
-<<<<<<< HEAD
-lint: $(VENV)/.dev ## format, check, type-check, audit
-=======
 # The next demo model, of pictured things: docs/training.md. Interrupted, it goes on.
-train-illustrated: $(VENV)/.demo
+train-illustrated: $(VENV)/.demo ## train the next demo model, of pictured things
 	$(BIN)/python -m pipelines.training.illustrated build/illustrated $(OPTIONS)
 
-scorecard-illustrated: $(VENV)/.demo
+scorecard-illustrated: $(VENV)/.demo ## what the next demo model can do
 	@$(BIN)/python -m pipelines.training.illustrated.scorecard build/illustrated/checkpoint $(OPTIONS)
 
-lint: $(VENV)/.dev
->>>>>>> D1
+lint: $(VENV)/.dev ## format, check, type-check, audit
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m tests.rules.audit
 
