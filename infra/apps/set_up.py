@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 LOG = Path(os.environ.get("SET_UP_LOG") or Path(sys.prefix) / "set-up.log")
@@ -53,16 +53,16 @@ class Report:
         elif found := _COMPILING.match(text):
             self._compiling(found["name"], started=found["state"] == "started")
         elif found := _UNPACKING.match(text):
-            self._show(f"unpacking {len(found['names'].split(','))} packages", announce=True)
+            self._show(f"unpacking {_count(found['names'].split(','), 'package')}", announce=True)
         return True
 
     def end(self) -> None:
         """Say how much was fetched, if anything was."""
         self._clear()
         if self._sizes:
-            here = f", {self._reused} files were here" if self._reused else ""
+            here = f"; {self._reused} more came from this machine" if self._reused else ""
             total = _size(sum(self._sizes.values()))
-            _write(f"  fetched {len(self._sizes)} files, {total}{here}\n")
+            _write(f"  fetched {_count(self._sizes, 'file')}, {total}{here}\n")
 
     def _bytes(self, done: int, total: int) -> None:
         self._sizes[self._file] = total
@@ -126,6 +126,10 @@ def run_pip(
         _write("".join(lines))
         _write(f"pip failed with code {pip.returncode}; all that it said is in {log}\n")
     return pip.returncode
+
+
+def _count(items: Collection[str], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _short(file: str) -> str:

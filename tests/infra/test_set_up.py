@@ -38,7 +38,7 @@ def test_in_a_log_only_what_is_large_or_slow_has_a_line(capsys: pytest.CaptureFi
         "  fetching torch-2.15.0, 539 MB",
         "  building llama-cpp-python",
         "  unpacking 3 packages",
-        "  fetched 2 files, 549 MB, 1 files were here",
+        "  fetched 2 files, 549 MB; 1 more came from this machine",
     ]
 
 
