@@ -30,7 +30,7 @@ from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Estimate
 from tasks.remote_access import owner
 from tasks.stage_costs import StageCosts
-from tasks.waivers import waived_caps
+from tasks.waivers import waiver_of
 
 _MONTHS = 3
 """Books that are searched for the costs of a video that is being published."""
@@ -68,7 +68,7 @@ def ledger_of(context: Spending) -> BucketLedger:
         brief.campaign,
         brief.preset,
         video=context.content_id,
-        waived=waived_caps(context.store, owner(), brief.preset),
+        waiver=waiver_of(context.store, owner(), brief.preset),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from pipelines.backends.remote.access import Charge
-from pipelines.costs.book import Book, Line
+from pipelines.costs.book import Book, Line, lines_of
 from pipelines.costs.caps import Caps, check_currency, check_limit, limits
 from pipelines.costs.entries import Basis, Posting, Spender, State
 from pipelines.errors import SettingsError
@@ -22,8 +22,9 @@ def reservations(
 ) -> tuple[Posting, ...]:
     """Postings that reserve all `charges` which are not reserved yet; empty if all are.
 
-    Raises BudgetError, and reserves nothing, if one cap does not allow the sum. SettingsError if a
-    price has another currency than the studio.
+    Raises BudgetError, and reserves nothing, if one cap does not allow the sum. A cap that a person
+    waived holds again as soon as the run would spend more than that person approved. SettingsError
+    if a price has another currency than the studio.
     """
     for charge in charges:
         check_currency(charge.price, currency, f"backend {charge.backend}")
@@ -33,13 +34,36 @@ def reservations(
     asked = sum((charge.price.amount for charge in wanted.values()), Decimal(0))
     if not wanted:
         return ()
+    total = Money.of(asked + _spent_by_run(spender, (book, *older), currency), currency)
     for limit in limits(caps, spender, day, book, older, currency):
-        if limit.name not in spender.waived:
-            check_limit(limit, asked, currency)
+        approved = spender.waived_up_to if limit.name in spender.waived else None
+        if not _is_covered(total, approved):
+            check_limit(limit, asked, currency, total, approved)
     return tuple(
         Posting(id=charge.id, backend=charge.backend, state="reserved", price=charge.price)
         for charge in wanted.values()
     )
+
+
+def _spent_by_run(spender: Spender, books: Sequence[Book], currency: str) -> Decimal:
+    """What counts already for the run of `spender` and its preset, without GPU time of our own."""
+    return sum(
+        (
+            line.counted
+            for line in lines_of(books)
+            if (line.spender.run, line.spender.preset) == (spender.run, spender.preset)
+            and line.gpu is None
+            and line.price.currency == currency
+        ),
+        Decimal(0),
+    )
+
+
+def _is_covered(total: Money, approved: Money | None) -> bool:
+    """Whether a person approved that the run spends `total`."""
+    if approved is None or approved.currency != total.currency:
+        return False
+    return total.amount <= approved.amount
 
 
 def _check_book(book: Book, currency: str) -> None:
