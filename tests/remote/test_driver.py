@@ -205,6 +205,26 @@ def test_a_job_that_can_be_found_is_not_submitted_again_after_a_lost_answer(run:
     assert world.spent == world.bill
 
 
+def test_no_other_backend_is_tried_while_nobody_says_whether_a_paid_job_is_at_work(
+    run: Run,
+) -> None:
+    """Falling back is what an UnavailableError leads to."""
+    world = World(finds=True, loses_answers=1, deaf=2)
+    for _ in range(2):  # the worker starts the run again
+        with pytest.raises(PendingJobError, match="may be at work on a paid job") as caught:
+            run(world)
+        assert not isinstance(caught.value, UnavailableError)
+    assert (len(world.jobs), world.spent) == (1, PRICE.amount)
+    assert run(world) == 16
+    assert len(world.jobs) == 1
+    assert world.spent == world.bill
+
+
+def test_another_backend_may_make_what_a_free_service_does_not_answer_about(run: Run) -> None:
+    with pytest.raises(UnavailableError, match="left alone"):
+        run(World(paid=False, finds=True, loses_answers=1, deaf=1))
+
+
 def test_a_paid_job_whose_answer_is_lost_is_kept_in_the_ledger_and_never_repeated(run: Run) -> None:
     world = World(loses_answers=1)
     with pytest.raises(LostJobError, match="not submitted again"):

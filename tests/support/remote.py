@@ -15,7 +15,7 @@ from pipelines.backends.remote.access import Charge, Connection, JobRecord, Remo
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.kinds import Kind, Offer
 from pipelines.backends.remote.service import Bill, JobState, JobStatus
-from pipelines.errors import AnswerLostError, MediaError
+from pipelines.errors import AnswerLostError, MediaError, UnavailableError
 from pipelines.media.codec import clip_writer
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.media.made_elsewhere import read_clip
@@ -72,6 +72,8 @@ class World:
     """How many answers to submits are lost from now on."""
     errors: list[Exception] = field(default_factory=list)
     """What submits raise, in order, before one is taken."""
+    deaf: int = 0
+    """How many times from now on the service does not answer whether it has a job."""
     broken_downloads: int = 0
     """How many fetches from now on break off."""
     jobs: dict[str, str] = field(default_factory=dict)
@@ -185,6 +187,9 @@ class ScriptedService:
 
     def find(self, key: str) -> str | None:
         def effect() -> str | None:
+            if self._world.deaf:
+                self._world.deaf -= 1
+                raise UnavailableError("it is left alone for 30 s")
             return next((o for o, known in self._world.jobs.items() if known == key), None)
 
         found: str | None = self._kills("find", effect)

@@ -34,7 +34,8 @@ def open_ledger(
 
     `run` is the editor's run, also for what its child runs spend. `video` is the content id; with
     it the cap of a video holds over all runs that make the same one. `waiver` says which caps a
-    person has waived for this run, and up to which sum. Raises SettingsError if the file of caps is wrong.
+    person has waived for this run, and up to which sum. Raises SettingsError if the file of caps
+    is wrong.
     """
     spender = Spender(
         run=run,
