@@ -6,6 +6,7 @@ the same job. A paid job whose answer was lost is never submitted again.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -202,6 +203,7 @@ class RemoteSession:
 
     def _fetched(self, record: JobRecord, status: JobStatus, request: ClipRequest) -> GeneratedClip:
         """The clip of a job that is done; fetching it costs nothing, so it is tried patiently."""
+        end = time.monotonic() + self._config.job_seconds
         path, title = self._access.folder / f"{record.digest}.download", self._definition.title
         for left in reversed(range(_DOWNLOADS)):
             try:
@@ -209,7 +211,7 @@ class RemoteSession:
                 sound = self._definition.capabilities.audio
                 return self._access.read_clip(path, request, title, sound=sound)
             except (MediaError, UnavailableError) as error:
-                if not left:
+                if not left or time.monotonic() > end:  # each attempt may take that long itself
                     raise self._not_fetched(record, error) from error
                 _log.warning("a clip is fetched again: %s", error)
                 self._access.pause(2.0 ** (_DOWNLOADS - 1 - left))
