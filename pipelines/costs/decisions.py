@@ -28,7 +28,7 @@ def reservations(
     """
     for charge in charges:
         check_currency(charge.price, currency, f"backend {charge.backend}")
-    _check_book(book, currency)
+    check_book(book, currency)
     known = {charge.id for charge in charges if _counts(charge.id, (book, *older))}
     wanted = {charge.id: charge for charge in charges if charge.id not in known}
     asked = sum((charge.price.amount for charge in wanted.values()), Decimal(0))
@@ -66,7 +66,8 @@ def _is_covered(total: Money, approved: Money | None) -> bool:
     return total.amount <= approved.amount
 
 
-def _check_book(book: Book, currency: str) -> None:
+def check_book(book: Book, currency: str) -> None:
+    """Raises SettingsError if `book` has amounts in another currency than the studio's."""
     others = {line.price.currency for line in book.lines.values()} - {currency}
     if others:
         raise SettingsError(

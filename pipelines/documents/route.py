@@ -16,7 +16,7 @@ class Forecast(Frozen):
 
     seconds: float
     memory_bytes: int = 0
-    """Most on the device at once; 0 for a remote backend."""
+    """Most on the device at once; for a remote backend, in the host's memory for its frames."""
     price: Money | None = None
     """The most that a remote backend asks for it; None for one on the device."""
     basis: str = ""

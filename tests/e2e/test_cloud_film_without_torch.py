@@ -31,7 +31,7 @@ try:
     import torch
 except ModuleNotFoundError:
     print("torch is blocked")
-sys.exit(pytest.main([sys.argv[1], "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]))
+sys.exit(pytest.main([sys.argv[1], "-q", "-x", "-p", "no:cacheprovider"]))
 """
 
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from infra.apps.gateway.problems import add_handlers
 from pipelines.backends.remote.access import Reply
 from pipelines.backends.remote.videos.answers import check
-from pipelines.errors import RefusedError, ReelwrightError
+from pipelines.errors import ReelwrightError, RefusedError
 
 
 @pytest.fixture

@@ -287,6 +287,23 @@ def test_a_request_that_is_turned_away_costs_nothing_and_may_be_made_later(
     assert world.spent == world.bill == PRICE.amount
 
 
+def test_a_host_that_cannot_hold_the_frames_of_a_clip_pays_for_none(run: Run) -> None:
+    need = SIZE.width * SIZE.height * 3 * 16
+    world, kills = World(free_memory=need - 1), Kills()
+    with pytest.raises(UnavailableError, match=r"GB of this host's memory.*nothing was paid"):
+        run(world, kills)
+    assert not {"reserve", "submit"} & set(kills.names)
+    assert run(World(free_memory=need)) == 16
+
+
+def test_the_memory_of_a_clips_frames_is_in_the_estimate(tool: Ffmpeg, tmp_path: Path) -> None:
+    world, kills = World(), Kills()
+    host = cast(BackendHost, RunHost(world, kills, tool, tmp_path))
+    backend = definition_of(CONFIG, kind_of(world, kills, tool)).create(host, frozenset({"text"}))
+    longer = REQUEST.model_copy(update={"frames": 24})
+    assert backend.effort([REQUEST, longer]).memory_bytes == SIZE.width * SIZE.height * 3 * 24
+
+
 def test_a_job_that_fails_is_submitted_again_a_few_times(run: Run) -> None:
     world = World(states=["failed"])
     with pytest.raises(UnavailableError, match="was asked 3 times"):

@@ -72,6 +72,8 @@ class World:
     """How many answers to submits are lost from now on."""
     errors: list[Exception] = field(default_factory=list)
     """What submits raise, in order, before one is taken."""
+    free_memory: int = 10**12
+    """Bytes of the run's host."""
     deaf: int = 0
     """How many times from now on the service does not answer whether it has a job."""
     broken_downloads: int = 0
@@ -294,6 +296,7 @@ class RunHost:
             run=run,
             is_cancelled=lambda: cancelled,
             pause=self.pauses.append,
+            free_memory=lambda: world.free_memory,
         )
 
     def connection(self, config: RemoteConfig) -> Connection:

@@ -11,7 +11,7 @@ from infra.adapters.settings import Settings
 from pipelines.backends.remote.access import Charge
 from pipelines.costs.book import Book, Line
 from pipelines.costs.caps import Caps, check_currency
-from pipelines.costs.decisions import keeping, release, reservations, settlement
+from pipelines.costs.decisions import check_book, keeping, release, reservations, settlement
 from pipelines.costs.entries import NO_WAIVER, Action, Basis, Draft, Posting, Spender, Waiver
 from pipelines.schema.money import Money
 
@@ -56,6 +56,13 @@ def log_of(
     """The books of `store`, in the time zone of `settings`."""
     folder = make_directory(settings.paths.data_dir, private=True)
     return LedgerLog(store, zone_of(settings.costs), lock=folder / "ledger.lock", clock=clock)
+
+
+def check_currency_of_month(store: ObjectStore, settings: Settings) -> None:
+    """Raises SettingsError if the ledger of this month has amounts in another currency than
+    `settings`, CorruptObjectError, and StoreError."""
+    log = log_of(store, settings)
+    check_book(log.book(log.present_month()), settings.costs.currency)
 
 
 class BucketLedger:

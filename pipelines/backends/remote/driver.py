@@ -111,9 +111,10 @@ class RemoteBackend:
         return (self._offer.model,)
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
-        """Seconds of video, and the most that they cost."""
+        """Seconds of video, the most that they cost, and the memory of this host for the frames of
+        the longest clip, which are all there before the clip counts."""
         seconds = sum(request.frames / request.fps for request in requests)
-        return Effort(seconds, memory_bytes=0, price=self._price(requests))
+        return Effort(seconds, memory_bytes=_frame_bytes(requests), price=self._price(requests))
 
     def _price(self, requests: Sequence[ClipRequest]) -> Money | None:
         """None without requests, because their currency is then not known."""
@@ -165,12 +166,24 @@ class RemoteSession:
         """Check all requests, and reserve the price of all or of none: a video whose second half
         is above a cap is not begun.
 
-        Raises BriefError for a request that cannot be made, and BudgetError above a cap.
+        Raises BriefError for a request that cannot be made, UnavailableError if this host has too
+        little memory for the frames of a clip, and BudgetError above a cap.
         """
         for request in requests:
             check_request(self._definition, request)
         self._service.check(requests)
+        self._check_memory(requests)
         self._jobs.reserve([(self._digest(item), self._service.price(item)) for item in requests])
+
+    def _check_memory(self, requests: Sequence[ClipRequest]) -> None:
+        """A clip that is paid for must not end the process that reads it."""
+        need, free = _frame_bytes(requests), self._access.free_memory()
+        if need > free:
+            raise UnavailableError(
+                f"the frames of the longest clip of {self._definition.title} take "
+                f"{need / 1e9:.1f} GB of this host's memory, and {free / 1e9:.1f} GB are free; "
+                "nothing was paid. Ask for shorter chunks or a smaller size, or end other programs"
+            )
 
     def release_unused(self) -> None:
         """Release the price of chunks that were not submitted. Raises nothing."""
@@ -233,6 +246,12 @@ class RemoteSession:
     def _digest(self, request: ClipRequest) -> Digest:
         spec = ChunkSpec(backend=self._definition.name, identity=self._identity, request=request)
         return spec.digest
+
+
+def _frame_bytes(requests: Sequence[ClipRequest]) -> int:
+    """Bytes of the longest clip as `read_clip` holds it: frames x height x width x 3, as uint8."""
+    sizes = ((item.size, item.frames) for item in requests)
+    return max((size.width * size.height * 3 * frames for size, frames in sizes), default=0)
 
 
 class _NoConnection:
