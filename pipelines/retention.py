@@ -35,7 +35,7 @@ manifest."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED: frozenset[Kind] = frozenset({"chunks", "segments", "shots", "uploads"})
 """Kinds of objects that an unreadable manifest may name."""
-_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks"})
+_KEPT_FOLDERS = frozenset({"calendar", "retention", "ledger", "benchmarks", "hosts"})
 """Folders that retention never looks at."""
 _KINDS_OF_FOLDERS: dict[str, Kind] = {"manifests": "videos", "jobs": "chunks"}
 """The job of a remote backend goes with the chunk that it made."""

@@ -6,9 +6,12 @@ bucket. If nobody decides in time, `settle_silences` decides as the brief says; 
 calls it.
 """
 
+import itertools
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import httpx
 from prefect import task
@@ -26,6 +29,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from pydantic import Field, ValidationError
 
@@ -76,6 +80,9 @@ class StoryboardAnswer(Answer):
     )
 
 
+_Form = TypeVar("_Form", bound=Answer)
+
+
 def needs_draft(brief: Brief) -> bool:
     """Whether the brief asks for an approval of its storyboard. Outside a studio no approval is
     asked for."""
@@ -99,7 +106,7 @@ def approve_cost(brief: Brief, route: Route) -> Route:
         )
     form = Answer.with_initial_data(description=describe_cost(route))
     key = purpose_of(COST, route.turn)
-    _accept(suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=key))
+    _accept(_asked(form, brief, key))
     return approved(route)
 
 
@@ -116,7 +123,7 @@ def approve_storyboard(brief: Brief, draft: Draft, route: Route) -> Brief:
     words = describe_draft(draft, route)
     form = StoryboardAnswer.with_initial_data(description=words, shots=shots)
     key = purpose_of(STORYBOARD, route.turn)
-    answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=key)
+    answer = _asked(form, brief, key)
     _accept(answer)
     return _with_edits(brief, draft, answer.shots)
 
@@ -131,7 +138,7 @@ def approve_video(brief: Brief, film: Film) -> None:
         return
     show_film(film)
     form = Answer.with_initial_data(description=describe_film(film))
-    _accept(suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=VIDEO))
+    _accept(_asked(form, brief, VIDEO))
 
 
 def rejected(rejection: RejectedError) -> State[Any]:
@@ -202,7 +209,34 @@ def asked_about(run: FlowRun) -> Literal["", "storyboard", "video", "cost"]:
     key = run.state.state_details.pause_key or ""
     if key.startswith(COST):
         return "cost"
-    return "video" if key == VIDEO else "storyboard"
+    return "video" if key.startswith(VIDEO) else "storyboard"
+
+
+def _asked(form: type[_Form], brief: Brief, key: str) -> _Form:
+    """What a person answers. Suspends the run until somebody does.
+
+    Prefect suspends a run once under a key. A run that began again while it waited, because its
+    process was taken for dead, would get the form's defaults for an answer, and they approve. So
+    the same question is asked again under another key.
+    """
+    for number in itertools.count(1):
+        name = key if number == 1 else f"{key}-again-{number}"
+        answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=name)
+        if _was_answered(name):
+            return answer
+        _log.warning("this run began again before anybody answered; it asks again")
+    raise AssertionError("the loop has no end")
+
+
+def _was_answered(key: str) -> bool:
+    """Whether somebody resumed this run from its suspension under `key`."""
+    with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(UUID(str(flow_run.id)))
+    in_order = sorted(states, key=lambda state: state.timestamp)
+    return any(
+        before.state_details.pause_key == key and after.name == "Resuming"
+        for before, after in pairwise(in_order)
+    )
 
 
 def _accept(answer: Answer) -> None:

@@ -200,12 +200,13 @@ def show_draft(draft: Draft) -> None:
     with _harmless("the draft"):
         store = ObjectStore(Settings.load().store)
         for shot in draft.shots:
-            if shot.still:
-                create_image_artifact(
-                    page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
-                    key=f"still-{shot.number}",
-                    description=f"Shot {shot.number}: {shot.prompt}",
-                )
+            if shot.still is None:
+                continue
+            create_image_artifact(
+                page_of(f"/{shot.still.key}") or store.link(shot.still.key, _LINK_LIFE),
+                key=f"still-{shot.number}",
+                description=f"Shot {shot.number}: {shot.prompt}",
+            )
         rows = [
             {"shot": shot.number, "seconds": shot.seconds, "what it shows": shot.prompt}
             for shot in draft.shots
@@ -223,7 +224,10 @@ def describe_draft(draft: Draft, route: Route | None = None) -> str:
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
     decided = ["", "**What makes it**", "", describe_route(route)] if route else []
-    return "\n".join([*lines, "", f"Their stills: {there}.", *decided])
+    pictures = f"Their stills: {there}."
+    if draft.without_stills:
+        pictures = " ".join(filter(None, (f"{draft.without_stills}.", own and f"{there}.")))
+    return "\n".join([*lines, "", pictures, *decided])
 
 
 def describe_cost(route: Route) -> str:

@@ -45,8 +45,11 @@ def owner() -> str:
 
 
 def _is_cancelled() -> bool:
-    """Whether a person cancelled this run. If Prefect does not answer, nobody did."""
+    """Whether a person cancelled this run, or the editor's run that it is a part of: in one process
+    Prefect tells only the outermost. If Prefect does not answer, nobody did."""
     with contextlib.suppress(Exception), get_client(sync_client=True) as client:
-        state = client.read_flow_run(flow_run.id).state
-        return bool(state and (state.is_cancelling() or state.is_cancelled()))
+        for run in {flow_run.id, flow_run.root_flow_run_id} - {None}:
+            state = client.read_flow_run(run).state
+            if state and (state.is_cancelling() or state.is_cancelled()):
+                return True
     return False

@@ -23,6 +23,7 @@ from pipelines.schema.money import Money
 from pipelines.schema.presets import AUTO
 from tasks.artifacts import show_route
 from tasks.dispatch import is_deployed
+from tasks.hosts import gpu_host
 from tasks.options import STAGE
 from tasks.surroundings import HostSurroundings, measured_of, policy_of
 
@@ -42,8 +43,11 @@ def route_brief(brief: Brief) -> Route:
     settings = Settings.load()
     policy = policy_of(settings)
     chooses = brief.preset == AUTO or policy.choices_for(brief)[0].fallback_for_named
-    measured = measured_of(ObjectStore(settings.store)) if chooses else {}
-    route = find_route(brief, policy, HostSurroundings(settings), measured)
+    store = ObjectStore(settings.store)
+    measured = measured_of(store) if chooses else {}
+    reported = gpu_host(store) if chooses and is_deployed() else None
+    surroundings = HostSurroundings(settings, reported=reported)
+    route = find_route(brief, policy, surroundings, measured)
     return _decided(route)
 
 

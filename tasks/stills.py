@@ -30,11 +30,9 @@ _log = logging.getLogger("reelwright.stills")
 def prepare_stills(plan: Plan, context: RunContext) -> None:
     """Do once what all stills that must be made need: each model is loaded once, not per shot."""
     chunks = [chunk for chunk in plan.chunks if _is_made(chunk)]
-    specs = [_still_of(chunk, context) for chunk in chunks]
+    specs = [_still_of(chunk, context) for chunk in chunks if not _is_paid(chunk, context)]
     missing = [
-        spec.request
-        for spec in specs
-        if _is_free(spec, context) and context.store.head(ObjectKey.still(spec.digest)) is None
+        spec.request for spec in specs if context.store.head(ObjectKey.still(spec.digest)) is None
     ]
     if missing:
         context.session.prepare(missing)
@@ -50,23 +48,23 @@ def _still_of(chunk: PlannedChunk, context: RunContext) -> ChunkSpec:
     return chunk.spec.model_copy(update={"request": chunk.request.model_copy(update=update)})
 
 
-def _is_free(spec: ChunkSpec, context: RunContext) -> bool:
-    """Whether nobody charges for the clip that a still is taken from. A paid one is never bought
-    for a draft: no person has approved anything yet."""
-    price = context.backend.effort([spec.request]).price
-    return price is None or not price.amount
-
-
 def _is_made(chunk: PlannedChunk) -> bool:
     """Whether its still is a new picture: not that of the chunk before, and no upload."""
     return not (chunk.request.continuation or chunk.request.first_frame)
+
+
+def _is_paid(chunk: PlannedChunk, context: RunContext) -> bool:
+    """Whether a new still costs money. It is not made then: nobody has agreed to the brief yet, and
+    the clip that it belongs to would be paid for once more."""
+    price = context.backend.effort([_still_of(chunk, context).request]).price
+    return price is not None and bool(price.amount)
 
 
 @task(name="still", task_run_name="still-{chunk.number}", **STAGE)
 def make_still(
     chunk: PlannedChunk, count: int, before: StoredObject | None, context: RunContext
 ) -> StoredObject | None:
-    """The still of `chunk`, read from the bucket or made; None if a service would charge for it.
+    """The still of `chunk`, read from the bucket or made; None if it would have to be paid for.
     `before` is the still of the previous chunk.
 
     A chunk that continues the previous one has the same still. Raises BriefError if an upload is
@@ -74,17 +72,19 @@ def make_still(
     StoreError if the store fails.
     """
     request = chunk.request
-    if request.continuation and before:
+    if request.continuation:
         return before
     inputs = inputs_of(None, context)
     if request.first_frame:
         picture = stack_png([inputs.picture(request.first_frame.picture, request.size)])
         return context.store.put_bytes(ObjectKey.still(chunk.digest), picture, "image/png")
+    if _is_paid(chunk, context):
+        return None
     spec = _still_of(chunk, context)
     key = ObjectKey.still(spec.digest)
     report(Progress("chunks", chunk.number - 1, count, f"still {chunk.number} of {count}"))
     found = _whole(key, context)
-    if found is None and _is_free(spec, context):
+    if found is None:
         clip = context.session.generate(spec.request, inputs, lambda *_: None)
         data = stack_png([next(clip.frames)])
         found = context.store.put_bytes(key, data, "image/png")
@@ -128,7 +128,12 @@ def make_draft(
     ]
     show_stand_ins(stand_ins(None, storyboard))
     warnings = stand_ins(context.device_record, storyboard)
-    if None in stills:
-        title = context.backend.definition.title
-        warnings += (f"shots are shown without a still, because {title} charges for each clip",)
-    return Draft(shots=tuple(shots), estimate=expected, warnings=warnings)
+    left_out = "" if all(stills) else _without(context.backend.definition.title)
+    return Draft(shots=tuple(shots), estimate=expected, warnings=warnings, without_stills=left_out)
+
+
+def _without(title: str) -> str:
+    return (
+        f"{title} is paid for each clip, so no picture of a shot is made before the shots are "
+        "approved"
+    )

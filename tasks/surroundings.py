@@ -1,9 +1,10 @@
 """What the router asks of this machine and of remote services. Nothing is loaded, not even torch.
 
-Models and the device are those of the host on which the router runs.
+Models and the device are those of the host on which the router runs; if that has no GPU, those that
+a GPU host of the studio has reported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ from pipelines.backends.base import VideoBackend
 from pipelines.backends.checkpoint import BYTES
 from pipelines.backends.registry import definitions, presets
 from pipelines.documents.brief import Brief
+from pipelines.documents.host import HostReport
 from pipelines.documents.route import Forecast
 from pipelines.errors import ReelwrightError, StoreError, WeightsError
 from pipelines.planning.estimate import estimate
@@ -44,19 +46,39 @@ class Reachable(Protocol):
 
 
 class HostSurroundings:
-    """The `Surroundings` of this host."""
+    """The `Surroundings` of this host. `reported` is the GPU host that makes the videos of a
+    studio; it counts if this host shows no GPU."""
 
-    def __init__(self, settings: Settings, looks: RemoteLooks = _LOOKS) -> None:
-        self._settings, self._looks = settings, looks
+    def __init__(
+        self,
+        settings: Settings,
+        looks: RemoteLooks = _LOOKS,
+        reported: HostReport | None = None,
+    ) -> None:
+        self._settings, self._looks, self._reported = settings, looks, reported
 
     @cached_property
     def _host(self) -> PreviewHost:
         return PreviewHost(self._settings)
 
+    @property
+    def device(self) -> str:
+        """`cuda` or `cpu`."""
+        return self._host.device
+
+    @cached_property
+    def _elsewhere(self) -> HostReport | None:
+        return self._reported if self.device == "cpu" else None
+
     def availability(self, brief: Brief) -> Availability:
         """Of the backend, and of the upscaler if the brief asks for one."""
         if needs_device(brief):
-            found = on_device(self._settings, models_of(brief))
+            names = models_of(brief)
+            found = (
+                _on_host(self._elsewhere, names)
+                if self._elsewhere
+                else on_device(self._settings, names)
+            )
             if not found.available:
                 return found
         if brief.backend.capabilities.location == "device":
@@ -75,12 +97,15 @@ class HostSurroundings:
     def forecast(self, brief: Brief) -> Forecast:
         """Seconds, memory and money of `brief` here. Raises WeightsError if its models are not
         installed, BriefError if it cannot be planned."""
+        remote = brief.backend.capabilities.location == "remote"
+        if self._elsewhere and not remote:
+            return _forecast_of(self._elsewhere, brief)
         backend = self._backend(brief)
         rates = kept_rates(self._settings, brief.backend, self._kind(brief))
         footprint = self._footprint(brief)
         expected = estimate(brief, backend, rates, footprint)
         memory = expected.peak_memory_bytes
-        if brief.backend.capabilities.location == "remote" and brief.upscale == 1:
+        if remote and brief.upscale == 1:
             # Nothing of the video is on the device here: only the frames of a clip count.
             chunks = next(item for item in expected.stages if item.stage == "chunks")
             memory = chunks.memory_bytes - footprint.base
@@ -119,6 +144,25 @@ class HostSurroundings:
             return sum(self._host.model(model).sizes.values())
         except WeightsError:
             return 0  # a template writes the shots
+
+
+def _on_host(host: HostReport, models: Iterable[str]) -> Availability:
+    absent = [name for name in dict.fromkeys(models) if name not in host.models]
+    if not absent:
+        return READY
+    names = " ".join(absent)
+    reason = f"the GPU host {host.name} lacks {names}; there: reelwright models download {names}"
+    return Availability(available=False, reason=reason)
+
+
+def _forecast_of(host: HostReport, brief: Brief) -> Forecast:
+    """What `brief` costs there, as far as a report can say. Raises WeightsError if it does not."""
+    usual = host.forecasts.get(brief.preset)
+    if usual is None:
+        raise WeightsError(f"the GPU host {host.name} does not say what {brief.preset} costs")
+    longer = 1.0 if brief.kind == "image" else brief.seconds / host.usual_seconds
+    basis = f"as {host.name} says of {host.usual_seconds:g} s without upscaling: {usual.basis}"
+    return usual.model_copy(update={"seconds": usual.seconds * longer, "basis": basis})
 
 
 def policy_of(settings: Settings) -> Policy:

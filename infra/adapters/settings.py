@@ -28,12 +28,11 @@ class PathSettings(Section):
 
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("reelwright"),
-        description="Object store of the one-machine mode, run history, caches, scratch files.",
+        description="Object store of the one-machine mode, run history, caches, scratch files, "
+        "logs.",
     )
-    models_dir: Path | None = Field(
-        None, description="Model sets, one folder each. Default: `models` in the data directory."
-    )
-    ffmpeg: str = Field("", description="An ffmpeg to use instead of the packaged one.")
+    models_dir: Path | None = Field(None, description="Model sets, one folder each.")
+    ffmpeg: str = Field("", description="An ffmpeg to use instead.")
 
     @cached_property
     def models(self) -> Path:
@@ -59,40 +58,42 @@ class StoreSettings(Section):
         description="Files of an embedded store on this machine, to be put on disk; `up` sets it.",
     )
 
-    @field_validator("data_dir", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value  # as a path it would be where the command was given
-
 
 class ComputeSettings(Section):
     """How the models run."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="`auto` takes CUDA if there is a GPU."
+        "auto", description="Where the models run; `auto` takes CUDA if there is a GPU."
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Numbers of Wan: `auto` is bfloat16 on CUDA, float32 on a CPU."
+        "auto", description="Wan's numbers: `auto` is bfloat16 on CUDA, else float32."
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Compile the transformer on CUDA: `auto` only for shapes that the warm process "
-        "had time to compile while it waited, `on` every shape before its first chunk, `off` none.",
+        description="Compile the transformer on CUDA: `auto` for shapes that a warm process had "
+        "time to compile while it waited, and in later processes for those whose code it left in "
+        "the data directory; `on` every shape before its first chunk, `off` none.",
     )
     gpu: int = Field(
         0,
         ge=0,
         description="Which GPU, as nvidia-smi counts. It must be there if this is set. Unset: the "
-        "first of CUDA_VISIBLE_DEVICES, else 0.",
+        "first of `CUDA_VISIBLE_DEVICES`, counted so too whatever `CUDA_DEVICE_ORDER` says, "
+        "else 0.",
     )
 
     gpu_memory_gb: float = Field(
         22.0,
         ge=0,
-        description="GB (10^9 bytes) of the GPU that all processes of a run may take; 0: all.",
+        description="GB (10^9 bytes) of the GPU that all processes of a run may take, enforced; "
+        "0: the whole card.",
     )
     gpu_hour_price: float = Field(
-        0.0, ge=0, description="What an hour of the GPU costs in all, as its rent; 0: unknown."
+        0.0,
+        ge=0,
+        description="What an hour of the GPU costs in all, such as the rent, in place of the "
+        "figures of the cost ledger; 0: unknown. Drafts and the ledger then say what a video "
+        "costs.",
     )
 
     @field_validator("gpu", mode="before")
@@ -120,25 +121,37 @@ class LlmSettings(Section):
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}LLM_", frozen=True, extra="ignore")
 
     gpu_layers: int = Field(
-        -1, ge=-1, description="Layers on the GPU, if there is one; -1: all, 0: none."
+        -1,
+        ge=-1,
+        description="Layers on the GPU, if there is one. `-1` is all of them, `0` none: then the "
+        "language model does not see the GPU, and no video model leaves for it. Mistral 7B has 33.",
     )
     context: int = Field(
-        0, ge=0, description="Tokens of prompt and answer together; 0: as the catalog says."
+        0,
+        ge=0,
+        description="Tokens of prompt and answer together, at least 1024; `0` is what the catalog "
+        "says (4096 for Mistral 7B, 2048 for Gemma 270M). Each 1024 take 134 MB with Mistral 7B.",
     )
     batch: int = Field(
         512, ge=32, le=8192, description="Tokens of a prompt that are evaluated at once."
     )
     flash_attention: bool = Field(False, description="Use llama.cpp's flash attention.")
     kv_cache: Literal["f16", "q8_0", "q4_0"] = Field(
-        "f16", description="Numbers of the context; others than f16 turn flash attention on."
+        "f16",
+        description="Numbers of the context; `q8_0` and `q4_0` take about half or a quarter of the "
+        "memory of `f16` and turn flash attention on.",
     )
     threads: int = Field(
-        1, ge=1, description="Threads that write words; more are slower on a busy machine."
+        1, ge=1, description="CPU threads that write words; more are slower on a busy machine."
     )
     prompt_threads: int = Field(
-        0, ge=0, description="Threads that read a prompt; 0: one for each core."
+        0, ge=0, description="CPU threads that read a prompt; `0` is one for each core."
     )
-    timeout: float = Field(120.0, gt=0, description="Seconds one sentence may take.")
+    timeout: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds that one sentence may take before the template stands in.",
+    )
 
     @field_validator("context")
     @classmethod
@@ -157,10 +170,16 @@ class UpscalerSettings(Section):
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="`auto` is float16 on CUDA, float32 on a CPU; bfloat16 is the fast mode there.",
+        description="Numbers of the network; `auto` is float16 on CUDA, float32 on a CPU, where "
+        "bfloat16 is the fast mode.",
     )
     channels_last: bool = Field(True, description="Memory format of the network.")
-    batch: int = Field(0, ge=0, description="Most frames at once; 0 is 4 on CUDA, 1 on a CPU.")
+    batch: int = Field(
+        0,
+        ge=0,
+        description="Most frames at once; 0 is 4 on CUDA, 1 on a CPU. With little free memory it "
+        "takes fewer.",
+    )
     tile: int = Field(0, ge=0, description="Tile side in pixels; 0 is whole frames.")
 
 
@@ -170,7 +189,11 @@ class WorkerSettings(Section):
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}WORKER_", frozen=True, extra="ignore")
 
     idle_seconds: float = Field(
-        900.0, gt=0, description="Silence after which the warm process gives the GPU back."
+        900.0,
+        gt=0,
+        description="Silence after which the warm process gives the GPU back. Another one takes "
+        "its place, which leaves the GPU alone until the next run and takes compiled code from the "
+        "disk; models are loaded again.",
     )
     drain_seconds: float = Field(
         0.0, ge=0, description="How long runs may go on after SIGTERM before they are put back."
@@ -185,9 +208,7 @@ class CalendarSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}CALENDAR_", frozen=True, extra="ignore")
 
-    file: Path | None = Field(
-        None, description="YAML file; without it the calendar lies in the bucket."
-    )
+    file: Path | None = Field(None, description="YAML file of the content calendar.")
 
 
 class RoutingSettings(Section):
@@ -196,7 +217,9 @@ class RoutingSettings(Section):
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}ROUTING_", frozen=True, extra="ignore")
 
     policy: Path | None = Field(
-        None, description="YAML file of what is preferred and what it may cost."
+        None,
+        description="YAML file of what is preferred and what it may cost. `up` gives it to every "
+        "process of its machine; other hosts need it too.",
     )
 
 
@@ -231,18 +254,25 @@ class CostSettings(Section):
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}COSTS_", frozen=True, extra="ignore")
 
     currency: str = Field(
-        "USD", pattern="[A-Z]{3}", description="Of all amounts: ISO 4217, such as USD or EUR."
+        "USD",
+        pattern="[A-Z]{3}",
+        description="Currency of all amounts, ISO 4217. A price in another one is refused.",
     )
-    time_zone: str = Field("UTC", description="Zone in which days and months begin.")
-    file: Path | None = Field(None, description="YAML file of caps; it goes before the caps here.")
+    time_zone: str = Field(
+        "UTC", description="Zone in which days and months begin, such as `Europe/Zurich`."
+    )
+    file: Path | None = Field(
+        None, description="YAML file of caps; what it says goes before the caps here."
+    )
     video_cap: _Cap = Field(
-        Decimal("1.50"), description="Most for one video; empty: no cap, as for the others."
+        Decimal("1.50"),
+        description="Most that services may charge for one video; empty: no cap.",
     )
-    campaign_cap: _Cap = Field(None, description="Most for each campaign.")
+    campaign_cap: _Cap = Field(None, description="Most for each campaign, from its first video on.")
     day_cap: _Cap = Field(None, description="Most for a day.")
     month_cap: _Cap = Field(None, description="Most for a month.")
     gpu_watts: Decimal = Field(
-        Decimal(0), ge=0, description="Power of the GPU, or of its machine, while it works."
+        Decimal(0), ge=0, description="Power of the GPU, or of its whole machine, while it works."
     )
     kwh_price: Decimal = Field(Decimal(0), ge=0, description="Price of a kilowatt-hour.")
     gpu_price: Decimal = Field(
@@ -252,7 +282,7 @@ class CostSettings(Section):
         Decimal(0), ge=0, description="Hours of work over which that price is spread."
     )
 
-    @field_validator("file", "video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
+    @field_validator("video_cap", "campaign_cap", "day_cap", "month_cap", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
@@ -274,9 +304,12 @@ class StudioSettings(Section):
 
     prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's pages and API.")
     s3_port: int = Field(8333, ge=1, le=65535, description="The object store.")
-    gateway_port: int = Field(8004, ge=1, le=65535, description="The gateway of `up`.")
+    gateway_port: int = Field(8004, ge=1, le=65535, description="The gateway of `reelwright up`.")
     briefs: int = Field(
-        2, ge=1, description="Batch briefs at work at once, half as many as others."
+        2,
+        ge=1,
+        description="Batch briefs at work at once, of which one at most has the GPU; rush and "
+        "normal have twice as many.",
     )
 
 

@@ -13,9 +13,14 @@ class GatewaySettings(Section):
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}GATEWAY_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8004, ge=1, le=65535, description="Port to listen on.")
-    url: str = Field("", description="How others reach it, as in `https://video.example`.")
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(
+        8004, ge=1, le=65535, description="Its port, when it is started by `reelwright gateway`."
+    )
+    url: str = Field(
+        "",
+        description="How others reach it, as in `https://video.example`; for the links of runs.",
+    )
     token: SecretStr = Field(
         SecretStr(""),
         description="The operator's key, which may do everything; `up` makes one in studio.env.",
@@ -26,12 +31,15 @@ class GatewaySettings(Section):
         "what it hands on comes from this machine too.",
     )
     stand_in: bool = Field(
-        True, description="The demo set answers for a studio model that is not installed."
+        True,
+        description="The demo set answers for a studio model that is not installed, and says so.",
     )
     wait_seconds: float = Field(
         600.0, ge=0, description="How long a request waits for its video before it gets a 202."
     )
-    writes_per_minute: int = Field(120, ge=1, description="Requests of a key that make something.")
+    writes_per_minute: int = Field(
+        120, ge=1, description="Requests of one key that make something."
+    )
     hooks: Path | None = Field(None, description="YAML file of webhook sources and endpoints.")
     header_seconds: float = Field(
         10.0, gt=0, description="How long the head of a request may take to arrive."

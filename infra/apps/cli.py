@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,14 @@ from tasks.remote_backends import configure_backends
 app = typer.Typer(
     help="Turns a brief into a finished short video on your own machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_WITHOUT_BACKENDS = {
+    *("backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "models", "restore"),
+    *("retention", "status", "verify", "worker"),
+}
+"""Commands that work on although the backends file has a mistake: they say it and use none."""
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(calendar_app, name="calendar")
@@ -41,10 +46,31 @@ app.command()(backup)
 app.command()(restore)
 
 
+def _show_version(wanted: bool) -> None:
+    """Print the installed version and end, before anything is read or configured."""
+    if wanted:
+        sys.stdout.write(f"reelwright {metadata.version('reelwright')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def configure() -> None:
+def configure(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
     """Turns a brief into a finished short video on your own machine."""
-    configure_backends()
+    from infra.apps.environment import adopt_backends
+
+    try:
+        adopt_backends()
+        configure_backends()
+    except SettingsError as error:
+        if context.invoked_subcommand not in _WITHOUT_BACKENDS:
+            raise
+        say(f"there are no remote backends: {error}")
 
 
 @app.command()
@@ -60,7 +86,7 @@ def doctor(
     """Check what a run needs and say what to do about what is missing."""
     from infra.apps.doctor import examine
 
-    settings, failed = Settings.load(), False
+    settings, failed = adopt_studio(), False
     if gpu:
         from infra.apps.gpu.report import examine_gpu
         from pipelines.backends.registry import definitions

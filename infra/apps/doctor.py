@@ -3,8 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +15,10 @@ from infra.adapters.weights.catalog import MODEL_SETS, MODELS, set_models
 from infra.adapters.weights.library import state_of
 from infra.adapters.weights.model import Model
 from infra.adapters.weights.space import RESERVE, free_bytes, size_text
-from pipelines.errors import ReelwrightError, SettingsError, WeightsError
+from infra.apps.doctor_files import examine_files
+from infra.apps.findings import Finding as Finding
+from infra.apps.findings import check
+from pipelines.errors import SettingsError, WeightsError
 from pipelines.schema.memory import GB
 
 _PINNED = {"prefect": "3.8.8", "diffusers": "0.42.1", "llama-cpp-python": "0.3.36"}
@@ -25,33 +27,17 @@ _UPPER = {"fastapi": (0, 154), "sqlalchemy": (2, 1)}
 """First versions that break Prefect 3.8.8's server: one loudly, one silently."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. `needed` is False for what a run can do without."""
-
-    name: str
-    good: bool
-    text: str
-    needed: bool = True
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings, cheap ones first."""
     yield _python()
-    yield _check("packages", _packages)
-    yield _check("ffmpeg", lambda: _ffmpeg(settings))
-    yield _check("device", lambda: _device(settings))
-    yield _check("language model", lambda: _llama(settings))
-    yield _check("disk", lambda: _disk(settings.paths.data_dir))
-    yield _check("object store", lambda: _store(settings))
+    yield check("packages", _packages)
+    yield check("ffmpeg", lambda: _ffmpeg(settings))
+    yield check("device", lambda: _device(settings))
+    yield check("language model", lambda: _llama(settings))
+    yield check("disk", lambda: _disk(settings.paths.data_dir))
+    yield check("object store", lambda: _store(settings))
+    yield from examine_files(settings)
     yield from examine_models(settings.paths.models)
-
-
-def _check(name: str, work: Callable[[], str], *, needed: bool = True) -> Finding:
-    try:
-        return Finding(name, True, work(), needed)
-    except (ReelwrightError, OSError, ImportError) as error:
-        return Finding(name, False, str(error), needed)
 
 
 def _python() -> Finding:
@@ -141,7 +127,7 @@ def examine_models(folder: Path) -> Iterator[Finding]:
     found = []
     for name, names in needed.items():
         models = [MODELS[item] for item in names]
-        finding = _check(f"models {name}", partial(_models, folder, models), needed=False)
+        finding = check(f"models {name}", partial(_models, folder, models), needed=False)
         found.append(finding.good)
         yield finding
     if not any(found):

@@ -3,9 +3,8 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-
-import httpx
 
 from infra.adapters.disk import exclusive, make_directory, write_atomic
 from infra.adapters.settings import Settings
@@ -13,7 +12,10 @@ from pipelines.errors import ServerError, SettingsError
 
 TOKEN = "REELWRIGHT_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
 HOOKS, CALENDAR = "REELWRIGHT_GATEWAY_HOOKS", "REELWRIGHT_CALENDAR_FILE"
-_RETENTION = "REELWRIGHT_RETENTION_"
+BACKENDS, POLICY = "REELWRIGHT_BACKENDS", "REELWRIGHT_ROUTING_POLICY"
+CAPS = "REELWRIGHT_COSTS_FILE"
+FILES = (HOOKS, CALENDAR, BACKENDS, POLICY, CAPS)
+_CHOSEN = ("REELWRIGHT_RETENTION_", "REELWRIGHT_COSTS_", "REELWRIGHT_GPU_HOUR_PRICE")
 _USER = "studio"
 _ANSWER_TIMEOUT = 10.0
 """Seconds to wait for a response; a server on a busy machine has taken 3."""
@@ -47,16 +49,24 @@ def write(settings: Settings, variables: dict[str, str]) -> None:
         os.umask(before)
 
 
-def chosen() -> dict[str, str]:
-    """What was set for the start of a studio and concerns other commands too: the files that a
-    backup saves, and what a purge keeps. Paths are absolute, wherever those commands are given."""
-    files = {
-        name: str(Path(os.environ[name]).absolute())
-        for name in (HOOKS, CALENDAR)
-        if os.environ.get(name)
+def chosen(known: Mapping[str, str]) -> dict[str, str]:
+    """What was set for the start of a studio and concerns other commands and later starts too:
+    the operator's files, what a purge keeps, and what may be spent.
+
+    What the environment does not set is as in `known`, the variables of the last start: caps must
+    not be lost because somebody starts the studio from another shell. Paths are absolute, wherever
+    those commands are given.
+    """
+    now = {name: value for name, value in os.environ.items() if _is_chosen(name)}
+    last = {name: value for name, value in known.items() if _is_chosen(name)}
+    return {
+        name: str(Path(value).absolute()) if value and name in FILES else value
+        for name, value in (last | now).items()
     }
-    days = {name: value for name, value in os.environ.items() if name.startswith(_RETENTION)}
-    return files | days
+
+
+def _is_chosen(name: str) -> bool:
+    return name in FILES or name.startswith(_CHOSEN)
 
 
 def password_of(variables: dict[str, str]) -> str:
@@ -90,6 +100,8 @@ def require_server() -> None:
 def require_healthy_server() -> None:
     """Raises ServerError if the Prefect server cannot be reached: Prefect's client would retry
     for minutes."""
+    import httpx  # here, so that commands which ask no server stay quick
+
     url = os.environ["PREFECT_API_URL"].rstrip("/")
     try:
         response = httpx.get(f"{url}/health", timeout=_ANSWER_TIMEOUT)
@@ -128,6 +140,17 @@ def is_running(settings: Settings) -> bool:
             return False
     except BlockingIOError:
         return True
+
+
+def adopt_backends() -> None:
+    """Name the backends file of the studio that runs here in this process's environment, unless
+    that names another one. A command needs it before it reads a brief."""
+    if BACKENDS in os.environ:
+        return
+    settings = Settings.load()
+    file = read(settings).get(BACKENDS)
+    if file and is_running(settings):
+        os.environ[BACKENDS] = file
 
 
 def adopted() -> Settings:

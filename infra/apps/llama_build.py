@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,9 +17,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-_PACKAGE, _MODULE, _LIBRARY = "llama-cpp-python", "llama_cpp", "lib/libggml-cuda.so"
-"""Package, module, and the file below the module that only a build with CUDA has."""
-_CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+from infra.apps.llama_wheel import PACKAGE, WheelError, kept_in, pinned, wheel
+from infra.apps.llama_wheel import install as install_wheel
+
+_MODULE, _LIBRARY = "llama_cpp", "lib/libggml-cuda.so"
+"""The module, and the file below it that only a build with CUDA has."""
 _RECORD = "llama-cuda.json"
 """File in the virtual environment that says what was built."""
 _NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
@@ -52,15 +55,15 @@ class Build:
         return {"CMAKE_ARGS": f"{given} {ours}".strip(), "CUDACXX": self.nvcc}
 
     @property
-    def command(self) -> list[str]:
-        """The installation by pip.
+    def options(self) -> list[str]:
+        """Options of `pip wheel`: from source; an index may have wheels for the CPU."""
+        return ["--no-binary", PACKAGE]
 
-        Without its cache, because pip keeps the wheel of the CPU's build there under the same
-        version, also with --no-binary, and would later install the wheel of this build elsewhere.
-        """
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
-        how = ["--force-reinstall", "--no-deps", "--no-cache-dir", "--no-compile"]
-        return [*pip, *how, "--no-binary", _PACKAGE, f"{_PACKAGE}=={self.version}"]
+    @property
+    def made_with(self) -> str:
+        """What decides about the build beside its environment: CUDA's version, and the host where
+        CMake looks for the cards itself."""
+        return f"CUDA {self.cuda} {platform.node() if self.architectures == _NATIVE else ''}"
 
 
 def wanted_build() -> Build:
@@ -72,7 +75,7 @@ def wanted_build() -> Build:
     release = re.search(r"release (\d+\.\d+)", said)
     if release is None:
         raise BuildError(f"{nvcc} does not say its version: {said[:200]!r}; install CUDA again")
-    build = Build(_pinned(), ";".join(architectures), nvcc, release[1])
+    build = Build(pinned(), ";".join(architectures), nvcc, release[1])
     known = re.findall(r"compute_(\d+)", _output([nvcc, "--list-gpu-arch"]))
     lacking = [item for item in architectures if item not in (*known, _NATIVE)]
     if lacking:
@@ -133,13 +136,6 @@ def _output(command: list[str]) -> str:
     return done.stdout
 
 
-def _pinned() -> str:
-    """The version in constraints.txt."""
-    lines = _CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if "==" in line)
-    return pins["llama_cpp_python"]
-
-
 def _capability(architecture: str) -> str:
     return f"{architecture[:-1]}.{architecture[-1]}"
 
@@ -156,7 +152,7 @@ def is_installed(build: Build, record: Path) -> bool:
     """Whether exactly that build was recorded and is still what is installed."""
     try:
         recorded = json.loads(record.read_text(encoding="utf-8"))
-        version = metadata.version(_PACKAGE)
+        version = metadata.version(PACKAGE)
     except (OSError, ValueError, metadata.PackageNotFoundError):
         return False
     return recorded == asdict(build) and version == build.version and _library() is not None
@@ -166,15 +162,18 @@ def install(build: Build, record: Path) -> None:
     """Build and install, and record it. Raises BuildError if that fails; then nothing is recorded
     and the next call builds again."""
     record.unlink(missing_ok=True)
-    done = subprocess.run(build.command, env=os.environ | build.environment)
-    if done.returncode:
+    try:
+        made = wheel(build.version, build.options, build.environment, build.made_with)
+        install_wheel(made)
+    except WheelError as error:
         raise BuildError(
-            f"the build failed with code {done.returncode}; its last lines say why. Too new a C++ "
-            "compiler for this CUDA is the usual cause: set CUDAHOSTCXX to an older one"
-        )
+            f"{error}. If the compiler refused: too new a C++ compiler for this CUDA is the usual "
+            "cause; set CUDAHOSTCXX to an older one"
+        ) from error
     if _library() is None:
+        shutil.rmtree(made.parent)  # what lacks CUDA is not kept
         raise BuildError(
-            f"{_PACKAGE} was built without {_LIBRARY}: CMake did not find the CUDA toolkit of "
+            f"{PACKAGE} was built without {_LIBRARY}: CMake did not find the CUDA toolkit of "
             f"{build.nvcc}; install the whole toolkit, not the compiler alone"
         )
     temporary = record.with_suffix(".part")
@@ -217,12 +216,13 @@ def main() -> int:
         cards = ", ".join(map(_capability, build.architectures.split(";")))
         cards = cards if build.architectures != _NATIVE else "the cards that CMake finds"
         _say(
-            f"Building {_PACKAGE} {build.version} with {build.nvcc} of CUDA {build.cuda} for "
+            f"Building {PACKAGE} {build.version} with {build.nvcc} of CUDA {build.cuda} for "
             f"compute capability {cards} (it takes minutes; once)"
         )
         if arguments.dry_run:
             settings = [f"{name}={value}" for name, value in build.environment.items()]
-            _say("\n".join([*settings, " ".join(build.command)]))
+            kept = kept_in(build.version, build.environment, build.made_with)
+            _say("\n".join([*settings, f"{PACKAGE}=={build.version}, kept in {kept}"]))
         else:
             install(build, arguments.record)
     except BuildError as error:

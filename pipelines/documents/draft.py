@@ -17,9 +17,9 @@ class DraftShot(BaseModel):
     prompt: str
     """Without the brief's style, which is added to what an editor writes here."""
     seconds: float
-    still: StoredObject | None
-    """PNG. A shot that continues another one has the still of that one. None if a service would
-    charge for it."""
+    still: StoredObject | None = None
+    """PNG. A shot that continues another one has the still of that one. None if it would have to be
+    paid for."""
 
 
 class Draft(BaseModel):
@@ -31,6 +31,8 @@ class Draft(BaseModel):
     estimate: Estimate
     warnings: tuple[str, ...] = ()
     """What stood in for a model or the device."""
+    without_stills: str = ""
+    """Why shots have no still; empty if all have one."""
 
 
 def edited(brief: Brief, draft: Draft, shots: list[HandShot]) -> Brief:

@@ -19,7 +19,8 @@ written and removed to find out whether the store works.
 `jobs/<digest>.json` is the job of a remote backend for a chunk. `ledger/<month>/<number>.json` are
 the entries of the cost ledger, numbered from 1 without gaps, `totals-<number>.json` what they add
 up to until that number, and `report.html` and `report.csv` the report of a month that is over.
-`benchmarks/<name>/` holds a comparison of backends.
+`benchmarks/<name>/` holds a comparison of backends. `hosts/<worker>.json` is what a GPU host has,
+for the routers of other hosts.
 """
 
 import re
@@ -43,6 +44,7 @@ _KEY = re.compile(
     r"|retention/keep\.json"
     r"|jobs/[0-9a-f]{64}\.json"
     r"|ledger/[0-9]{4}-[0-9]{2}/(?:(?:totals-)?[0-9]{8}\.json|report\.(?:html|csv))"
+    r"|hosts/[A-Za-z0-9._-]{1,120}\.json"
     r"|benchmarks/[a-z0-9][a-z0-9-]{0,59}/[A-Za-z0-9._-]{1,120})\Z"
 )
 
@@ -184,6 +186,10 @@ class ObjectKey(str):
     @classmethod
     def benchmark(cls, name: str, file: str) -> Self:
         return cls(f"benchmarks/{name}/{file}")
+
+    @classmethod
+    def host(cls, name: str) -> Self:
+        return cls(f"hosts/{name}.json")
 
     @classmethod
     def probe(cls, number: UUID) -> Self:

@@ -212,7 +212,7 @@ def _with_filler(text: str, scene: Scene, rng: np.random.Generator) -> str:
     if kind < 0.5:
         return f"{text}, {_sample(FILLERS, rng)}"
     if kind < 0.8:
-        return f"{text}, {_babble(rng)}"
+        return f"{text}, {babble(rng)}"
     others = [
         name
         for name in ("red", "green", "blue", "yellow", "purple", "orange", "white")
@@ -243,7 +243,7 @@ def _sample(items: Sequence[str], rng: np.random.Generator) -> str:
     return items[int(rng.integers(len(items)))]
 
 
-def _babble(rng: np.random.Generator) -> str:
+def babble(rng: np.random.Generator) -> str:
     """Common words in no order, and some that nobody knows: neither may change the picture."""
     return " ".join(
         _sample(_COMMON, rng) if rng.random() < 0.7 else _nonsense(rng)

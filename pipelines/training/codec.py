@@ -31,11 +31,14 @@ _KL_WEIGHT = 1e-5
 _JERK_WEIGHT = 2.0
 
 
-def new_vae() -> AutoencoderKLWan:
-    """8x in space and 4x in time as Wan's own; the unshuffle of 2 stands for its third level."""
+def new_vae(encoder: int = 32, decoder: int = 32) -> AutoencoderKLWan:
+    """Untrained, of so many channels at full size.
+
+    8x in space and 4x in time as Wan's own; the unshuffle of 2 stands for its third level.
+    """
     vae = AutoencoderKLWan(
-        base_dim=32,
-        decoder_base_dim=32,
+        base_dim=encoder,
+        decoder_base_dim=decoder,
         z_dim=CHANNELS,
         dim_mult=[1, 1, 1],
         num_res_blocks=0,

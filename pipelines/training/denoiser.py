@@ -54,18 +54,20 @@ _SAMPLE = 24
 _AVERAGE = 0.998
 
 
-def new_transformer() -> WanTransformer3DModel:
-    """Untrained: 2.3 million parameters, its first prediction zero."""
+def new_transformer(
+    heads: int = HEADS, layers: int = LAYERS, feed_forward: int = FEED_FORWARD, text: int = WIDTH
+) -> WanTransformer3DModel:
+    """Untrained: 2.3 million parameters by default, its first prediction zero."""
     transformer = WanTransformer3DModel(
         patch_size=(1, 2, 2),
-        num_attention_heads=HEADS,
+        num_attention_heads=heads,
         attention_head_dim=HEAD_DIM,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        text_dim=WIDTH,
+        text_dim=text,
         freq_dim=64,
-        ffn_dim=FEED_FORWARD,
-        num_layers=LAYERS,
+        ffn_dim=feed_forward,
+        num_layers=layers,
         cross_attn_norm=True,
         qk_norm="rms_norm_across_heads",
         rope_max_seq_len=64,
@@ -120,7 +122,7 @@ class Denoiser:
         time, modulation, text, _ = model.condition_embedder(times, texts.states, None)
         modulation = modulation.unflatten(1, (6, -1))
         if clean:
-            counts = torch.tensor([clean * area, (frames - clean) * area])
+            counts = torch.tensor([clean * area, (frames - clean) * area], device=x.device)
             time, modulation = (
                 part.unflatten(0, (2, -1)).transpose(0, 1).repeat_interleave(counts, dim=1)
                 for part in (time, modulation)
@@ -141,13 +143,14 @@ def embed(
 ) -> Texts:
     """Of texts longer than _SAMPLE tokens, only that many tokens, each for several: every token
     carries the whole meaning, and one long text would make the batch's attention dear."""
-    ids, mask = tokens_of(tokenizer, captions)
+    device = encoder.device
+    ids, mask = (part.to(device) for part in tokens_of(tokenizer, captions))
     with torch.no_grad():
         states = encoder(ids, attention_mask=mask).last_hidden_state * mask[..., None]
     length = mask.sum(1, keepdim=True)
     padding = MAX_TOKENS - length
     width = min(mask.shape[1], _SAMPLE)
-    places = torch.arange(width).expand(len(captions), -1)
+    places = torch.arange(width, device=device).expand(len(captions), -1)
     picks = torch.where(length > width, places * (length - 1) // (width - 1), places)
     states = states.gather(1, picks[..., None].expand(-1, -1, states.shape[-1]))
     share = (length / length.clamp(max=width)).log()
@@ -221,7 +224,7 @@ def noise_levels(count: int, rng: np.random.Generator) -> torch.Tensor:
     return torch.tensor(SHIFT * u / (1 + (SHIFT - 1) * u), dtype=torch.float32)
 
 
-def _optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
+def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices (it needs about half of Adam's steps here), AdamW for the
     rest."""
     matrices = [
@@ -252,7 +255,7 @@ def _train_stage(
 ) -> Any:
     """Train `model` through one stage; returns the averaged weights, as a new model."""
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizers = _optimizers(model)
+    optimizers = optimizers_for(model)
     denoiser = Denoiser(model)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:

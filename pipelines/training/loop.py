@@ -1,4 +1,4 @@
-"""What the three trainings share: steps that can be interrupted, a schedule, a log."""
+"""What the trainings share: steps that can be interrupted, a schedule, a log."""
 
 import json
 import time
@@ -10,6 +10,9 @@ import numpy as np
 import torch
 
 SEED = 20_261_121
+TIMED = 40
+"""Steps after which the number of steps is fixed where minutes are given."""
+_SAVE_SECONDS = 120.0
 
 
 def generator(stage: str, step: int) -> np.random.Generator:
@@ -25,27 +28,51 @@ def schedule(step: int, steps: int, *, warm_up: int = 100, decay: float = 0.35) 
 
 
 class Training:
-    """Runs `steps` steps, saving the state now and then; started again, it goes on from there.
+    """Runs steps, saving the state now and then; started again, it goes on from there.
 
-    `state` names everything that must survive (modules, optimizers), by `state_dict`.
+    `state` names everything that must survive (modules, optimizers), by `state_dict`. The number
+    of steps is given, or found from `minutes`: the first steps are timed, and the number that
+    they allow is saved with the state, so that a resumed run has the same schedule.
     """
 
-    def __init__(self, stage: str, folder: Path, steps: int, state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        stage: str,
+        folder: Path,
+        steps: int | None,
+        state: dict[str, Any],
+        *,
+        minutes: float = 0.0,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stage = stage
         self._path = folder / f"{stage}.state.pt"
         self._log = folder / f"{stage}.jsonl"
         self._steps = steps
+        self._minutes = minutes
         self._state = state
         self._first = self._resume()
+        self._saved = time.perf_counter()
 
     def _resume(self) -> int:
         if not self._path.exists():
             return 0
-        saved = torch.load(self._path, weights_only=True)
+        saved = torch.load(self._path, weights_only=True, map_location="cpu")
         for name, part in self._state.items():
             part.load_state_dict(saved[name])
+        if self._steps is None:
+            self._steps = int(saved["steps"])
         return int(saved["step"])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._steps is not None and self._first >= self._steps
+
+    def rate(self, step: int) -> float:
+        """Share of the full learning rate at `step`."""
+        # While the steps are timed their number is open, and the rate only rises.
+        return schedule(step, self._steps or 100 * TIMED)
 
     def run(
         self,
@@ -57,20 +84,36 @@ class Training:
         """Call `do_step(step, rng)` for each step left; validate, log and save `every` steps."""
         sums: dict[str, list[float]] = {}
         start = time.perf_counter()
-        for step in range(self._first, self._steps):
+        durations: list[float] = []
+        step = self._first
+        while self._steps is None or step < self._steps:
             rng = generator(self._stage, step)
             torch.manual_seed(int(rng.integers(2**31)))
+            began = time.perf_counter()
             for name, value in do_step(step, rng).items():
                 sums.setdefault(name, []).append(value)
-            if (step + 1) % every == 0 or step + 1 == self._steps:
+            durations.append(time.perf_counter() - began)
+            step += 1
+            if self._steps is None and step == TIMED:
+                self._steps = self._affordable(durations)
+                self._save(step)
+            if step % every == 0 or step == self._steps:
                 means = {name: round(float(np.mean(values)), 5) for name, values in sums.items()}
                 sums.clear()
                 self._note(
-                    {"step": step + 1, "seconds": round(time.perf_counter() - start, 1)}
+                    {"step": step, "seconds": round(time.perf_counter() - start, 1)}
                     | means
                     | (validate() if validate else {})
                 )
-                self._save(step + 1)
+                self._save(step)
+            elif time.perf_counter() - self._saved > _SAVE_SECONDS and self._steps is not None:
+                self._save(step)
+        self._first = step
+
+    def _affordable(self, durations: list[float]) -> int:
+        """Steps that fit in the minutes; the slowest tenth, which compiled, does not count."""
+        usual = float(np.mean(sorted(durations)[: len(durations) * 9 // 10]))
+        return max(2 * TIMED, int(60 * self._minutes / usual))
 
     def _note(self, line: dict[str, float]) -> None:
         text = json.dumps(line)
@@ -81,9 +124,12 @@ class Training:
     def _save(self, step: int) -> None:
         part = self._path.with_suffix(".part")
         torch.save(
-            {name: item.state_dict() for name, item in self._state.items()} | {"step": step}, part
+            {name: item.state_dict() for name, item in self._state.items()}
+            | {"step": step, "steps": self._steps},
+            part,
         )
         part.replace(self._path)
+        self._saved = time.perf_counter()
 
 
 def remember_rates(optimizers: Iterable[torch.optim.Optimizer]) -> None:

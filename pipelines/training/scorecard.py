@@ -31,6 +31,7 @@ from pipelines.quality.seams import RETRY_SEAM, seam_between
 from pipelines.quality.takes import FromChunk, choose_take
 from pipelines.schema.plan import ChunkSpec, digest_of
 from pipelines.schema.request import ClipRequest, Continuation
+from pipelines.schema.sizes import Size
 from pipelines.training.captions import fresh_caption
 from pipelines.training.loop import generator
 from pipelines.training.sight import see
@@ -56,9 +57,12 @@ class Prompt:
 class Studio:
     """The checkpoint through the product's own code, as the preset `demo` asks for it."""
 
-    def __init__(self, folder: Path, texts: Sequence[str], scratch: Path) -> None:
+    def __init__(
+        self, folder: Path, texts: Sequence[str], scratch: Path, size: Size | None = None
+    ) -> None:
         demo = next(item for item in DEFINITIONS if item.name == "wan-demo")
         self._preset = demo.presets[0]
+        self._size = size or self._preset.size
         self._fps = demo.capabilities.fps
         self._folder = digest_of(str(folder))
         self._cache = EmbeddingCache(scratch, self._folder, self._folder, torch.float32)
@@ -72,7 +76,7 @@ class Studio:
         request = ClipRequest(
             prompt=text,
             negative=NEGATIVE,
-            size=self._preset.size,
+            size=self._size,
             fps=self._fps,
             frames=frames,
             seed=seed,

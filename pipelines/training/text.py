@@ -35,7 +35,14 @@ _NOTHING = Scene("", "", "", "")
 
 
 def train_tokenizer(captions: int = 20_000) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of VOCABULARY tokens, lower-cased, ended by `</s>` as UMT5's texts are."""
+    """A tokenizer of VOCABULARY tokens for this world's captions."""
+    rng = generator("tokenizer", 0)
+    texts = [training_caption(random_scene(rng), rng)[0] for _ in range(captions)]
+    return tokenizer_for(texts, VOCABULARY)
+
+
+def tokenizer_for(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE learned from `texts`, lower-cased, ended by `</s>` as UMT5's texts are."""
     from tokenizers import (
         Tokenizer,
         decoders,
@@ -46,14 +53,12 @@ def train_tokenizer(captions: int = 20_000) -> PreTrainedTokenizerFast:
         trainers,
     )
 
-    rng = generator("tokenizer", 0)
-    texts = [training_caption(random_scene(rng), rng)[0] for _ in range(captions)]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=["<pad>", "</s>", "<unk>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

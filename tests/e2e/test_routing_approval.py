@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import anyio
 import pytest
+from prefect.states import AwaitingRetry, Crashed
 
 from infra.adapters.object_store import ObjectStore
 from pipelines.documents.route import Route
 from pipelines.schema.keys import ObjectKey
 from tasks.approval import asked_about
 from tests.conftest import Cli
-from tests.infra.test_warm_worker import PATIENCE, Pool
+from tests.infra.test_warm_worker import Pool
 from tests.infra.test_warm_worker import with_pool as with_pool
 
 ENTRYPOINT = "tests.support.routing_flows.produce_content"
@@ -65,10 +65,6 @@ async def asked(pool: Pool, run: UUID, key: str) -> str:
     )
     assert found.state is not None
     assert not found.state.is_final(), found.state.message
-    with anyio.fail_after(PATIENCE):
-        while pool.worker.busy:  # a person answers later than its process needs to end
-            await anyio.sleep(0.05)
-    await anyio.sleep(1)  # the worker gives the run's slot back after that
     return asked_about(found)
 
 
@@ -104,6 +100,28 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
     data = store.get_bytes(ObjectKey(key))
     assert data is not None
     assert b'"preset":"free"' in data.replace(b": ", b":")
+
+
+@pytest.mark.usefixtures("policy")
+@pytest.mark.allows_errors("dear takes no more requests today", "crashed")
+def test_a_run_that_begins_again_while_it_waits_is_not_approved_by_that(
+    with_pool: Callable[..., None], store: ObjectStore
+) -> None:
+    """As when its host is taken for dead: Prefect suspends no run twice under the same key."""
+
+    async def work(pool: Pool) -> None:
+        run = await start(pool, prompt="a green fox")
+        assert await asked(pool, run, "cost") == "cost"
+        await pool.client.set_flow_run_state(run, Crashed(), force=True)
+        await pool.client.set_flow_run_state(run, AwaitingRetry(), force=True)
+        assert await asked(pool, run, "cost-again-2") == "cost"
+        assert not route_of(store, run).approved
+        await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
+        assert await asked(pool, run, "storyboard-2") == "storyboard"
+        assert route_of(store, run).approved == ("dear",)
+
+    with_pool(work)
+    assert store.list_keys("videos/") == []
 
 
 @pytest.mark.usefixtures("policy")

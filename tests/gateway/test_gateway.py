@@ -252,7 +252,7 @@ def test_routing_says_what_it_would_take_and_why(client: httpx.Client) -> None:
     query = {"query": "a fox", "modality": "video", "context": {"prefer_quality": True}}
     found = client.post("/api/v1/route", json=query).json()
     assert found["preset"] == "demo"
-    assert found["stands_in_for"] == "Wan2.2-T2V-A14B"
+    assert found["stands_in_for"] == "Wan2.1-T2V-1.3B"
     assert any("not installed" in reason for reason in found["reasons"])
     short = client.post("/api/v1/route", json=query | {"context": {"max_duration": 2}}).json()
     assert short["seconds"] == 2

@@ -74,12 +74,15 @@ def test_programs_get_the_decision_with_candidates_costs_and_alternatives(
     assert found["memory_bytes"] > 0
     assert found["price"] == ""
     assert [item["preset"] for item in found["candidates"]] == ["demo"]
+    assert found["stands_in_for"] == "Wan2.1-T2V-1.3B"
+    assert found["reasons"][-1].endswith("is not installed")
     others = {item["preset"]: item for item in found["alternatives"]}
     assert others["video_best"]["cause"] == "unavailable"
     assert "reelwright models download t2v-A14B" in others["video_best"]["reason"]
     assert others["image_fast"]["cause"] == "unfit"
     named = client.post("/api/v1/route", json={"query": "a fox", "preset": "video_best"}).json()
     assert (named["preset"], named["run_seconds"]) == ("video_best", None)
+    assert named["stands_in_for"] == ""
 
 
 def test_where_nothing_can_be_used_the_answer_says_why(client: httpx.Client) -> None:
@@ -130,6 +133,7 @@ def test_the_page_of_a_run_asks_for_the_price_and_shows_the_decision(
         return bool(client.get(f"/runs/{waiting}").json()["waiting_for"] == "cost")
 
     wait_for("the run that waits", waits)
+    assert client.get(f"/runs/{waiting}").json()["model"] == "far"
     page = client.get(f"/jobs/{waiting}").text
     assert "What it may cost" in page
     assert f"/jobs/{waiting}/answer" in page

@@ -170,7 +170,7 @@ def test_a_backup_from_elsewhere_has_the_webhooks_that_the_studio_was_started_wi
         operator.setenv("REELWRIGHT_GATEWAY_HOOKS", "hooks.yaml")
         operator.setenv("REELWRIGHT_CALENDAR_FILE", "calendar.yaml")
         operator.setenv("REELWRIGHT_RETENTION_VIDEOS_DAYS", "400")
-        chosen = environment.chosen()
+        chosen = environment.chosen({})
     monkeypatch.chdir("/")
     environment.write(studio.use(), chosen)
     report = saved(studio, tmp_path / "backup", passphrase="correct horse")
@@ -186,6 +186,37 @@ def test_a_backup_from_elsewhere_has_the_webhooks_that_the_studio_was_started_wi
     (tmp_path / "hooks.yaml").unlink()
     (said,) = saved(studio, tmp_path / "backup", passphrase="correct horse").left_out
     assert said.startswith(f"REELWRIGHT_GATEWAY_HOOKS={tmp_path / 'hooks.yaml'}, which cannot be")
+
+
+def test_a_backup_has_the_backends_with_their_keys_the_policy_and_the_caps(
+    studio: Place, empty: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("AIza-of-the-service")
+    (tmp_path / "look.json").write_text('{"3": {}}')
+    (tmp_path / "look.yaml").write_text("title: My look")
+    (tmp_path / "backends.yaml").write_text(
+        f"backends: [{{key: 'file:{tmp_path / 'key'}', workflow: {tmp_path / 'look.json'}}}, "
+        "{key: 'env:OTHER_KEY'}]"
+    )
+    (tmp_path / "policy.yaml").write_text("local: only")
+    (tmp_path / "caps.yaml").write_text("month: 100")
+    monkeypatch.setenv("REELWRIGHT_BACKENDS", str(tmp_path / "backends.yaml"))
+    monkeypatch.setenv("REELWRIGHT_ROUTING_POLICY", str(tmp_path / "policy.yaml"))
+    monkeypatch.setenv("REELWRIGHT_COSTS_FILE", str(tmp_path / "caps.yaml"))
+    studio.use()
+    environment.write(Settings.load(), environment.chosen({}))
+    (said,) = saved(studio, tmp_path / "backup", passphrase="correct horse").left_out
+    assert "the backend's key env:OTHER_KEY, which is not set" in said
+    plain = b"".join(path.read_bytes() for path in (tmp_path / "backup").rglob("*.json"))
+    assert b"AIza" not in plain
+    restore(empty.use(), tmp_path / "backup", passphrase="correct horse", say=lambda _: None)
+    texts = {path.name: path.read_text() for path in (empty.data / "restored").iterdir()}
+    assert texts["policy.yaml"] == "local: only"
+    assert texts["caps.yaml"] == "month: 100"
+    assert texts["backends.yaml"] == (tmp_path / "backends.yaml").read_text()
+    assert {"AIza-of-the-service", '{"3": {}}', "title: My look"} <= set(texts.values())
+    # The new host has them elsewhere, or not at all.
+    assert not set(environment.FILES) & set(environment.read(empty.use()))
 
 
 def test_without_its_passphrase_a_backup_gives_the_settings_and_says_what_stayed(

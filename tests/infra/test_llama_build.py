@@ -1,4 +1,4 @@
-"""`make studio` builds llama.cpp for the card that is there, once, and says why if it cannot."""
+"""llama.cpp is compiled once: for the card that is there, or for the CPU; why not, if it fails."""
 
 import json
 import os
@@ -16,19 +16,26 @@ NVCC = """case "$1" in
 --version) echo "Cuda compilation tools, release {release}, V{release}.1" ;;
 --list-gpu-arch) printf 'compute_{known}\\n' ;;
 esac"""
+WHEEL = f"llama_cpp_python-{PINNED}-py3-none-linux_x86_64.whl"
 PIP = f"""
 import json, os, pathlib, shutil, sys
 home = pathlib.Path(__file__).parents[1]
-with (home / "calls").open("a") as calls:
-    print(json.dumps([sys.argv[1:], os.environ["CMAKE_ARGS"], os.environ["CUDACXX"]]), file=calls)
+variables = [os.environ.get("CMAKE_ARGS", ""), os.environ.get("CUDACXX", "")]
+if "wheel" in sys.argv:
+    with (home / "calls").open("a") as calls:
+        print(json.dumps([sys.argv[1:], *variables]), file=calls)
+    if (home / "broken").exists():
+        sys.exit("the compiler refuses")
+    wheel = pathlib.Path(sys.argv[sys.argv.index("--wheel-dir") + 1]) / "{WHEEL}"
+    wheel.write_text("no CUDA" if (home / "no-cuda").exists() else " ".join(variables))
+    sys.exit()
+wheel = next(pathlib.Path(item) for item in sys.argv if item.endswith(".whl"))
 for old in home.glob("llama_cpp*"):
     shutil.rmtree(old)
-if (home / "broken").exists():
-    sys.exit(1)
 package = home / "llama_cpp"
 (package / "lib").mkdir(parents=True)
 (package / "__init__.py").write_text("def llama_supports_gpu_offload(): return CUDA")
-if not (home / "no-cuda").exists():
+if "-DGGML_CUDA=on" in wheel.read_text():
     (package / "lib" / "libggml-cuda.so").touch()
 info = home / "llama_cpp_python-{PINNED}.dist-info"
 info.mkdir()
@@ -67,18 +74,28 @@ class Host:
         self.program("nvcc", NVCC.format(release=release, known="\\ncompute_".join(known)))
 
     def build(self, *options: str, **variables: str) -> Done:
+        return self.run(
+            "infra.apps.llama_build", "--record", str(self.record), *options, **variables
+        )
+
+    def run(self, module: str, *options: str, **variables: str) -> Done:
         env = {"PATH": str(self.folder / "bin"), "PYTHONPATH": str(self.folder)} | variables
-        env["PIP_NO_INDEX"] = "1"
-        argv = [sys.executable, "-m", "infra.apps.llama_build", "--record", str(self.record)]
+        env |= {"PIP_NO_INDEX": "1", "SET_UP_LOG": str(self.folder / "log")}
+        env |= {"XDG_CACHE_HOME": str(self.folder / "cache")}
         done = subprocess.run(
-            [*argv, *options], env=env, cwd=REPOSITORY, capture_output=True, text=True
+            # -S: as in a new environment, no package is there but those of `folder`.
+            [sys.executable, "-S", "-m", module, *options],
+            env=env,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
         )
         assert "Traceback" not in done.stderr
         return Done(done.returncode, done.stdout + done.stderr)
 
     @property
     def calls(self) -> list[tuple[list[str], str, str]]:
-        """Arguments of pip, CMAKE_ARGS and CUDACXX of each build."""
+        """Arguments of pip, CMAKE_ARGS and CUDACXX of each compilation."""
         path = self.folder / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]
@@ -111,7 +128,7 @@ def test_the_build_is_of_the_pinned_version_from_its_source_and_for_every_card(h
     assert host.build().code == 0
     ((arguments, cmake, compiler),) = host.calls
     assert arguments[-1] == f"llama-cpp-python=={PINNED}"
-    assert {"--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary"} <= set(arguments)
+    assert {"wheel", "--no-deps", "--no-cache-dir", "--no-binary"} <= set(arguments)
     assert cmake == "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89;120"
     assert compiler == str(host.folder / "bin" / "nvcc")
 
@@ -123,17 +140,60 @@ def test_a_second_time_nothing_is_built(host: Host) -> None:
     assert "is built with CUDA for 120" in again.text
 
 
-def test_it_is_built_again_for_another_card_or_compiler_or_after_a_build_for_the_cpu(
-    host: Host,
-) -> None:
+def test_it_is_built_again_for_another_card_or_compiler(host: Host) -> None:
     host.build()
     host.cards("9.0")
     host.build()
     host.nvcc("13.0", "90")
     host.build()
-    (host.folder / "llama_cpp" / "lib" / "libggml-cuda.so").unlink()
+    assert [cmake[-3:] for _, cmake, _ in host.calls] == ["120", "=90", "=90"]
+
+
+def test_the_kept_wheel_takes_the_place_of_a_build_for_the_cpu(host: Host) -> None:
     host.build()
-    assert [cmake[-3:] for _, cmake, _ in host.calls] == ["120", "=90", "=90", "=90"]
+    library = host.folder / "llama_cpp" / "lib" / "libggml-cuda.so"
+    library.unlink()
+    assert host.build().code == 0
+    assert library.exists()
+    assert len(host.calls) == 1
+
+
+def test_another_environment_installs_the_kept_wheel(host: Host) -> None:
+    host.build()
+    shutil.rmtree(host.folder / "llama_cpp")
+    host.record.unlink()
+    assert host.build().code == 0
+    assert (len(host.calls), host.record.exists()) == (1, True)
+
+
+def test_the_build_for_the_cpu_is_compiled_once_for_its_options(host: Host) -> None:
+    def installs(**variables: str) -> int:
+        for installed in host.folder.glob("llama_cpp*"):
+            shutil.rmtree(installed)
+        done = host.run("infra.apps.llama_wheel", **variables)
+        assert done.code == 0, done.text
+        assert (host.folder / "llama_cpp").exists()
+        return len(host.calls)
+
+    assert [installs(), installs()] == [1, 1]
+    assert installs(CMAKE_ARGS="-DGGML_NATIVE=off") == 2
+    assert installs(CC="clang") == 3
+    assert installs() == 3
+    assert not list((host.folder / "cache" / "reelwright" / "wheels").glob("building-*"))
+
+
+def test_what_is_installed_in_the_pinned_version_stays(host: Host) -> None:
+    host.build()
+    assert host.run("infra.apps.llama_wheel") == Done(0, "")
+    assert (host.folder / "llama_cpp" / "lib" / "libggml-cuda.so").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(host: Host) -> None:
+    (host.folder / "cache").touch()
+    done = host.run("infra.apps.llama_wheel")
+    assert done.code == 1
+    assert f"{host.folder}/cache/reelwright/wheels cannot be written" in done.text
+    assert "set XDG_CACHE_HOME" in done.text
 
 
 @pytest.mark.parametrize(
@@ -233,19 +293,20 @@ def make(checkout: Path, target: str) -> list[str]:
     subprocess.run(["make", target], cwd=checkout, env=env, check=True, capture_output=True)
     lines = log.read_text().splitlines()
     return [
-        "pip" if " -m pip " in line else line.removeprefix("python -m infra.apps.")
+        "pip" if " infra.apps.set_up " in line else line.removeprefix("python -m infra.apps.")
         for line in lines
     ]
 
 
 def test_make_studio_builds_before_pip_could_and_then_runs_doctor(checkout: Path) -> None:
-    build = ["llama_build", "pip", "llama_build --check", "reelwright doctor"]
-    assert make(checkout, "studio") == build
-    assert make(checkout, "studio") == [line for line in build if line != "pip"]
+    (checkout / ".venv" / "llama-cuda.json").touch()  # what the first line would have written
+    built = ["llama_build", "llama_build --check", "reelwright doctor"]
+    assert make(checkout, "studio") == ["llama_build", "llama_build", "pip", *built[1:]]
+    assert make(checkout, "studio") == built
 
 
 def test_make_demo_after_make_studio_never_puts_the_cpus_build_in_its_place(checkout: Path) -> None:
-    assert make(checkout, "demo")[0] == "pip"
+    assert make(checkout, "demo")[:2] == ["llama_wheel", "pip"]
     (checkout / ".venv" / "llama-cuda.json").touch()
     assert "pip" not in make(checkout, "demo")
     os.utime(checkout / "constraints.txt", (2**32, 2**32))

@@ -20,7 +20,7 @@ from prefect.states import Cancelling
 
 from infra.apps.worker.pool import WarmWorker
 from infra.apps.worker.warm import Kind
-from tests.support.studio_flows import asking, waiting
+from tests.support.studio_flows import asking, asking_and_lingering, waiting
 
 PATIENCE = 200
 
@@ -123,5 +123,25 @@ def test_a_run_that_waits_for_a_person_holds_no_process_and_goes_on_in_a_used_on
         answer = {"decision": "approve", "reason": "seen"}
         await pool.client.resume_flow_run(run, run_input=answer)
         assert await pool.ended(run) == "COMPLETED: approve seen"
+
+    with_pool(work)
+
+
+def test_a_run_that_is_answered_before_its_process_has_ended_goes_on_after_that(
+    with_pool: Callable[..., None], tmp_path: Path
+) -> None:
+    async def work(pool: Pool) -> None:
+        gate, there = tmp_path / "gate", tmp_path / "there"
+        there.touch()
+        run = await pool.start(asking_and_lingering, gate=f"{gate}")
+        await pool.until(run, lambda item: bool(item.state and item.state.is_paused()))
+        answer = {"decision": "approve", "reason": "at once"}
+        await pool.client.resume_flow_run(run, run_input=answer)
+        # The server gives the worker the resumed run first, which was due earlier.
+        other = await pool.ended(await pool.start(waiting, gate=f"{there}"))
+        assert other.startswith("COMPLETED: ")
+        assert run in pool.worker.busy
+        gate.touch()
+        assert await pool.ended(run) == "COMPLETED: approve at once"
 
     with_pool(work)

@@ -86,7 +86,7 @@ def test_the_built_in_policy_rates_every_preset_of_this_version() -> None:
 
 
 def test_the_example_for_operators_can_be_used() -> None:
-    example = REPOSITORY / "infra" / "deploy" / "policy.example.yaml"
+    example = REPOSITORY / "examples" / "policy.yaml"
     found = read_policy(example, KNOWN)
     assert found.rules
     assert found.demands

@@ -1,6 +1,7 @@
 """The driver of remote backends: one paid job a chunk, whatever happens in between."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -59,10 +60,12 @@ def run(tool: Ffmpeg, tmp_path: Path) -> Run:
         run: str = "run-1",
         cancelled: bool = False,
         on_step: Callable[[int, int], None] = lambda done, of: None,
+        on_pause: Callable[[float], None] = lambda seconds: None,
         more: tuple[int, ...] = (),
     ) -> int:
         kills = kills or Kills()
         host = RunHost(world, kills, tool, tmp_path, run, cancelled=cancelled)
+        host.access = replace(host.access, pause=on_pause)
         definition = definition_of(CONFIG, kind_of(world, kills, tool))
         backend = definition.create(cast(BackendHost, host), frozenset({"text"}))
         with backend.open() as session:
@@ -410,12 +413,15 @@ def test_the_surplus_of_a_longer_clip_is_cut_off(run: Run) -> None:
     assert run(World(frames=20)) == 16
 
 
-def test_a_person_who_cancels_stops_the_job_too(run: Run) -> None:
-    def stop(done: int, of: int) -> None:
+@pytest.mark.parametrize("where", ["on_step", "on_pause"])
+def test_a_person_who_cancels_stops_the_job_too(run: Run, where: str) -> None:
+    """A cancel is a signal, which arrives anywhere."""
+
+    def stop(*_: float) -> None:
         raise KilledError
 
     for cancelled in (False, True):
         world = World()
         with pytest.raises(KilledError):
-            run(world, cancelled=cancelled, on_step=stop)
+            run(world, cancelled=cancelled, **{where: stop})
         assert bool(world.cancelled) == cancelled

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,19 +12,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from examples.gradient_backend import GRADIENT, SILENT, GradientBackend, GradientSession
 from flows.draft_storyboard import draft_storyboard
 from infra.adapters.object_store import ObjectStore
-from pipelines.backends.base import BackendDefinition, GeneratedClip, InputMedia, StepReport
+from pipelines.backends.base import BackendDefinition, Effort, GeneratedClip, InputMedia, StepReport
 from pipelines.backends.registry import registered
-from pipelines.backends.remote.config import RemoteConfig
-from pipelines.backends.remote.driver import definition_of as remote_definition
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
-from pipelines.media.ffmpeg import find_ffmpeg
 from pipelines.media.still import stack_png, unstack_png
+from pipelines.retention import Marks
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.money import Money
 from pipelines.schema.request import ClipRequest
+from tasks.artifacts import describe_draft
 from tests.backends.host import ArrayMedia
 from tests.conftest import Cli
-from tests.support.remote import Kills, World, kind_of
 
 SHORTEST = 5
 
@@ -117,17 +116,33 @@ def test_a_still_shows_how_a_shot_begins_not_the_picture_that_it_ends_with(
     assert draft.shots[1].still == plain.shots[1].still
 
 
-def test_no_still_is_bought_from_a_service_that_charges_for_each_clip(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
+def test_a_draft_buys_no_clip_and_says_why_it_has_no_picture(
+    cli: Cli, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A draft comes before anybody has approved anything."""
-    world = World()
-    config = RemoteConfig(name="far-away", kind="scripted", address="http://127.0.0.1:9")
-    with registered(remote_definition(config, kind_of(world, Kills(), find_ffmpeg()))):
-        draft = drafted(cli, monkeypatch, preset="far_away")
+    class Paid(GradientBackend):
+        def effort(self, requests: Sequence[ClipRequest]) -> Effort:
+            found = super().effort(requests)
+            return dataclasses.replace(found, price=Money.of("0.40") if requests else None)
+
+        @contextmanager
+        def open(self) -> Iterator[GradientSession]:
+            raise AssertionError("a draft asks a paid service for nothing")
+            yield
+
+    can = SILENT.model_copy(update={"inputs": SILENT.inputs | {"first_frame"}})
+    definition = dataclasses.replace(GRADIENT, capabilities=can, create=lambda *_: Paid(definition))
+    with registered(definition):
+        draft = drafted(cli, monkeypatch)
+        given = drafted(cli, monkeypatch, image=uploaded(store, 1))
     assert [shot.still for shot in draft.shots] == [None, None]
-    assert draft.warnings[-1].endswith("without a still, because Scripted charges for each clip")
-    assert (world.jobs, world.records) == ({}, {})
+    assert all(shot.prompt for shot in draft.shots)
+    assert "is paid for each clip" in draft.without_stills
+    assert draft.without_stills in describe_draft(draft)
+    # The picture that a shot begins with is there, and costs nothing.
+    assert [shot.still is None for shot in given.shots] == [False, True]
+    marks = Marks()
+    marks.add_draft(given)
+    assert len(marks.used["stills"]) == 1
 
 
 def shown(store: ObjectStore, key: ObjectKey) -> np.ndarray:

@@ -4,20 +4,28 @@ import dataclasses
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from examples.gradient_backend import GRADIENT, GradientBackend
 from infra.adapters.availability import FRESH, RemoteLooks
-from infra.adapters.settings import Settings
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings, StoreSettings
 from pipelines.backends.registry import definitions, presets, registered
 from pipelines.documents.brief import Brief
-from pipelines.errors import SettingsError, WeightsError
+from pipelines.errors import SettingsError, UnavailableError, WeightsError
+from pipelines.retention import Ages, Item, Marks, decide
+from pipelines.routing.router import find_route
 from pipelines.schema.availability import Availability
+from pipelines.schema.keys import ObjectKey
+from tasks.hosts import FRESH as HOST_FRESH
+from tasks.hosts import gpu_host, report_of, tell
 from tasks.surroundings import HostSurroundings
 from tests.conftest import slow
 from tests.e2e.tiny_studio import install_tiny
+from tests.support.routing import built_in
 
 CODE = """
 import json, sys
@@ -127,6 +135,57 @@ def test_a_service_whose_key_is_missing_cannot_be_used(settings: Settings) -> No
         brief = Brief(prompt="a fox", preset="gradient", enhance=False)
         found = HostSurroundings(settings, RemoteLooks()).availability(brief)
     assert found == Availability(available=False, reason="the variable BOX_KEY is not set")
+
+
+def test_a_host_without_models_learns_from_the_bucket_what_the_gpu_host_has(
+    settings: Settings,
+    store: ObjectStore,
+    store_settings: StoreSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    there, settings.store = settings, store_settings
+    monkeypatch.delenv("REELWRIGHT_MODELS_DIR")
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "studio"))
+    here = Settings.load()
+    brief = Brief(prompt="a fox", preset="auto", seconds=8, enhance=False)
+    assert gpu_host(store) is None
+    with pytest.raises(UnavailableError, match="not installed"):
+        find_route(brief, built_in(), HostSurroundings(here))
+    tell(there, "rtx-5090-far away/1")
+    assert store.list_keys("hosts/") == ["hosts/rtx-5090-far-away-1.json"]
+    assert not here.paths.models.exists()  # the two data directories share nothing
+    report = gpu_host(store)
+    assert report is not None
+    route = find_route(brief, built_in(), HostSurroundings(here, reported=report))
+    assert route.chosen.preset == "demo"
+    assert route.chosen.forecast is not None
+    # Twice as long as the video that the report is about.
+    wanted = 8 / report.usual_seconds * report.forecasts["demo"].seconds
+    assert route.chosen.forecast.seconds == pytest.approx(wanted)
+    reasons = {item.preset: item.reason for item in route.alternatives}
+    assert reasons["video_14b"] == (
+        "the GPU host rtx-5090-far away/1 lacks t2v-14B; there: reelwright models download t2v-14B"
+    )
+
+
+def test_a_report_that_is_old_or_of_another_version_does_not_count(
+    settings: Settings, store: ObjectStore
+) -> None:
+    report = report_of(settings, "old")
+    old = report.model_copy(update={"written": datetime.now(UTC) - HOST_FRESH})
+    store.put_bytes(ObjectKey.host("old"), old.model_dump_json().encode(), "application/json")
+    store.put_bytes(ObjectKey.host("odd"), b"{}", "application/json")
+    assert gpu_host(store) is None
+    marks, long_ago = Marks(), datetime(2020, 1, 1, tzinfo=UTC)
+    item = Item(ObjectKey.host("old"), 1, long_ago)
+    assert decide(item, marks, Ages(), datetime.now(UTC)) is None
+    cards = report.model_copy(update={"device": "cuda", "name": "with a card"})
+    for name, found in (("card", cards), ("plain", report_of(settings, "plain"))):
+        store.put_bytes(ObjectKey.host(name), found.model_dump_json().encode(), "application/json")
+    newest = gpu_host(store)
+    assert newest is not None
+    assert newest.name == "with a card"
 
 
 def test_every_preset_is_available_or_says_why_not(settings: Settings) -> None:

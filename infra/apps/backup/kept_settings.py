@@ -15,14 +15,22 @@ from infra.apps.backup.snapshot import KeptSettings
 from infra.apps.backup.vault import Vault
 from pipelines.errors import BackupError, SettingsError
 
-STUDIO, STORE, HOOKS, CALENDAR = "studio.env", "store-credentials", "hooks.yaml", "calendar.yaml"
+STUDIO, STORE, HOOKS, BACKENDS = "studio.env", "store-credentials", "hooks.yaml", "backends.yaml"
+_PLAIN = {
+    "calendar.yaml": environment.CALENDAR,
+    "policy.yaml": environment.POLICY,
+    "caps.yaml": environment.CAPS,
+}
+"""Files without secrets, and the variables that name them."""
+_NAME_SECRETS = {HOOKS: environment.HOOKS, BACKENDS: environment.BACKENDS}
+"""Files that name secrets by `env:NAME` or `file:/path`, which are saved with them."""
 SETTINGS = "settings.env"
 """All variables of the old studio, for the operator to choose from."""
 RESTORED = "restored"
 """Folder in the data directory for files whose place only the operator knows."""
 _SECRET = re.compile(r"SECRET|_KEY|PASSWORD|TOKEN|AUTH|CONNECTION_URL|CREDENTIAL")
 _OURS = ("REELWRIGHT_", "PREFECT_")
-_MOVED = re.compile(r"(_URL|_ENDPOINT)\Z|\A(REELWRIGHT_GATEWAY_HOOKS|REELWRIGHT_CALENDAR_FILE)\Z")
+_MOVED = re.compile(rf"(_URL|_ENDPOINT)\Z|\A({'|'.join(environment.FILES)})\Z")
 """Variables of `studio.env` that say where something was: the new studio has other places."""
 
 
@@ -31,9 +39,10 @@ def keep(settings: Settings, vault: Vault, passphrase: str) -> KeptSettings:
     named = _named(settings)
     variables = {name: _shown(name, value) for name, value in sorted(named.items())}
     files, secret = {}, _secret_files(settings, named)
-    calendar = _text_of(named.get(environment.CALENDAR, ""))
-    if calendar is not None:
-        files[CALENDAR] = vault.add_bytes(calendar.encode())
+    for name, variable in _PLAIN.items():
+        text = _text_of(named.get(variable, ""))
+        if text is not None:
+            files[name] = vault.add_bytes(text.encode())
     names = [name for name, value in variables.items() if value is None] + sorted(secret)
     if not passphrase:
         return KeptSettings(variables=variables, files=files, left_out=tuple(names))
@@ -47,12 +56,16 @@ def missing(settings: Settings) -> tuple[str, ...]:
     named = _named(settings)
     words = [
         f"{name}={named[name]}, which cannot be read here"
-        for name in (environment.HOOKS, environment.CALENDAR)
+        for name in environment.FILES
         if named.get(name) and _text_of(named[name]) is None
     ]
-    for word in _words_of(_text_of(named.get(environment.HOOKS, "")) or ""):
-        if _secret_of(word) is None:
-            words.append(f"the webhook secret {word}, which is not set or cannot be read here")
+    for what, variable in (
+        ("the webhook secret", environment.HOOKS),
+        ("the backend's key", environment.BACKENDS),
+    ):
+        for word in _words_of(_text_of(named.get(variable, "")) or ""):
+            if _secret_of(word) is None:
+                words.append(f"{what} {word}, which is not set or cannot be read here")
     return tuple(words)
 
 
@@ -112,15 +125,32 @@ def _secret_files(settings: Settings, named: dict[str, str]) -> dict[str, str]:
     data = settings.paths.data_dir
     places = {STUDIO: environment.path_of(settings), STORE: data / "store" / "credentials"}
     found = {name: path.read_text() for name, path in places.items() if path.exists()}
-    hooks = _text_of(named.get(environment.HOOKS, ""))
-    if hooks is not None:
-        found[HOOKS] = hooks
-        for word in _words_of(hooks):
+    for name, variable in _NAME_SECRETS.items():
+        text = _text_of(named.get(variable, ""))
+        if text is None:
+            continue
+        found[name] = text
+        kind = "hook" if name == HOOKS else "key"
+        for word in _words_of(text):
             secret = _secret_of(word)
             if secret is not None:
-                where = word.partition(":")[2].strip("/")
-                found["hook-" + re.sub(r"[^A-Za-z0-9_.-]", "_", where)] = secret
+                found[f"{kind}-{_as_name(word.partition(':')[2])}"] = secret
+        for path in _paths_in(text):
+            beside = _text_of(path)
+            if beside is not None:
+                found[f"file-{_as_name(path)}"] = beside
     return found
+
+
+def _as_name(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.strip("/"))
+
+
+def _paths_in(text: str) -> list[str]:
+    """Files that entries name besides, such as a workflow and the mapping beside it."""
+    named = set(re.findall(r'"(/[^"]+\.(?:json|ya?ml))"', _values(text)))
+    beside = {str(Path(path).with_suffix(".yaml")) for path in named if path.endswith(".json")}
+    return sorted(path for path in named | beside if Path(path).is_file())
 
 
 def _text_of(path: str) -> str | None:
@@ -131,9 +161,9 @@ def _text_of(path: str) -> str | None:
         return None
 
 
-def _words_of(hooks: str) -> list[str]:
-    """What the hooks' file names its secrets by: `env:NAME` and `file:/path`."""
-    return sorted(set(re.findall(r"\b(?:env|file):[^\s'\"]+", _values(hooks))))
+def _words_of(text: str) -> list[str]:
+    """What a file names its secrets by: `env:NAME` and `file:/path`."""
+    return sorted(set(re.findall(r"\b(?:env|file):[^\s'\"]+", _values(text))))
 
 
 def _secret_of(word: str) -> str | None:
@@ -142,10 +172,10 @@ def _secret_of(word: str) -> str | None:
     return os.environ.get(where) if kind == "env" else _text_of(where)
 
 
-def _values(hooks: str) -> str:
-    """The variables of an environment file, without its comments."""
+def _values(text: str) -> str:
+    """The values of a YAML file, without its comments."""
     try:
-        return json.dumps(yaml.safe_load(hooks), default=str)
+        return json.dumps(yaml.safe_load(text), default=str)
     except yaml.YAMLError:
         return ""
 

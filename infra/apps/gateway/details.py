@@ -16,7 +16,8 @@ from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import StoreWork
-from infra.apps.gateway.views import STORE_SILENT, RunView
+from infra.apps.gateway.views import STORE_SILENT, RunView, made_by
+from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
 from tasks.publish import Published
@@ -39,7 +40,11 @@ class Details:
         self._index = index
 
     async def of(self, run: FlowRun, view: RunView) -> RunView:
-        """`view` with its progress, what it waits for, or where its video is."""
+        """`view` with its progress, what it waits for, or where its video is; and with what makes
+        it, if the router chose that."""
+        if not view.model and view.state != "accepted":
+            route = await self.route(run.id)
+            view = view.model_copy(update={"model": made_by(route) if route else ""})
         if view.state == "completed":
             return view.model_copy(update=await self._published(run.id))
         if view.waiting_for:
@@ -48,6 +53,15 @@ class Details:
         if view.state == "running":
             return view.model_copy(update=await self._progress(run.id, view.detail))
         return view
+
+    async def route(self, run: UUID) -> Route | None:
+        """How `run` was routed. None if it was not yet, or if the store does not tell."""
+        try:
+            read, key = self._store.get_bytes, ObjectKey.route(run)
+            data = await self._work.run(read, key, patience=_STORE_PATIENCE)
+            return Route.model_validate_json(data) if data else None
+        except (ProblemError, StoreError, ValidationError):
+            return None
 
     async def _published(self, run: UUID) -> dict[str, Any]:
         """Nothing is completed whose video is not in the bucket, and in the index."""

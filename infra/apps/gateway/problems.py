@@ -14,13 +14,16 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from infra.apps.gateway.codes import ERROR_CODES
 from pipelines.errors import BriefError, ReelwrightError, ServerError
 
 
 class ProblemBody(BaseModel):
     """What went wrong and what to do."""
 
-    code: str = Field(examples=["model_not_installed"])
+    code: str = Field(
+        examples=["model_not_installed"], json_schema_extra={"enum": [*sorted(ERROR_CODES)]}
+    )
     message: str
     run: str = Field("", description="Address of the run, if there is one.")
 

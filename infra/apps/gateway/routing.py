@@ -21,6 +21,7 @@ from pipelines.routing.router import find_route
 from pipelines.schema.limits import MIN_SECONDS
 from pipelines.schema.presets import AUTO, Preset
 from pipelines.schema.shots import MAX_PROMPT
+from tasks.hosts import gpu_host
 from tasks.surroundings import HostSurroundings, measured_of, policy_of
 
 router = APIRouter(tags=["Service"])
@@ -72,7 +73,11 @@ class RouteAnswer(BaseModel):
     model: str
     model_set: str
     seconds: float = Field(description="Length of the video, 0 for a picture.")
-    stands_in_for: str = Field("", description="The model that would be used if it were installed.")
+    stands_in_for: str = Field(
+        "",
+        description="The model of `video_fast`, or of `video_high` with `prefer_quality`, if it is "
+        "not installed and the demo is used.",
+    )
     reasons: tuple[str, ...]
     text: tuple[str, ...] = Field(
         description="The whole decision as lines, as `reelwright route` prints it and the run's "
@@ -94,7 +99,8 @@ def route(request: Request, body: RouteRequest, _: Reader) -> Any:
     if body.context.prefer_quality:
         policy = policy.model_copy(update={"weights": _BEST})
     brief = _brief_of(body)
-    return _answer(_find(gateway, brief, policy), brief, policy)
+    usual = f"{body.modality}_{'high' if body.context.prefer_quality else 'fast'}"
+    return _answer(_find(gateway, brief, policy), brief, presets()[usual])
 
 
 def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:
@@ -111,7 +117,7 @@ def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:
 
 def _find(gateway: Gateway, brief: Brief, policy: Policy) -> Route:
     """Raises ProblemError 409 if nothing can make it."""
-    surroundings = HostSurroundings(gateway.settings)
+    surroundings = HostSurroundings(gateway.settings, reported=gpu_host(gateway.store))
     try:
         return find_route(brief, policy, surroundings, measured_of(gateway.store))
     except BudgetError as error:
@@ -135,10 +141,11 @@ def _brief_of(body: RouteRequest) -> Brief:
     )
 
 
-def _answer(found: Route, brief: Brief, policy: Policy) -> RouteAnswer:
+def _answer(found: Route, brief: Brief, usual: Preset) -> RouteAnswer:
+    """`usual` is the preset that a client without a preset gets where its models are installed."""
     chosen = found.chosen
     backend, forecast = definition_of(presets()[chosen.preset]), chosen.forecast
-    missing = _best_missing(found, policy) if backend.stand_in else None
+    missing = _missing(found, usual) if backend.stand_in else None
     limit = f"{brief.seconds:g} s is the length that is asked for, or the usual one"
     return RouteAnswer(
         preset=chosen.preset,
@@ -162,18 +169,12 @@ def _answer(found: Route, brief: Brief, policy: Policy) -> RouteAnswer:
     )
 
 
-def _best_missing(found: Route, policy: Policy) -> BackendDefinition | None:
-    """The backend on the device of the best preset that only lacks its models."""
-    absent = [
-        item.preset
-        for item in found.alternatives
-        if item.cause == "unavailable"
-        and definition_of(presets()[item.preset]).capabilities.location == "device"
-    ]
-    if not absent:
-        return None
-    best = max(sorted(absent), key=lambda name: policy.quality.get(name, policy.unknown_quality))
-    return definition_of(presets()[best])
+def _missing(found: Route, usual: Preset) -> BackendDefinition | None:
+    """The backend of `usual`, if it would be used and only lacks its models."""
+    lacks = any(
+        item.preset == usual.name and item.cause == "unavailable" for item in found.alternatives
+    )
+    return definition_of(usual) if lacks else None
 
 
 def _name_of(backend: BackendDefinition) -> str:

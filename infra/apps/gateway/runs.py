@@ -27,7 +27,6 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
-from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Details
@@ -60,8 +59,6 @@ from tasks.approval import VIDEO, asked_about
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
-_STORE_PATIENCE = 2.0
-"""Seconds for which a page waits for what it can do without."""
 _PAGE = 200
 _ATTEMPTS = 20
 PRODUCED = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
@@ -268,12 +265,7 @@ class Runs:
 
     async def route(self, run: UUID) -> Route | None:
         """How `run` was routed. None if it was not yet, or if the store does not tell."""
-        try:
-            read, key = self._store.get_bytes, ObjectKey.route(run)
-            data = await self._work.run(read, key, patience=_STORE_PATIENCE)
-            return Route.model_validate_json(data) if data else None
-        except (ProblemError, StoreError, ValidationError):
-            return None
+        return await self._details.route(run)
 
     async def film(self, run: UUID) -> Film | None:
         """The finished video that `run` waits for."""

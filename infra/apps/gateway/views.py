@@ -12,6 +12,7 @@ from infra.apps.worker.reconcile import STARTS
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
+from pipelines.documents.route import Route
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
 
@@ -92,11 +93,18 @@ def view_of_run(run: FlowRun) -> RunView:
 
 def _made_by(preset: str) -> str:
     """What makes a preset's videos; a run without one takes the brief's default. Empty if the
-    router chooses it: the run's page says which."""
+    router chooses it: its route says which."""
     if preset == AUTO:
         return ""
     found = presets().get(preset) or presets()[Brief.model_fields["preset"].default]
     return name_to_install(definition_of(found))
+
+
+def made_by(route: Route) -> str:
+    """What makes the video of a run whose preset the router chose. A backend that only the workers
+    know is named itself."""
+    found = presets().get(route.chosen.preset)
+    return name_to_install(definition_of(found)) if found else route.chosen.backend
 
 
 def name_to_install(backend: BackendDefinition) -> str:

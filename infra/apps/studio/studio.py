@@ -113,7 +113,7 @@ class Studio:
 
     def _start_servers(self) -> None:
         """Start all servers at once; each is waited for when it is needed."""
-        variables = self._from_elsewhere() | environment.chosen()
+        variables = self._from_elsewhere() | environment.chosen(self._known)
         ports = self._settings.studio
         store = database = server = None
         if "store" in self._parts:

@@ -6,6 +6,7 @@ import socket
 import sys
 
 import anyio
+import anyio.to_thread
 
 from infra.adapters.device.choice import require_gpu, see_one_card
 from infra.adapters.disk import exclusive, make_directory
@@ -87,7 +88,18 @@ async def _serve(pool: str, cold: bool, limit: int, name: str, settings: Setting
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_when_told, signals, worker, settings.worker.drain_seconds)
+            if pool == GPU_POOL:
+                group.start_soon(_tell_routers, name, settings)
             await worker.start(printer=say)
+
+
+async def _tell_routers(name: str, settings: Settings) -> None:
+    """Say again and again what this host has, to routers on hosts without a device."""
+    from tasks.hosts import EVERY, tell
+
+    while True:
+        await anyio.to_thread.run_sync(tell, settings, name)
+        await anyio.sleep(EVERY)
 
 
 async def _stop_when_told(signals: object, worker: object, seconds: float) -> None:

@@ -40,6 +40,7 @@ from pipelines.schema.names import GPU_POOL
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
+    from prefect.client.schemas.responses import WorkerFlowRunResponse
 
 _MEND_EVERY = 15.0
 """Seconds between two looks for runs that nobody works on."""
@@ -112,6 +113,18 @@ with _Quiet():
             found = await super().get_and_submit_flow_runs()
             self._polling.note(found=bool(found))
             return found
+
+        async def _submit_scheduled_flow_runs(
+            self, flow_run_response: list["WorkerFlowRunResponse"]
+        ) -> list["FlowRun"]:
+            """Submit all but those whose last process has not ended yet; a later poll finds them.
+
+            A person may answer a suspended run before its process is gone. The limiter gives one
+            run one slot, and raises RuntimeError if a second is asked for, which ends the worker.
+            """
+            held = self.limiter.statistics().borrowers
+            free = [found for found in flow_run_response if found.flow_run.id not in held]
+            return await super()._submit_scheduled_flow_runs(free)
 
         async def mend(self) -> None:
             """Queue again the runs that the server assigns to this worker and that it does not

@@ -3,7 +3,8 @@
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pipelines.backends.base import StepReport
 from pipelines.backends.remote.access import JobRecord
@@ -37,7 +38,8 @@ def wait_for(
     """The job of a chunk and its status, which is `done`. Raises as `RemoteSession.generate`."""
     while True:
         record = submitted()
-        status = _last_status(jobs, record, on_step)
+        with _stopped_with_us(jobs, record):
+            status = _last_status(jobs, record, on_step)
         if status.state == "done":
             jobs.settle(record, price, bill(status))
             return jobs.end(record, "done"), status
@@ -89,7 +91,7 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
             if known and status.state not in ("queued", "running"):
                 return status
             reason = status.message or status.state
-            _report(jobs, record, status, on_step)
+            on_step(round(status.progress * _STEPS), _STEPS)
         if time.monotonic() > end:
             failure = PendingJobError if jobs.service.paid else UnavailableError
             raise failure(
@@ -100,10 +102,14 @@ def _last_status(jobs: Jobs, record: JobRecord, on_step: StepReport) -> JobStatu
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _report(jobs: Jobs, record: JobRecord, status: JobStatus, on_step: StepReport) -> None:
-    """Tell the run. If a person cancelled it, tell the service too, and pass the error on."""
+@contextmanager
+def _stopped_with_us(jobs: Jobs, record: JobRecord) -> Iterator[None]:
+    """If a person cancels the run, tell the service too, and pass the error on.
+
+    A cancel is a signal, which raises an error wherever the block is: mostly in a pause.
+    """
     try:
-        on_step(round(status.progress * _STEPS), _STEPS)
+        yield
     except BaseException:
         if jobs.access.is_cancelled():
             jobs.service.cancel(record.operation)

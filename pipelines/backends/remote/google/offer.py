@@ -73,6 +73,7 @@ def omni_offer(config: OmniConfig) -> Offer:
             max_references=MOST_REFERENCES,
             audio=True,
             reproducible=False,  # it takes no seed
+            retakes=False,
             location="remote",
         ),
         options=OmniOptions,
@@ -104,6 +105,7 @@ def veo_offer(config: VeoConfig) -> Offer:
             max_references=VEO_MOST_REFERENCES,
             audio=True,
             reproducible=False,  # Google says of the seed only that results are alike
+            retakes=False,
             location="remote",
         ),
         options=VeoOptions,

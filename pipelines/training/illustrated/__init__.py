@@ -1,0 +1,1 @@
+"""The world of the next demo model: pictures of things in painted places."""

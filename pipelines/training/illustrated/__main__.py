@@ -1,0 +1,55 @@
+"""`python -m pipelines.training.illustrated FOLDER`: train the next demo model from nothing.
+
+Interrupted, the same command goes on where the last saved state is, at most two minutes back.
+Nothing that imports torch is imported here: the processes that paint clips import this module.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.training.illustrated")
+    parser.add_argument("folder", type=Path, help="states, latents and the finished checkpoint")
+    parser.add_argument("--minutes", type=float, help="of training; 90 on a CPU, 7 on a GPU")
+    parser.add_argument("--steps", type=int, help="of every stage, instead of minutes: to try it")
+    parser.add_argument("--things", type=int, help="the first so many; 24 on a CPU, 64 on a GPU")
+    parser.add_argument(
+        "--size",
+        choices=("tiny", "small", "large"),
+        help="of the networks; small on a CPU, large on a GPU, tiny to try",
+    )
+    parser.add_argument("--data", type=float, default=1.0, help="share of the size's clips")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; all cores")
+    parser.add_argument("--processes", type=int, default=0, help="that paint; all cores")
+    parser.add_argument("--device", help="cuda where there is one, else cpu")
+    return parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """One command from nothing to a checkpoint."""
+    import torch
+
+    from pipelines.backends.quiet import quiet_libraries
+    from pipelines.training.illustrated.recipe import recipe_of, train
+
+    quiet_libraries()
+    torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
+    torch.set_float32_matmul_precision("high")
+    train(
+        recipe_of(
+            arguments.folder,
+            device=arguments.device,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            things=arguments.things,
+            size=arguments.size,
+            data=arguments.data,
+            processes=arguments.processes or os.cpu_count() or 1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(_arguments())

@@ -1,0 +1,205 @@
+"""The scorecard's eyes: a small classifier of true clips, trained apart from the model.
+
+It sees pairs of frames two apart, so that the way of a camera can be told from one pair, at five
+instants of a clip. It says thing, colour, movement and background, and where the thing is in
+every frame. True clips are blurred and noised in its training: what it is asked about later
+comes out of a VAE.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from pipelines.training.codec import to_tensor
+from pipelines.training.illustrated.places import SIDE
+from pipelines.training.illustrated.setup import Recipe
+from pipelines.training.illustrated.text import CLASSES, labels_of
+from pipelines.training.illustrated.vae import Pool
+from pipelines.training.illustrated.world import Pixels, Scene, path_of
+from pipelines.training.loop import Training, remember_rates, set_rate
+
+INSTANTS = 5
+_APART = 2
+_BATCH = 24
+_RATE = 2e-3
+_WIDTH = 64
+FRAMES = 17
+Floats = npt.NDArray[np.float32]
+
+
+class Eye(nn.Module):
+    """0.2 million parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 6
+        for width, stride in ((32, 2), (48, 2), (_WIDTH, 2), (_WIDTH, 1), (_WIDTH, 1)):
+            layers += [nn.Conv2d(channels, width, 3, stride, 1), nn.GroupNorm(8, width), nn.SiLU()]
+            channels = width
+        self.trunk = nn.Sequential(*layers)
+        self.place = nn.Conv2d(_WIDTH, 1, 1)
+        self.offset = nn.Conv2d(_WIDTH, 3, 1)
+        pooled = 3 * _WIDTH
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Linear(pooled, len(values) - 1)
+                for name, values in zip(Scene._fields, CLASSES, strict=True)
+                if name not in {"movement", "colour"}
+            }
+        )
+        self.heads["colour"] = nn.Linear(pooled, len(CLASSES[1]))
+        self.movement = nn.Sequential(
+            nn.Linear(INSTANTS * (pooled + 3), 96), nn.SiLU(), nn.Linear(96, len(CLASSES[2]) - 1)
+        )
+
+    def look(self, pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N x 3·_WIDTH) and x, y, radius in pixels (N x 3) of N x 6 x SIDE x SIDE."""
+        maps = self.trunk(pairs)
+        share = self.place(maps).flatten(2).softmax(-1)
+        there = (maps.flatten(2) * share).sum(-1)
+        features = torch.cat([maps.mean((2, 3)), maps.amax((2, 3)), there], dim=1)
+        step = SIDE / maps.shape[-1]
+        grid = (torch.arange(maps.shape[-1], device=maps.device) + 0.5) * step
+        down, across = torch.meshgrid(grid, grid, indexing="ij")
+        centre = torch.stack([across.flatten(), down.flatten()]).unsqueeze(0)
+        offset = self.offset(maps).flatten(2)
+        spot = ((centre + step * offset[:, :2]) * share).sum(-1)
+        radius = 20 + 8 * (offset[:, 2:] * share).sum(-1)
+        return features, torch.cat([spot, radius], dim=1)
+
+    def forward(self, clips: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Logits in the order of Scene and tracks (B x INSTANTS x 3) of B x INSTANTS x 6 x …"""
+        features, tracks = self.look(clips.flatten(0, 1))
+        features = features.unflatten(0, (-1, INSTANTS))
+        tracks = tracks.unflatten(0, (-1, INSTANTS))
+        mean = features.mean(1)
+        logits = {name: head(mean) for name, head in self.heads.items()}
+        logits["movement"] = self.movement(torch.cat([features, tracks / 24 - 2], -1).flatten(1))
+        return [logits[name] for name in Scene._fields], tracks
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen, and where the thing was."""
+
+    scene: Scene
+    path: Floats
+    """F x 3 (x, y, radius in pixels); of the last two frames the one before is repeated."""
+
+
+def instants(frames: torch.Tensor) -> torch.Tensor:
+    """INSTANTS pairs of F x 3 x SIDE x SIDE frames, F at least 7: INSTANTS x 6 x SIDE x SIDE."""
+    last = len(frames) - 1 - _APART
+    picks = [round(last * index / (INSTANTS - 1)) for index in range(INSTANTS)]
+    return torch.stack([torch.cat([frames[i], frames[i + _APART]]) for i in picks])
+
+
+@torch.no_grad()
+def see(eye: Eye, frames: Pixels) -> Sight:
+    """Look at F x SIDE x SIDE x 3 frames."""
+    pixels = to_tensor(frames)
+    logits, _ = eye(instants(pixels)[None])
+    values = [int(part.argmax()) for part in logits]
+    # The class "not named" is a value of colour alone: a thing's own colours.
+    named = [
+        CLASSES[index][value if index == 1 else value + 1] for index, value in enumerate(values)
+    ]
+    _, path = eye.look(torch.cat([pixels[:-_APART], pixels[_APART:]], dim=1))
+    return Sight(Scene(*named), np.concatenate([path.numpy(), *[path[-1:].numpy()] * _APART]))
+
+
+def train_classifier(recipe: Recipe, pool: Pool, held: Pool) -> Eye:
+    """Train it, or finish or load what the folder holds. Both pools have clips of FRAMES."""
+    torch.manual_seed(4)
+    eye = Eye().to(recipe.device)
+    optimizer = torch.optim.AdamW(eye.parameters(), lr=_RATE, weight_decay=0.01)
+    remember_rates([optimizer])
+    state = {"eye": eye, "optimizer": optimizer}
+    minutes = recipe.minutes_of("classifier")
+    training = Training("classifier", recipe.folder, recipe.steps, state, minutes=minutes)
+
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate([optimizer], training.rate(step))
+        picks = rng.integers(len(pool.clips), size=recipe.batch_of(_BATCH))
+        seen, labels, paths = _batch(pool, picks)
+        seen = _spoiled(seen, rng).to(recipe.device)
+        with recipe.cast():
+            logits, tracks = eye(seen)
+        loss = _loss(logits, tracks.float(), labels.to(recipe.device), paths.to(recipe.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.item()}
+
+    training.run(do_step, every=200, validate=lambda: accuracy(eye, held, recipe.device))
+    return eye.eval().requires_grad_(False)
+
+
+def _batch(
+    pool: Pool, picks: npt.NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    seen = torch.stack([instants(to_tensor(pool.frames[pick])) for pick in picks])
+    labels = torch.tensor([labels_of(pool.clips[pick].scene) for pick in picks])
+    last = FRAMES - 1 - _APART
+    times = [round(last * index / (INSTANTS - 1)) for index in range(INSTANTS)]
+    paths = np.stack([path_of(pool.clips[pick], FRAMES)[times] for pick in picks])
+    return seen, labels, torch.from_numpy(paths)
+
+
+def _spoiled(seen: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Blurred by up to 3 pixels and noised, as a VAE and a young model do."""
+    if rng.random() < 0.6:
+        side = int(rng.integers(SIDE // 3, SIDE))
+        small = functional.interpolate(seen.flatten(0, 1), size=side, mode="area")
+        seen = functional.interpolate(small, size=SIDE, mode="bilinear").view_as(seen)
+    return seen + float(rng.uniform(0, 0.15)) * torch.randn_like(seen)
+
+
+def _loss(
+    logits: list[torch.Tensor], tracks: torch.Tensor, labels: torch.Tensor, paths: torch.Tensor
+) -> torch.Tensor:
+    loss = torch.zeros((), device=tracks.device)
+    for index, part in enumerate(logits):
+        wanted = labels[:, index] - (0 if index == 1 else 1)
+        loss = loss + functional.cross_entropy(part.float(), wanted)
+    inside = ((paths[..., :2] > 0) & (paths[..., :2] < SIDE)).all(-1)
+    return loss + 0.1 * (tracks - paths).abs().mean(-1)[inside].mean()
+
+
+@torch.no_grad()
+def accuracy(eye: Eye, held: Pool, device: Any) -> dict[str, float]:
+    """Shares of right answers and the mean error of the place in pixels, on unseen true clips."""
+    right, errors = [], []
+    for start in range(0, len(held.clips), 50):
+        picks = np.arange(start, min(start + 50, len(held.clips)))
+        seen, labels, paths = _batch(held, picks)
+        logits, tracks = eye(seen.to(device))
+        guesses = [part.argmax(-1).cpu() + (index != 1) for index, part in enumerate(logits)]
+        right.append(torch.stack(guesses, 1) == labels)
+        inside = ((paths[..., :2] > 0) & (paths[..., :2] < SIDE)).all(-1)
+        errors.append((tracks.cpu() - paths)[..., :2].norm(dim=-1)[inside])
+    shares = torch.cat(right).float().mean(0)
+    return {
+        **{name: round(float(shares[i]), 4) for i, name in enumerate(Scene._fields)},
+        "pixels_off": round(float(torch.cat(errors).mean()), 3),
+    }
+
+
+def save_eye(eye: Eye, path: Path) -> None:
+    """In fp16, with the checkpoint."""
+    save_file({k: v.half().cpu().contiguous() for k, v in eye.state_dict().items()}, path)
+
+
+def load_eye(path: Path) -> Eye:
+    """As saved, in fp32 on the CPU."""
+    eye = Eye()
+    eye.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return eye.eval().requires_grad_(False)

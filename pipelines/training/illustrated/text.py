@@ -1,0 +1,134 @@
+"""A tokenizer and a small UMT5 encoder for the illustrated world's captions.
+
+As in `pipelines.training.text`: linear probes read thing, colour, movement and background off
+every token, so each token carries the whole meaning, and are thrown away.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+from pipelines.backends.wan.negative import NEGATIVE
+from pipelines.training.illustrated.captions import fresh_caption, training_caption
+from pipelines.training.illustrated.places import PLACES
+from pipelines.training.illustrated.setup import Recipe
+from pipelines.training.illustrated.things import THINGS
+from pipelines.training.illustrated.world import COLOURS, MOVEMENTS, SHAPES, Scene, random_scene
+from pipelines.training.loop import Training, generator, remember_rates, set_rate
+from pipelines.training.text import tokenizer_for, tokens_of
+
+VOCABULARY = 2048
+BATCH = 64
+RATE = 2e-3
+CLASSES: tuple[Sequence[str], ...] = (
+    ("", *SHAPES, *(thing.names[0] for thing in THINGS)),
+    ("", *COLOURS),
+    ("", *MOVEMENTS),
+    ("", *PLACES),
+)
+"""Values of each attribute in the order of Scene; the first is "not named"."""
+_NOTHING = Scene("", "", "", "")
+
+
+def labels_of(scene: Scene) -> list[int]:
+    """The scene's values as indices into CLASSES."""
+    return [values.index(value) for values, value in zip(CLASSES, scene, strict=True)]
+
+
+def new_encoder(width: int) -> UMT5EncoderModel:
+    """Untrained: 0.9 million parameters at a width of 128."""
+    return UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=VOCABULARY,
+            d_model=width,
+            d_kv=16,
+            d_ff=3 * width,
+            num_layers=3,
+            num_heads=max(2, width // 16),
+            dropout_rate=0.0,
+        )
+    )
+
+
+def train_tokenizer(recipe: Recipe, captions: int | None = None) -> PreTrainedTokenizerFast:
+    """From the folder if it is there: every later run must cut words the same way."""
+    folder = recipe.folder / "tokenizer"
+    if not folder.exists():
+        rng = generator("illustrated-tokenizer", 0)
+        texts = [
+            training_caption(random_scene(rng, recipe.things), rng)[0]
+            for _ in range(captions or (20_000 if recipe.steps is None else 3000))
+        ]
+        part = folder.with_suffix(".part")
+        tokenizer_for(texts, VOCABULARY).save_pretrained(part)
+        part.replace(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+    """Train both, or finish or load what the folder holds; the encoder is on the device."""
+    tokenizer = train_tokenizer(recipe)
+    torch.manual_seed(0)
+    encoder = new_encoder(recipe.size.text).to(recipe.device)
+    probes = nn.ModuleList(nn.Linear(recipe.size.text, len(values)) for values in CLASSES)
+    probes.to(recipe.device)
+    parameters = [*encoder.parameters(), *probes.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
+    remember_rates([optimizer])
+    state = {"encoder": encoder, "probes": probes, "optimizer": optimizer}
+    minutes = recipe.minutes_of("text")
+    training = Training("text", recipe.folder, recipe.steps, state, minutes=minutes)
+
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate([optimizer], training.rate(step))
+        if step % 10 == 0:  # apart, because the long one pads its whole batch
+            pairs = [(text, _NOTHING) for text in ("", NEGATIVE)]
+        else:
+            scenes = [random_scene(rng, recipe.things) for _ in range(recipe.batch_of(BATCH))]
+            pairs = [training_caption(scene, rng) for scene in scenes]
+        loss = torch.zeros((), device=recipe.device)
+        states, tokens = _states(encoder, tokenizer, [text for text, _ in pairs])
+        loss = loss + 0.1 * (states.pow(2).mean(-1).sqrt() - 1).pow(2).mean()
+        labels = torch.tensor([labels_of(scene) for _, scene in pairs], device=recipe.device)
+        for index, probe in enumerate(probes):
+            loss = loss + functional.cross_entropy(probe(states), labels[tokens, index])
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return {"loss": loss.item()}
+
+    def validate() -> dict[str, float]:
+        return _accuracy(recipe, encoder, probes, tokenizer)
+
+    training.run(do_step, every=200, validate=validate)
+    return tokenizer, encoder.eval().requires_grad_(False)
+
+
+def _states(encoder: Any, tokenizer: Any, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Last hidden state of every real token, and the number of its text."""
+    ids, mask = (part.to(encoder.device) for part in tokens_of(tokenizer, texts))
+    used = mask.bool()
+    states = encoder(ids, attention_mask=mask).last_hidden_state[used]
+    return states, torch.arange(len(texts), device=encoder.device)[:, None].expand_as(mask)[used]
+
+
+@torch.no_grad()
+def _accuracy(recipe: Recipe, encoder: Any, probes: Any, tokenizer: Any) -> dict[str, float]:
+    """Share of tokens that carry each attribute, on fresh captions in held-out wording."""
+    rng = generator("text-validation", 0)
+    scenes = [random_scene(rng, recipe.things, held_out=index % 2 == 1) for index in range(200)]
+    texts = [fresh_caption(scene, rng, held_out=True) for scene in scenes]
+    states, tokens = _states(encoder, tokenizer, texts)
+    labels = torch.tensor([labels_of(scene) for scene in scenes], device=recipe.device)
+    return {
+        f"held_out_{name}": round(
+            float((probe(states).argmax(-1) == labels[tokens, index]).float().mean()), 4
+        )
+        for index, (name, probe) in enumerate(zip(Scene._fields, probes, strict=True))
+    }

@@ -1,0 +1,1 @@
+"""The documents: their reference pages, written from the code, and what the tests hold them to."""
