@@ -87,8 +87,16 @@ def settlement(charge: Charge, price: Money, basis: Basis, line: Line | None) ->
     """The posting for a job that ended and costs `price`; None if that is written already.
 
     `line` is what the ledger says of the job. A later bill corrects an earlier one, and also a
-    release, because the money is spent.
+    release, because the money is spent. Raises SettingsError if the price has another currency than
+    the reservation: the sums of a month are in one currency.
     """
+    if line and line.price.currency != price.currency:
+        raise SettingsError(
+            f"backend {charge.backend}: the job was reserved for {line.price} and costs {price}; "
+            "amounts of different currencies are never added; change its prices and "
+            f"REELWRIGHT_COSTS_CURRENCY back to {line.price.currency} until the job has ended, "
+            "then run again"
+        )
     if line and (line.state, line.price, line.basis) == ("settled", price, basis):
         return None
     if line and line.state == "settled" and line.basis == "billed" and basis == "estimated":

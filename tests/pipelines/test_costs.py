@@ -115,6 +115,14 @@ def test_a_repetition_writes_nothing(name: str) -> None:
     assert len(pages.entries) == count
 
 
+def test_a_job_is_not_settled_in_another_currency_than_it_was_reserved_in() -> None:
+    pages, one = Pages(), charge("a-1")
+    pages.reserve(one)
+    with pytest.raises(SettingsError, match=r"reserved for 1\.00 USD and costs 2\.00 EUR"):
+        settlement(one, Money.of(2, "EUR"), "billed", pages.line(one))
+    assert pages.total == Decimal(1)
+
+
 def test_what_is_settled_is_neither_released_nor_kept_nor_estimated_later() -> None:
     pages, one = Pages(), charge("a-1")
     pages.reserve(one)
