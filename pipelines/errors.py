@@ -4,6 +4,11 @@ A message is one or two sentences: what was found, the rule, the remedy, and wha
 behind. The cause stays attached (`raise … from error`).
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # this module is imported everywhere, also where pydantic is not needed
+    from pipelines.schema.money import Money
+
 
 class ReelwrightError(Exception):
     """Base of all errors. Its message is written for an editor or an operator."""
@@ -62,10 +67,11 @@ class AnswerLostError(ReelwrightError):
 class BudgetError(ReelwrightError):
     """The price of a video is above a cap. Nothing was spent."""
 
-    def __init__(self, message: str, cap: str = "") -> None:
-        """`cap` is its name: `video`, `campaign`, `day` or `month`."""
+    def __init__(self, message: str, cap: str = "", total: "Money | None" = None) -> None:
+        """`cap` is its name: `video`, `campaign`, `day` or `month`. `total` is what the run would
+        have spent with the sum that was refused."""
         super().__init__(message)
-        self.cap = cap
+        self.cap, self.total = cap, total
 
 
 class BadFramesError(GenerationError):

@@ -13,6 +13,7 @@ from infra.adapters.ledger import (
     BucketLedger,
     LedgerLog,
     caps_of,
+    check_currency_of_month,
     open_ledger,
     rates_of,
     record_gpu,
@@ -25,12 +26,12 @@ from pipelines.costs.entries import Spender
 from pipelines.costs.gpu import gpu_seconds, price_of
 from pipelines.costs.summary import VideoCosts, video_costs
 from pipelines.documents.brief import Brief
-from pipelines.errors import ReelwrightError
+from pipelines.errors import CorruptObjectError, ReelwrightError
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Estimate
 from tasks.remote_access import owner
 from tasks.stage_costs import StageCosts
-from tasks.waivers import waived_caps
+from tasks.waivers import waiver_of
 
 _MONTHS = 3
 """Books that are searched for the costs of a video that is being published."""
@@ -68,7 +69,7 @@ def ledger_of(context: Spending) -> BucketLedger:
         brief.campaign,
         brief.preset,
         video=context.content_id,
-        waived=waived_caps(context.store, owner(), brief.preset),
+        waiver=waiver_of(context.store, owner(), brief.preset),
     )
 
 
@@ -118,15 +119,27 @@ def priced(expected: Estimate, context: Spending) -> Estimate:
     """`expected` with the price of its GPU time; 0 if no price is set.
 
     Raises SettingsError, before anything is made, if the prices of GPU time contradict each other,
-    or if a service makes the clips and the caps cannot be read.
+    if a service makes the clips and the caps cannot be read, or if the run would add amounts to a
+    month that has some in another currency.
     """
     location = context.backend.definition.capabilities.location
     if location == "remote":
         caps_of(context.settings.costs)
     stages = [(item.stage, item.seconds) for item in expected.stages]
     seconds = gpu_seconds(stages, context.device, location)
-    price = price_of(rates_of(context.settings).cost(seconds))
+    rates = rates_of(context.settings)
+    price = price_of(rates.cost(seconds))
+    if location == "remote" or (seconds and rates.are_known):
+        _check_currency(context)
     return expected.model_copy(update={"cost": round(float(price.amount), 4)})
+
+
+def _check_currency(context: Spending) -> None:
+    try:
+        check_currency_of_month(context.store, context.settings)
+    except CorruptObjectError:
+        # Whoever spends money with a service meets it again, and stops. GPU time is only recorded.
+        _log.warning("the ledger of this month cannot be read", exc_info=True)
 
 
 def costs_of_video(store: ObjectStore, content_id: Digest) -> VideoCosts | None:

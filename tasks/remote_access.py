@@ -9,6 +9,7 @@ from uuid import uuid4
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
+from infra.adapters.device.memory import host_bytes
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.remote.connection import HttpConnection
 from infra.adapters.remote.journal import StoredJournal
@@ -33,6 +34,7 @@ def run_access(
         run=owner(),
         is_cancelled=_is_cancelled,
         pause=time.sleep,
+        free_memory=host_bytes,
     )
 
 

@@ -5,6 +5,7 @@ decision, whatever has become available meanwhile, so the route lies in the buck
 """
 
 import logging
+from collections.abc import Mapping
 
 from prefect import task
 from prefect.runtime import flow_run
@@ -18,6 +19,7 @@ from pipelines.documents.route import Route, Setback
 from pipelines.errors import BriefError, BudgetError, CorruptObjectError, ReelwrightError
 from pipelines.routing.router import find_route
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.money import Money
 from pipelines.schema.presets import AUTO
 from tasks.artifacts import show_route
 from tasks.dispatch import is_deployed
@@ -93,6 +95,7 @@ def _asking(route: Route, error: BudgetError) -> Route:
         "candidates": tuple(asking if item == route.chosen else item for item in route.candidates),
         "approved": tuple(item for item in route.approved if item != name),
         "refused": (*route.refused, name),
+        "sums": _with_sum(route, error.total),
         "turn": route.turn + 1,
     }
     return _decided(route.model_copy(update=changes))
@@ -100,8 +103,17 @@ def _asking(route: Route, error: BudgetError) -> Route:
 
 def approved(route: Route) -> Route:
     """`route` after a person has approved the price of its candidate."""
-    names = (*route.approved, route.chosen.preset)
-    return _decided(route.model_copy(update={"approved": names}))
+    chosen, sums = route.chosen, route.sums
+    if chosen.preset not in sums and chosen.forecast:
+        sums = _with_sum(route, chosen.forecast.price)
+    names = (*route.approved, chosen.preset)
+    return _decided(route.model_copy(update={"approved": names, "sums": sums}))
+
+
+def _with_sum(route: Route, amount: Money | None) -> Mapping[str, Money]:
+    """The sums of `route` with the one that a person sees for the chosen preset, if it is known."""
+    others = {name: known for name, known in route.sums.items() if name != route.chosen.preset}
+    return others | ({route.chosen.preset: amount} if amount else {})
 
 
 def _decided(route: Route) -> Route:

@@ -102,10 +102,16 @@ class HostSurroundings:
             return _forecast_of(self._elsewhere, brief)
         backend = self._backend(brief)
         rates = kept_rates(self._settings, brief.backend, self._kind(brief))
-        expected = estimate(brief, backend, rates, self._footprint(brief))
+        footprint = self._footprint(brief)
+        expected = estimate(brief, backend, rates, footprint)
+        memory = expected.peak_memory_bytes
+        if remote and brief.upscale == 1:
+            # Nothing of the video is on the device here: only the frames of a clip count.
+            chunks = next(item for item in expected.stages if item.stage == "chunks")
+            memory = chunks.memory_bytes - footprint.base
         return Forecast(
             seconds=expected.seconds,
-            memory_bytes=0 if remote and brief.upscale == 1 else expected.peak_memory_bytes,
+            memory_bytes=memory,
             price=expected.price,
             basis=expected.basis,
         )

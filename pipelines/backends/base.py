@@ -193,8 +193,8 @@ class Effort:
     work: float
     """Megapixels x frames x passes, or the backend's own unit; rates are learned for each one."""
     memory_bytes: int
-    """Largest amount that it holds on the device at once, as it plans for this host; 0 for a
-    remote one."""
+    """Largest amount that it holds on the device at once, as it plans for this host; for a remote
+    one what it holds in the memory of the host."""
     phases: Mapping[Phase, int] = field(default_factory=dict)
     """The same for each phase that it can tell; a phase on the CPU beside a GPU is left out."""
     held_bytes: int = 0

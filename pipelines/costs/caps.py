@@ -136,17 +136,26 @@ _REMEDIES: dict[CapName, str] = {
 }
 
 
-def check_limit(limit: Limit, asked: Decimal, currency: str) -> None:
-    """Raises BudgetError if `asked` does not fit under the cap."""
+def check_limit(
+    limit: Limit, asked: Decimal, currency: str, total: Money, approved: Money | None = None
+) -> None:
+    """Raises BudgetError if `asked` does not fit under the cap.
+
+    `total` is what the run would have spent then. `approved` is the smaller sum for which a person
+    waived the cap; None if nobody did.
+    """
     if asked <= limit.left:
         return
     spent, reserved, wanted, cap, left = (
         Money.of(amount, currency)
         for amount in (limit.spent, limit.reserved, asked, limit.cap, limit.left)
     )
+    above = f" (a person approved {approved} for this run, not {total})" if approved else ""
     raise BudgetError(
         f"the cap of {cap} for {limit.subject} does not allow this: {spent} are spent, {reserved} "
-        f"are reserved, {wanted} are asked for, and {left} are left; no job was submitted. "
+        f"are reserved, {wanted} are asked for, and {left} are left{above}; no job was "
+        "submitted. "
         f"{_REMEDIES[limit.name].capitalize()}, or let the operator raise the cap `{limit.name}`",
         cap=limit.name,
+        total=total,
     )

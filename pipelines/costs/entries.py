@@ -37,6 +37,20 @@ class Spender(Frozen):
     preset: str = ""
     waived: tuple[str, ...] = ()
     """Caps that a person has waived for this run: `video`, `campaign`, `day` or `month`."""
+    waived_up_to: Money | None = None
+    """The most that this run may spend with this preset while those caps are waived: the sum that
+    the person approved. None: nothing is waived."""
+
+
+class Waiver(Frozen):
+    """What a person allowed a run by approving a price."""
+
+    caps: tuple[str, ...] = ()
+    up_to: Money | None = None
+    """The sum that the person saw. None: it is not known, and then nothing is waived."""
+
+
+NO_WAIVER = Waiver()
 
 
 class GpuUse(Frozen):

@@ -16,6 +16,7 @@ from pipelines.errors import (
     UnavailableError,
 )
 from pipelines.schema.frozen import Frozen
+from pipelines.schema.money import Money
 
 Kind = Literal["refused", "unavailable", "quota", "lost", "budget"]
 _CLASSES: Mapping[Kind, type[ReelwrightError]] = {
@@ -33,16 +34,21 @@ class Failure(Frozen):
 
     kind: Kind
     message: str
+    total: Money | None = None
+    """Of a BudgetError: what the run would have spent."""
 
     @classmethod
     def of(cls, error: BaseException) -> Self | None:
         """`error` as it is stored; None for an error of any other kind."""
         for kind, known in _CLASSES.items():
             if isinstance(error, known):
-                return cls(kind=kind, message=str(error))
+                total = error.total if isinstance(error, BudgetError) else None
+                return cls(kind=kind, message=str(error), total=total)
         return None
 
     @property
     def error(self) -> ReelwrightError:
         """An error of the same class with the same message."""
+        if self.kind == "budget":
+            return BudgetError(self.message, total=self.total)
         return _CLASSES[self.kind](self.message)

@@ -4,7 +4,7 @@ One text says it (`Route.lines`), for the terminal, the API, the page of a run, 
 manifest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pipelines.schema.frozen import Frozen
@@ -16,7 +16,7 @@ class Forecast(Frozen):
 
     seconds: float
     memory_bytes: int = 0
-    """Most on the device at once; 0 for a remote backend."""
+    """Most on the device at once; for a remote backend, in the host's memory for its frames."""
     price: Money | None = None
     """The most that a remote backend asks for it; None for one on the device."""
     basis: str = ""
@@ -104,6 +104,9 @@ class Route(Frozen):
     """Presets whose price a person approved."""
     refused: tuple[str, ...] = ()
     """Presets that the ledger refused, which a person is asked about, or was."""
+    sums: Mapping[str, Money] = {}
+    """The most that a run may spend with a preset above a cap: the sum that the person saw who
+    approved it, or is asked about it."""
     turn: int = 0
     """How often the video was begun again, with another candidate or after an approval."""
 

@@ -69,9 +69,9 @@ COMPUTED = {
     (502, "run_cancelled"),
     (502, "run_rejected"),
     (405, "method_not_allowed"),
-    (400, "refused"),
-    (406, "refused"),
-    (415, "refused"),
+    (400, "http_error"),
+    (406, "http_error"),
+    (415, "http_error"),
 }
 """Codes that the source composes: of a run's state, and of what the web framework refuses."""
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infra.adapters.ledger import LedgerLog, open_ledger, record_gpu
+from infra.adapters.ledger import LedgerLog, check_currency_of_month, open_ledger, record_gpu
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import CostSettings, Settings
 from pipelines.costs.entries import Spender
@@ -62,6 +62,21 @@ def test_gpu_time_is_written_once_for_each_attempt(
     }
     found = sum_of(lines.values())
     assert (found.gpu_seconds, found.gpu, found.jobs) == (3600, Decimal("0.2"), 0)
+
+
+def test_a_month_with_another_currency_takes_no_gpu_time_and_stays_usable(
+    store: ObjectStore, studio: Callable[..., Settings]
+) -> None:
+    dollars = studio(COSTS_GPU_WATTS="500", COSTS_KWH_PRICE="0.40")
+    record(store, dollars, "r-1", 1800.0)
+    check_currency_of_month(store, dollars)
+    euros = studio(COSTS_CURRENCY="EUR")
+    words = r"REELWRIGHT_COSTS_CURRENCY=EUR: .* has amounts in USD.*change the currency back"
+    with pytest.raises(SettingsError, match=words):
+        record(store, euros, "r-2", 1800.0)
+    with pytest.raises(SettingsError, match=words):
+        check_currency_of_month(store, euros)
+    open_ledger(store, studio(COSTS_CURRENCY="USD"), "run").reserve([charge("a-1")])
 
 
 def test_gpu_time_without_a_price_is_not_written(

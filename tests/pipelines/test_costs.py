@@ -115,6 +115,14 @@ def test_a_repetition_writes_nothing(name: str) -> None:
     assert len(pages.entries) == count
 
 
+def test_a_job_is_not_settled_in_another_currency_than_it_was_reserved_in() -> None:
+    pages, one = Pages(), charge("a-1")
+    pages.reserve(one)
+    with pytest.raises(SettingsError, match=r"reserved for 1\.00 USD and costs 2\.00 EUR"):
+        settlement(one, Money.of(2, "EUR"), "billed", pages.line(one))
+    assert pages.total == Decimal(1)
+
+
 def test_what_is_settled_is_neither_released_nor_kept_nor_estimated_later() -> None:
     pages, one = Pages(), charge("a-1")
     pages.reserve(one)
@@ -167,10 +175,47 @@ def test_all_is_reserved_or_nothing_and_the_error_names_the_cap(
 
 
 def test_a_cap_that_a_person_waived_does_not_hold_and_the_others_do() -> None:
-    pages = Pages(spender=SPENDER.model_copy(update={"waived": ("video",)}))
+    pages = Pages(spender=waiving("video", "20"))
     pages.reserve(charge("a-1", "5"), caps=Caps(video=Decimal(1), month=Decimal(6)))
     with pytest.raises(BudgetError, match="month 2026-11"):
         pages.reserve(charge("b-1", "5"), caps=Caps(video=Decimal(1), month=Decimal(6)))
+
+
+def waiving(cap: str, amount: str, **more: str) -> Spender:
+    changes = {"waived": (cap,), "waived_up_to": Money.of(amount), **more}
+    return SPENDER.model_copy(update=changes)
+
+
+def test_a_waived_cap_holds_again_above_the_sum_that_the_person_approved() -> None:
+    caps = Caps(video=Decimal(1))
+    pages = Pages(spender=waiving("video", "2.00"))
+    pages.reserve(charge("a-1", "1.20"), charge("b-1", "0.80"), caps=caps)
+    pages.write("settle", settlement(charge("a-1"), Money.of("1.20"), "billed", None))
+    repeated = charge("a-2", "1.20")
+    words = r"approved 2\.00 USD for this run, not 3\.20 USD"
+    with pytest.raises(BudgetError, match=words) as found:
+        pages.reserve(repeated, caps=caps)
+    assert found.value.total == Money.of("3.20")
+    assert pages.total == Decimal("2.00")
+    pages.write("release", release(charge("b-1"), "it failed", pages.line(charge("b-1"))))
+    pages.reserve(charge("b-2", "0.80"), caps=caps)  # what costs nothing does not count
+    assert pages.total == Decimal("2.00")
+
+
+def test_an_approval_without_a_known_sum_or_in_another_currency_waives_nothing() -> None:
+    for sum_of_it in (None, Money.of("9", "EUR")):
+        pages = Pages(spender=waiving("video", "9").model_copy(update={"waived_up_to": sum_of_it}))
+        with pytest.raises(BudgetError, match=r"cap of 1\.00 USD"):
+            pages.reserve(charge("a-1", "2"), caps=Caps(video=Decimal(1)))
+
+
+def test_what_another_preset_of_the_run_spent_does_not_use_up_the_approved_sum() -> None:
+    caps = Caps(video=Decimal(1))
+    pages = Pages(spender=waiving("video", "1", preset="first"))
+    pages.reserve(charge("a-1", "1"), caps=caps)
+    pages.spender = waiving("video", "2", preset="second")
+    pages.reserve(charge("b-1", "2"), caps=caps)
+    assert pages.total == Decimal(3)
 
 
 def test_other_days_campaigns_and_videos_do_not_count() -> None:

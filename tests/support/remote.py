@@ -15,7 +15,7 @@ from pipelines.backends.remote.access import Charge, Connection, JobRecord, Remo
 from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.kinds import Kind, Offer
 from pipelines.backends.remote.service import Bill, JobState, JobStatus
-from pipelines.errors import AnswerLostError, MediaError
+from pipelines.errors import AnswerLostError, MediaError, UnavailableError
 from pipelines.media.codec import clip_writer
 from pipelines.media.ffmpeg import Ffmpeg
 from pipelines.media.made_elsewhere import read_clip
@@ -72,6 +72,10 @@ class World:
     """How many answers to submits are lost from now on."""
     errors: list[Exception] = field(default_factory=list)
     """What submits raise, in order, before one is taken."""
+    free_memory: int = 10**12
+    """Bytes of the run's host."""
+    deaf: int = 0
+    """How many times from now on the service does not answer whether it has a job."""
     broken_downloads: int = 0
     """How many fetches from now on break off."""
     jobs: dict[str, str] = field(default_factory=dict)
@@ -185,6 +189,9 @@ class ScriptedService:
 
     def find(self, key: str) -> str | None:
         def effect() -> str | None:
+            if self._world.deaf:
+                self._world.deaf -= 1
+                raise UnavailableError("it is left alone for 30 s")
             return next((o for o, known in self._world.jobs.items() if known == key), None)
 
         found: str | None = self._kills("find", effect)
@@ -289,6 +296,7 @@ class RunHost:
             run=run,
             is_cancelled=lambda: cancelled,
             pause=self.pauses.append,
+            free_memory=lambda: world.free_memory,
         )
 
     def connection(self, config: RemoteConfig) -> Connection:

@@ -118,14 +118,29 @@ def expected() -> Estimate:
     ],
 )
 def test_an_estimate_charges_gpu_time_and_no_waiting_for_a_service(
-    prices: None, location: str, device: str, cost: float
+    prices: None, store: ObjectStore, location: str, device: str, cost: float
 ) -> None:
-    assert priced(expected(), Context(location, device).as_context()).cost == cost
+    assert priced(expected(), Context(location, device, store).as_context()).cost == cost
 
 
-def test_the_price_of_an_hour_of_earlier_versions_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_price_of_an_hour_of_earlier_versions_holds(
+    monkeypatch: pytest.MonkeyPatch, store: ObjectStore
+) -> None:
     monkeypatch.setenv("REELWRIGHT_GPU_HOUR_PRICE", "1.5")
-    assert priced(expected(), Context("device").as_context()).cost == 2.75
+    assert priced(expected(), Context("device", store=store).as_context()).cost == 2.75
+
+
+def test_another_currency_than_the_months_is_refused_before_anything_is_made(
+    prices: None, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context("device", store=store)
+    with gpu_time_recorded(context.as_context()):
+        work(context)
+    monkeypatch.setenv("REELWRIGHT_COSTS_CURRENCY", "SEK")
+    for location in ("device", "remote"):
+        with pytest.raises(SettingsError, match="REELWRIGHT_COSTS_CURRENCY=SEK: the ledger of"):
+            priced(expected(), Context(location, store=store).as_context())
+    assert priced(expected(), Context("device", "cpu", store).as_context()).cost == 0
 
 
 def test_caps_that_cannot_be_read_are_said_before_anything_is_made(

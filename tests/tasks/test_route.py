@@ -14,9 +14,10 @@ import tasks.route
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from pipelines.costs.caps import CAPS
+from pipelines.costs.entries import NO_WAIVER, Waiver
 from pipelines.documents.brief import Brief
 from pipelines.documents.failure import Failure
-from pipelines.documents.route import Candidate, Route
+from pipelines.documents.route import Candidate, Forecast, Route
 from pipelines.errors import (
     BriefError,
     BudgetError,
@@ -29,16 +30,22 @@ from pipelines.errors import (
     UnavailableError,
 )
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.money import Money
 from tasks import approval, dispatch, failures
-from tasks.waivers import waived_caps
+from tasks.waivers import waiver_of
 from tests.support.films import film_of
 
 BRIEF = Brief(prompt="a red fox", seconds=1)
 RUN = uuid4()
+SEEN, ASKED = Money.of("2.00"), Money.of("0.56")
+"""The price of a forecast, and the one that the ledger refuses."""
 
 
 def candidate(preset: str, ask: str = "") -> Candidate:
-    return Candidate(preset=preset, title="", backend=preset, location="remote", ask=ask)
+    forecast = Forecast(seconds=1, price=SEEN)
+    return Candidate(
+        preset=preset, title="", backend=preset, location="remote", ask=ask, forecast=forecast
+    )
 
 
 def route_of(*names: str, above_cap: str = "next") -> Route:
@@ -104,15 +111,15 @@ def test_after_the_last_candidate_the_error_stays_what_it_is() -> None:
 
 
 def test_a_cap_of_the_ledger_is_asked_about_once(deployed: ObjectStore) -> None:
-    error = BudgetError("0.56 USD is above the month's cap")
+    error = BudgetError("0.56 USD is above the month's cap", total=ASKED)
     route = tasks.route.fall_back(route_of("a", "b", above_cap="approval"), error)
     assert (route.chosen.preset, route.ask, route.turn) == ("a", str(error), 1)
-    assert waived_caps(deployed, str(RUN), "a") == ()
+    assert waiver_of(deployed, str(RUN), "a") == NO_WAIVER
     route = tasks.route.approved(route)
     assert (route.chosen.preset, route.ask) == ("a", "")
     assert kept(deployed) == route
-    assert waived_caps(deployed, str(RUN), "a") == CAPS
-    assert waived_caps(deployed, str(RUN), "b") == ()
+    assert waiver_of(deployed, str(RUN), "a") == Waiver(caps=CAPS, up_to=ASKED)
+    assert waiver_of(deployed, str(RUN), "b") == NO_WAIVER
     with pytest.raises(BudgetError):  # somebody agreed, and the ledger still refuses
         tasks.route.fall_back(route, error)
 
@@ -121,19 +128,19 @@ def test_who_approved_a_price_is_asked_once_more_about_what_the_ledger_refuses(
     deployed: ObjectStore,
 ) -> None:
     route = tasks.route.approved(route_of("a", above_cap="approval"))
-    assert waived_caps(deployed, str(RUN), "a") == ("video",)
-    route = tasks.route.fall_back(route, BudgetError("above the month's cap"))
+    assert waiver_of(deployed, str(RUN), "a") == Waiver(caps=("video",), up_to=SEEN)
+    route = tasks.route.fall_back(route, BudgetError("above the month's cap", total=ASKED))
     assert route.ask == "above the month's cap"
-    assert waived_caps(deployed, str(RUN), "a") == ()
+    assert waiver_of(deployed, str(RUN), "a") == NO_WAIVER
     tasks.route.approved(route)
-    assert waived_caps(deployed, str(RUN), "a") == CAPS
+    assert waiver_of(deployed, str(RUN), "a") == Waiver(caps=CAPS, up_to=ASKED)
 
 
 def test_a_run_without_a_route_or_with_a_damaged_one_waives_nothing(store: ObjectStore) -> None:
     run = uuid4()
-    assert waived_caps(store, str(run), "a") == waived_caps(store, "a process", "a") == ()
+    assert waiver_of(store, str(run), "a") == waiver_of(store, "a process", "a") == NO_WAIVER
     store.put_bytes(ObjectKey.route(run), b"{", "application/json")
-    assert waived_caps(store, str(run), "a") == ()
+    assert waiver_of(store, str(run), "a") == NO_WAIVER
 
 
 def test_a_cap_leads_to_the_next_candidate_if_the_policy_says_so() -> None:
@@ -158,6 +165,23 @@ def test_an_error_keeps_its_class_on_its_way_to_another_process(
     assert found is not None
     again = Failure.model_validate_json(found.model_dump_json()).error
     assert (type(again), str(again)) == (kind, "why")
+
+
+def test_a_refused_sum_comes_back_from_another_process_with_its_error() -> None:
+    found = Failure.of(BudgetError("why", total=ASKED))
+    assert found is not None
+    error = Failure.model_validate_json(found.model_dump_json()).error
+    assert isinstance(error, BudgetError)
+    assert error.total == ASKED
+
+
+def test_an_approval_whose_sum_nobody_knows_waives_nothing(deployed: ObjectStore) -> None:
+    """As in a run that an earlier version began."""
+    route = tasks.route.fall_back(route_of("a", above_cap="approval"), BudgetError("above"))
+    tasks.route.approved(route)
+    found = kept(deployed).model_copy(update={"sums": {}})
+    deployed.put_bytes(ObjectKey.route(RUN), found.model_dump_json().encode(), "application/json")
+    assert waiver_of(deployed, str(RUN), "a").up_to is None
 
 
 @pytest.mark.parametrize("error", [GenerationError("x"), BriefError("x"), ValueError("x")])

@@ -9,6 +9,7 @@ from infra.adapters.ledger.rates import rates_of
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.costs.book import Book
+from pipelines.costs.decisions import check_book
 from pipelines.costs.entries import Posting, Spender
 from pipelines.costs.gpu import gpu_seconds, price_of
 from pipelines.schema.stages import Stage
@@ -31,8 +32,8 @@ def record_gpu(
     `id` names the attempt; with the same one it is written once. `stages` are pairs of a stage and
     its seconds, `device` is `cuda`, `cpu` or `remote`, `location` says where the clips are made,
     and `reason` says how a failed attempt ended. Nothing is written without a price of GPU time, or
-    without GPU time. Raises SettingsError if the prices contradict each other, StoreError, and
-    CorruptObjectError.
+    without GPU time. Raises SettingsError if the prices contradict each other or the month has
+    amounts in another currency, StoreError, and CorruptObjectError.
     """
     rates = rates_of(settings)
     seconds = gpu_seconds(stages, device, location)
@@ -49,6 +50,7 @@ def record_gpu(
     )
 
     def plan(book: Book, older: Sequence[Book], _: str) -> tuple[Posting, ...]:
+        check_book(book, rates.currency)
         known = any(posting.id in found.lines for found in (book, *older))
         return () if known else (posting,)
 

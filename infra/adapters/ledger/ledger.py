@@ -11,8 +11,8 @@ from infra.adapters.settings import Settings
 from pipelines.backends.remote.access import Charge
 from pipelines.costs.book import Book, Line
 from pipelines.costs.caps import Caps, check_currency
-from pipelines.costs.decisions import keeping, release, reservations, settlement
-from pipelines.costs.entries import Action, Basis, Draft, Posting, Spender
+from pipelines.costs.decisions import check_book, keeping, release, reservations, settlement
+from pipelines.costs.entries import NO_WAIVER, Action, Basis, Draft, Posting, Spender, Waiver
 from pipelines.schema.money import Money
 
 _SEARCHED = 2
@@ -28,15 +28,23 @@ def open_ledger(
     preset: str = "",
     *,
     video: str = "",
-    waived: Sequence[str] = (),
+    waiver: Waiver = NO_WAIVER,
 ) -> "BucketLedger":
     """The ledger of one run. It reads the caps now, and the bucket when it is used.
 
     `run` is the editor's run, also for what its child runs spend. `video` is the content id; with
-    it the cap of a video holds over all runs that make the same one. `waived` are the names of caps
-    that a person has waived for this run. Raises SettingsError if the file of caps is wrong.
+    it the cap of a video holds over all runs that make the same one. `waiver` says which caps a
+    person has waived for this run, and up to which sum. Raises SettingsError if the file of caps
+    is wrong.
     """
-    spender = Spender(run=run, campaign=campaign, preset=preset, video=video, waived=tuple(waived))
+    spender = Spender(
+        run=run,
+        campaign=campaign,
+        preset=preset,
+        video=video,
+        waived=waiver.caps,
+        waived_up_to=waiver.up_to,
+    )
     return BucketLedger(
         log_of(store, settings), spender, caps_of(settings.costs), settings.costs.currency
     )
@@ -48,6 +56,13 @@ def log_of(
     """The books of `store`, in the time zone of `settings`."""
     folder = make_directory(settings.paths.data_dir, private=True)
     return LedgerLog(store, zone_of(settings.costs), lock=folder / "ledger.lock", clock=clock)
+
+
+def check_currency_of_month(store: ObjectStore, settings: Settings) -> None:
+    """Raises SettingsError if the ledger of this month has amounts in another currency than
+    `settings`, CorruptObjectError, and StoreError."""
+    log = log_of(store, settings)
+    check_book(log.book(log.present_month()), settings.costs.currency)
 
 
 class BucketLedger:

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from infra.adapters.remote.breaker import Breaker, breaker_of
+from infra.adapters.remote.deadline import Deadline
 from infra.adapters.remote.listening import WebsocketListener, listen
 from infra.adapters.secrets import read_secret
 from pipelines.backends.remote.access import Reply
@@ -36,6 +37,9 @@ _AMBIGUOUS = frozenset({502, 504})
 _LARGEST_REPLY = 256 * 2**20
 """Bytes. Clips come inline as base64 from some services."""
 _REDIRECTS = 3
+_WHOLE = 5
+"""Times `timeout_seconds` that a request may take as a whole. A picture that is sent and a clip
+that comes inline need longer than the start of an answer. A download has `job_seconds`."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Faults after which the request surely did not arrive."""
 Method = Literal["GET", "POST", "DELETE"]
@@ -80,6 +84,7 @@ class HttpConnection:
             try:
                 with (
                     self._watched(method),
+                    self._deadline(_WHOLE * self._config.timeout_seconds) as deadline,
                     self._client.stream(
                         method,
                         address,
@@ -88,6 +93,7 @@ class HttpConnection:
                         files=files,
                         params=query,
                         headers=headers,
+                        extensions={"trace": deadline.trace},
                     ) as response,
                 ):
                     reply = Reply(
@@ -129,7 +135,13 @@ class HttpConnection:
             self._check_host(address)
             with (
                 self._watched("GET"),
-                self._client.stream("GET", address, headers=self._key_headers()) as response,
+                self._deadline(self._config.job_seconds) as deadline,
+                self._client.stream(
+                    "GET",
+                    address,
+                    headers=self._key_headers(),
+                    extensions={"trace": deadline.trace},
+                ) as response,
             ):
                 self._count(response.status_code)
                 if not response.has_redirect_location:
@@ -159,6 +171,9 @@ class HttpConnection:
                         "is fetched; ask for a shorter or smaller one"
                     )
                 file.write(block)
+
+    def _deadline(self, total: float) -> Deadline:
+        return Deadline(self._config.timeout_seconds, total)
 
     @contextmanager
     def _watched(self, method: Method) -> Iterator[None]:

@@ -119,7 +119,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "disk_full": ErrorCode(
         (507,), "The studio's disk has too little room.", "Free some room; nothing was started."
     ),
-    "refused": ErrorCode(
+    "http_error": ErrorCode(
         (400, 406, 415), "The web framework refused the request.", "See the message."
     ),
 }

@@ -92,6 +92,9 @@ def unknown_run(run: UUID) -> ProblemError:
     return ProblemError(404, "not_found", f"there is no run {run}")
 
 
+_OTHER = "http_error"
+"""Code of any further status. It must be none of those that a client takes for a refusal of content
+(`run_refused`, `run_rejected`)."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 401: "unauthorised"}
 
 
@@ -125,5 +128,5 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
-        code = _CODES.get(error.status_code, "refused")
+        code = _CODES.get(error.status_code, _OTHER)
         return problem_response(error.status_code, code, str(error.detail), headers=error.headers)

@@ -184,6 +184,8 @@ class RemoteAccess:
     """Whether a person cancelled the run. A run that is only interrupted goes on with its jobs."""
     pause: Callable[[float], None]
     """Waits for some seconds."""
+    free_memory: Callable[[], int]
+    """Bytes of this host's memory that a program can have now."""
 
 
 @runtime_checkable

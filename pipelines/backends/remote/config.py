@@ -26,7 +26,8 @@ class RemoteConfig(Frozen):
     download_hosts: tuple[str, ...] = ()
     """Other hosts that clips may be fetched from. A leading `*.` stands for any subdomain."""
     timeout_seconds: float = Field(60.0, gt=0, le=600)
-    """For one request."""
+    """From the end of a request to the start of its answer's body; the whole request may take five
+    times that, and the download of a clip `job_seconds`."""
     job_seconds: float = Field(1800.0, gt=0, le=86_400)
     """Longest time that a job may take."""
     enabled: bool = True

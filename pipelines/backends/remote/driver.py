@@ -6,6 +6,7 @@ the same job. A paid job whose answer was lost is never submitted again.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -110,9 +111,10 @@ class RemoteBackend:
         return (self._offer.model,)
 
     def effort(self, requests: Sequence[ClipRequest]) -> Effort:
-        """Seconds of video, and the most that they cost."""
+        """Seconds of video, the most that they cost, and the memory of this host for the frames of
+        the longest clip, which are all there before the clip counts."""
         seconds = sum(request.frames / request.fps for request in requests)
-        return Effort(seconds, memory_bytes=0, price=self._price(requests))
+        return Effort(seconds, memory_bytes=_frame_bytes(requests), price=self._price(requests))
 
     def _price(self, requests: Sequence[ClipRequest]) -> Money | None:
         """None without requests, because their currency is then not known."""
@@ -164,12 +166,24 @@ class RemoteSession:
         """Check all requests, and reserve the price of all or of none: a video whose second half
         is above a cap is not begun.
 
-        Raises BriefError for a request that cannot be made, and BudgetError above a cap.
+        Raises BriefError for a request that cannot be made, UnavailableError if this host has too
+        little memory for the frames of a clip, and BudgetError above a cap.
         """
         for request in requests:
             check_request(self._definition, request)
         self._service.check(requests)
+        self._check_memory(requests)
         self._jobs.reserve([(self._digest(item), self._service.price(item)) for item in requests])
+
+    def _check_memory(self, requests: Sequence[ClipRequest]) -> None:
+        """A clip that is paid for must not end the process that reads it."""
+        need, free = _frame_bytes(requests), self._access.free_memory()
+        if need > free:
+            raise UnavailableError(
+                f"the frames of the longest clip of {self._definition.title} take "
+                f"{need / 1e9:.1f} GB of this host's memory, and {free / 1e9:.1f} GB are free; "
+                "nothing was paid. Ask for shorter chunks or a smaller size, or end other programs"
+            )
 
     def release_unused(self) -> None:
         """Release the price of chunks that were not submitted. Raises nothing."""
@@ -202,6 +216,7 @@ class RemoteSession:
 
     def _fetched(self, record: JobRecord, status: JobStatus, request: ClipRequest) -> GeneratedClip:
         """The clip of a job that is done; fetching it costs nothing, so it is tried patiently."""
+        end = time.monotonic() + self._config.job_seconds
         path, title = self._access.folder / f"{record.digest}.download", self._definition.title
         for left in reversed(range(_DOWNLOADS)):
             try:
@@ -209,7 +224,7 @@ class RemoteSession:
                 sound = self._definition.capabilities.audio
                 return self._access.read_clip(path, request, title, sound=sound)
             except (MediaError, UnavailableError) as error:
-                if not left:
+                if not left or time.monotonic() > end:  # each attempt may take that long itself
                     raise self._not_fetched(record, error) from error
                 _log.warning("a clip is fetched again: %s", error)
                 self._access.pause(2.0 ** (_DOWNLOADS - 1 - left))
@@ -231,6 +246,12 @@ class RemoteSession:
     def _digest(self, request: ClipRequest) -> Digest:
         spec = ChunkSpec(backend=self._definition.name, identity=self._identity, request=request)
         return spec.digest
+
+
+def _frame_bytes(requests: Sequence[ClipRequest]) -> int:
+    """Bytes of the longest clip as `read_clip` holds it: frames x height x width x 3, as uint8."""
+    sizes = ((item.size, item.frames) for item in requests)
+    return max((size.width * size.height * 3 * frames for size, frames in sizes), default=0)
 
 
 class _NoConnection:

@@ -15,6 +15,7 @@ from pipelines.backends.remote.service import Bill, RemoteService
 from pipelines.errors import (
     AnswerLostError,
     LostJobError,
+    PendingJobError,
     ReelwrightError,
     RefusedError,
     UnavailableError,
@@ -212,12 +213,28 @@ class Jobs:
     ) -> JobRecord | None:
         if self.service.finds:
             self.access.pause(_LOOK_AGAIN)  # the request may still be on its way
-            operation = self.service.find(record.key)
+            operation = self._found(record)
             if operation is None:
                 return self._submit(record, price, submit, again=True)
             return self._started(record, operation)
         self._lose(record, price, message)
         return None
+
+    def _found(self, record: JobRecord) -> str | None:
+        """The id of a job whose answer was lost; None if the service does not have it.
+
+        Raises PendingJobError if a service that is paid cannot be asked now: the job may be at work
+        there, and another backend would be paid for the same clip.
+        """
+        try:
+            return self.service.find(record.key)
+        except UnavailableError as error:
+            if not self.service.paid:
+                raise
+            raise PendingJobError(
+                f"{self.title} may be at work on a paid job, and does not say whether it is: "
+                f"{error}. No other backend was tried; run again when it answers"
+            ) from error
 
     def _lose(self, record: JobRecord, price: Money, message: str) -> None:
         """Give a job up that nobody can find. Raises LostJobError if it may have been paid."""

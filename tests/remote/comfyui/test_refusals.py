@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.backends.remote.access import Reply
+from pipelines.backends.remote.comfyui.answers import history_status, rejected
 from pipelines.backends.remote.comfyui.service import ComfyService
 from pipelines.errors import (
     AnswerLostError,
@@ -181,3 +183,18 @@ def test_a_job_that_cannot_be_stopped_raises_nothing(workflow: Path) -> None:
     with fake_comfyui(models=MODELS) as gone:
         service = service_of(gone, workflow)
     service.cancel(KEY)
+
+
+def test_words_of_the_server_are_shown_in_one_line_without_control_characters() -> None:
+    words = "bad\x1b[31m \u202evalue\r\n\tagain\x00"
+    error = {"node_id": "3", "node_type": "KSampler", "exception_message": words}
+    status = {"status_str": "error", "messages": [["execution_error", error]]}
+    body = json.dumps({"job": {"outputs": {}, "status": status}}).encode()
+    found = history_status(Reply(200, {}, body), "job", "9")
+    assert found is not None
+    assert found.message == "KSampler (node 3): bad [31m value again"
+    for kind in ("invalid_prompt", "missing_node_type", "value_not_in_list"):
+        answer = {"error": {"type": kind, "message": words, "details": "value_not_in_list"}}
+        refusal = rejected(Reply(400, {}, json.dumps(answer).encode()))
+        assert str(refusal).isprintable()
+        assert "bad [31m value again" in str(refusal)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.backends.remote.access import Reply
 from pipelines.backends.remote.service import JobStatus
+from pipelines.backends.remote.words import words_of
 from pipelines.errors import (
     GenerationError,
     QuotaError,
@@ -83,7 +84,7 @@ def history_status(reply: Reply, job: str, output: str) -> JobStatus | None:
         return JobStatus(
             "failed",
             message=f"node {output} of the workflow made no file; outputs came from "
-            f"{', '.join(entry.outputs) or 'no node'}",
+            f"{words_of(', '.join(entry.outputs)) or 'no node'}",
             usage=usage,
         )
     best = next((file for file in files if _is_video(file)), files[0])
@@ -95,7 +96,7 @@ def _failure(entry: _Entry) -> str:
     if error:
         node = f"{error.get('node_type', 'a node')} (node {error.get('node_id', '?')})"
         text = str(error.get("exception_message", "")).strip() or str(error.get("exception_type"))
-        return f"{node}: {text}"[:_LONGEST]
+        return words_of(f"{node}: {text}", _LONGEST)
     if entry.message("execution_interrupted"):
         return "somebody stopped the job on the ComfyUI server"
     status = entry.status
@@ -172,16 +173,16 @@ def rejected(reply: Reply) -> GenerationError:
         whole = f"{error.get('message', '')} {error.get('details', '')}".strip()
         kind = str(error.get("type", ""))
         if kind == "missing_node_type" or "does not exist" in whole:
-            return UnavailableError(f"the ComfyUI server lacks a node: {whole}"[:_LONGEST])
+            return UnavailableError(words_of(f"the ComfyUI server lacks a node: {whole}", _LONGEST))
         texts = texts or [whole]
-    text = "; ".join(texts) or str(error)
+    text = words_of("; ".join(texts) or str(error), _LONGEST)
     if "value_not_in_list" in text:
         return UnavailableError(
-            f"the ComfyUI server lacks a model or a choice of the workflow: {text}"[:_LONGEST]
+            f"the ComfyUI server lacks a model or a choice of the workflow: {text}"
         )
     return GenerationError(
         f"the ComfyUI server does not accept the workflow: {text}; correct the workflow or its "
-        "mapping"[: _LONGEST * 2]
+        "mapping"
     )
 
 

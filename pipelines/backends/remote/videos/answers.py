@@ -7,6 +7,7 @@ and as FastAPI's `{"detail": …}` (all of them).
 from typing import Any
 
 from pipelines.backends.remote.access import Reply
+from pipelines.backends.remote.words import words_of
 from pipelines.errors import (
     AnswerLostError,
     GenerationError,
@@ -17,11 +18,12 @@ from pipelines.errors import (
 )
 
 _REFUSALS = frozenset(
-    {"content_policy_violation", "moderation_blocked", "run_refused", "run_rejected", "refused"}
+    {"content_policy_violation", "moderation_blocked", "run_refused", "run_rejected"}
 )
 """Codes of errors about content: OpenAI's two, and Reelwright's own. `run_rejected`: a person
 there rejected it."""
 _LONGEST = 300
+"""Characters of the id of a job."""
 MOST_BYTES = 1_000_000_000
 """Of a clip that is fetched."""
 
@@ -29,19 +31,6 @@ MOST_BYTES = 1_000_000_000
 def is_refusal(error: object) -> bool:
     """Whether an error object is about content."""
     return isinstance(error, dict) and error.get("code") in _REFUSALS
-
-
-def words_of(error: object) -> str:
-    """A server's message in one line, for an editor."""
-    if isinstance(error, dict):
-        inner = (
-            error.get("error") or error.get("detail") or error.get("message") or error.get("msg")
-        )
-        return words_of(inner) if inner else ""
-    if isinstance(error, list):
-        return "; ".join(filter(None, (words_of(item) for item in error[:3])))[:_LONGEST]
-    text = "".join(mark if mark.isprintable() else " " for mark in str(error or ""))
-    return " ".join(text.split())[:_LONGEST]
 
 
 def check(reply: Reply, server: str) -> None:

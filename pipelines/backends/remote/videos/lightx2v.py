@@ -27,13 +27,13 @@ from pipelines.backends.remote.videos.answers import (
     check,
     record,
     started,
-    words_of,
 )
 from pipelines.backends.remote.videos.config import LightX2VConfig
 from pipelines.backends.remote.videos.free import FreeService
 from pipelines.backends.remote.videos.offers import offer_of
 from pipelines.backends.remote.videos.options import StepOptions, options_in
 from pipelines.backends.remote.videos.pictures import first_picture
+from pipelines.backends.remote.words import words_of
 from pipelines.errors import ReelwrightError, UnavailableError
 from pipelines.schema.availability import Availability
 from pipelines.schema.request import ClipRequest

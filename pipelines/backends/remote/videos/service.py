@@ -29,13 +29,13 @@ from pipelines.backends.remote.videos.answers import (
     is_refusal,
     record,
     started,
-    words_of,
 )
 from pipelines.backends.remote.videos.config import VideosConfig
 from pipelines.backends.remote.videos.free import FreeService
 from pipelines.backends.remote.videos.offers import offer_of
 from pipelines.backends.remote.videos.options import VideosOptions, options_in
 from pipelines.backends.remote.videos.pictures import first_picture
+from pipelines.backends.remote.words import words_of
 from pipelines.errors import BriefError, ReelwrightError, UnavailableError
 from pipelines.schema.availability import Availability
 from pipelines.schema.request import ClipRequest
