@@ -85,6 +85,8 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
         assert "1.20 USD, above the policy's automatic_price_cap" in route_of(store, run).ask
         assert store.list_keys("chunks/") == store.list_keys("stills/") == []
         await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
+        assert await asked(pool, run, "storyboard") == "storyboard"  # its draft buys nothing
+        await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
         assert await asked(pool, run, "storyboard-2") == "storyboard"
         route = route_of(store, run)
         assert (route.chosen.preset, route.approved, route.turn) == ("free", ("dear",), 1)
@@ -117,7 +119,7 @@ def test_a_run_that_begins_again_while_it_waits_is_not_approved_by_that(
         assert await asked(pool, run, "cost-again-2") == "cost"
         assert not route_of(store, run).approved
         await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
-        assert await asked(pool, run, "storyboard-2") == "storyboard"
+        assert await asked(pool, run, "storyboard") == "storyboard"
         assert route_of(store, run).approved == ("dear",)
 
     with_pool(work)
