@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
 from contextvars import copy_context
 from types import TracebackType
@@ -19,6 +20,8 @@ from pipelines.errors import ReelwrightError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _log = logging.getLogger("reelwright.background")
+_TURN = 0.5
+"""Seconds after which the waiting main thread looks for a signal that another thread got."""
 
 
 class Inbox(Generic[Item]):
@@ -34,7 +37,10 @@ class Inbox(Generic[Item]):
     def put(self, item: Item) -> None:
         """Add `item` as soon as there is room. An item for a job that has ended is dropped."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._room)
+            while not self._changed.wait_for(
+                lambda: self._closed or len(self._items) < self._room, timeout=_TURN
+            ):
+                pass
             if not self._closed:
                 self._items.append(item)
                 self._changed.notify_all()
@@ -155,7 +161,11 @@ class Background:
     def wait(self, left: int = 0) -> None:
         """Wait until at most `left` jobs are unfinished. Raises the error of one that failed."""
         while len(self._jobs) > left:
-            self._jobs[0].made.exception()  # waits; the job stays if a signal ends the waiting
+            made = self._jobs[0].made
+            # The kernel may give a signal to another thread: then its handler runs at the next turn
+            # of this loop. The job stays if a signal ends the waiting.
+            while not made.done():
+                wait_for_futures([made], timeout=_TURN)
             self._see_first()
 
     def go_on(self) -> None:

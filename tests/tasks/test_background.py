@@ -1,6 +1,5 @@
 """Jobs beside the main thread: their order, their errors, and what is left when a run ends."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -263,8 +262,10 @@ def test_a_stopped_run_gives_its_jobs_up(error: BaseException) -> None:
     assert not later.is_set()
 
 
-def test_a_signal_reaches_a_main_thread_that_waits_for_a_job() -> None:
-    """As a cancel does: Prefect's handler raises in the main thread."""
+@pytest.mark.parametrize("own", [True, False], ids=["main thread", "another thread"])
+def test_a_signal_reaches_a_main_thread_that_waits_for_a_job(own: bool) -> None:
+    """As a cancel does: Prefect's handler raises in the main thread. Which thread gets the signal
+    is for the kernel to choose."""
 
     def stop(*_: object) -> None:
         raise TerminationSignal(signal=signal.SIGTERM)
@@ -274,7 +275,9 @@ def test_a_signal_reaches_a_main_thread_that_waits_for_a_job() -> None:
 
             def work(inbox: Inbox[str]) -> str:
                 next(inbox)
-                os.kill(os.getpid(), signal.SIGUSR1)
+                chosen = threading.main_thread() if own else threading.current_thread()
+                assert chosen.ident is not None
+                signal.pthread_kill(chosen.ident, signal.SIGUSR1)
                 while True:
                     background.go_on()
 
