@@ -18,6 +18,8 @@ from tests.pipelines.test_motion import motion
 from tests.support.gateway import Gateway, gateway
 from tests.support.studio import Cli
 
+pytestmark = pytest.mark.xdist_group("gateway")  # all gateways of the suite share a bucket
+
 
 @pytest.fixture(scope="module")
 def asked(deployed: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Cli
 
 COMPLETE = "_REELWRIGHT_COMPLETE"
+BY_NAME = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"
 
 
 def test_the_version_is_that_of_the_package_and_nothing_is_started(embedded_cli: Cli) -> None:
@@ -29,7 +30,8 @@ def test_the_version_is_told_where_settings_are_wrong(embedded_cli: Cli) -> None
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_gets_its_completion(embedded_cli: Cli, shell: str) -> None:
-    result = embedded_cli("--show-completion", shell)
+    # Else typer looks which shell started the command, and `make` starts it with sh.
+    result = embedded_cli("--show-completion", shell, **{BY_NAME: "1"})
     assert result.code == 0
     assert COMPLETE in result.out
 
