@@ -18,6 +18,7 @@ from pipelines.schema.presets import AUTO
 from tests.support.routing import Told, built_in, usd
 
 EXAMPLES = 1000
+FEW = 200
 REMOTE = ("gradient", "gradient_sound")
 WORDS = ("a fox", "with sound", "1080p", "talking head", "an orbit shot", "by night", "มีเสียง")
 
@@ -124,18 +125,7 @@ def check_order(route: Route, policy: Policy, brief: Brief) -> None:
         assert not route.left
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(values=briefs(), policy=policies(), told=worlds(), again=st.integers(0, 3))
-def test_the_same_brief_has_the_same_route_and_no_cap_is_ever_broken(
-    values: dict[str, object], policy: Policy, told: Told, again: int
-) -> None:
+def _is_sound(values: dict[str, object], policy: Policy, told: Told, again: int) -> None:
     try:
         brief = parse_brief(values)
     except BriefError:
@@ -154,3 +144,31 @@ def test_the_same_brief_has_the_same_route_and_no_cap_is_ever_broken(
     assert all(item.reasons for item in found.candidates)
     away = [item.preset for item in found.candidates if item.preset in told.away]
     assert away in ([], [brief.preset])
+
+
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@_settings(FEW)
+@given(values=briefs(), policy=policies(), told=worlds(), again=st.integers(0, 3))
+def test_the_same_brief_has_the_same_route_and_no_cap_is_ever_broken(
+    values: dict[str, object], policy: Policy, told: Told, again: int
+) -> None:
+    _is_sound(values, policy, told, again)
+
+
+@pytest.mark.slow
+@_settings(EXAMPLES)
+@given(values=briefs(), policy=policies(), told=worlds(), again=st.integers(0, 3))
+def test_so_it_is_for_a_thousand_briefs(
+    values: dict[str, object], policy: Policy, told: Told, again: int
+) -> None:
+    _is_sound(values, policy, told, again)
