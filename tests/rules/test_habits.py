@@ -3,8 +3,10 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 import yaml
@@ -81,3 +83,25 @@ def test_the_devcontainer_sets_up_what_make_does() -> None:
     text = (REPOSITORY / ".devcontainer" / "devcontainer.json").read_text()
     config = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
     assert config["postCreateCommand"].endswith("make .venv/.dev")
+
+
+def test_tests_of_one_group_are_executed_by_one_process(tmp_path: Path) -> None:
+    """The gateway's tests share a bucket. With pytest 9.2, pytest-xdist 3.8.0 spread them."""
+    (tmp_path / "test_group.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('number', range(8))\n"
+        "def test_in(number, worker_id):\n"
+        "    print('executed by', worker_id)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-rP", "-q"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "-p", "no:schemathesis", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    executed = re.findall(r"executed by (gw\d)", done.stdout)
+    assert len(executed) == 8, done.stdout + done.stderr
+    assert len(set(executed)) == 1
