@@ -255,7 +255,7 @@ class CostSettings(Section):
 
     currency: str = Field(
         "USD",
-        pattern="[A-Z]{3}",
+        pattern="^[A-Z]{3}$",
         description="Currency of all amounts, ISO 4217. A price in another one is refused.",
     )
     time_zone: str = Field(

@@ -1,7 +1,7 @@
 """All backends by name, and all presets. A new backend on the device is one line of `_BUILT_IN`;
 those on other machines come from the operator's file (`configure`)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pipelines.backends.animatediff import definitions as animatediff
@@ -10,7 +10,7 @@ from pipelines.backends.ltx2 import definitions as ltx2
 from pipelines.backends.wan import animate_definition as wan_animate
 from pipelines.backends.wan import definitions as wan
 from pipelines.errors import SettingsError
-from pipelines.schema.presets import Preset
+from pipelines.schema.presets import AUTO, Preset
 from pipelines.schema.sizes import Size
 
 _BUILT_IN: tuple[BackendDefinition, ...] = (
@@ -21,11 +21,22 @@ _BUILT_IN: tuple[BackendDefinition, ...] = (
 )
 _definitions: dict[str, BackendDefinition] = {item.name: item for item in _BUILT_IN}
 _configured: set[str] = set()
+_waiting: list[Callable[[], None]] = []
 
 
 def definitions() -> Mapping[str, BackendDefinition]:
     """All backends by name."""
+    while _waiting:
+        _waiting.pop()()
     return _definitions
+
+
+def before_first_use(action: Callable[[], None]) -> None:
+    """Call `action`, which may `configure`, when a backend or preset is asked for the next time.
+
+    So the import of a flow reads no file.
+    """
+    _waiting[:] = [action]
 
 
 def configure(found: Iterable[BackendDefinition]) -> None:
@@ -35,7 +46,7 @@ def configure(found: Iterable[BackendDefinition]) -> None:
     """
     new = {item.name: item for item in found}
     kept = {name: item for name, item in _definitions.items() if name not in _configured}
-    taken = {preset.name for item in kept.values() for preset in item.presets} | {"auto"}
+    taken = {preset.name for item in kept.values() for preset in item.presets} | {AUTO}
     for item in new.values():
         names = [preset.name for preset in item.presets]
         clash = item.name if item.name in kept else next((n for n in names if n in taken), "")
@@ -54,22 +65,22 @@ def configure(found: Iterable[BackendDefinition]) -> None:
 
 def definition_of(preset: Preset) -> BackendDefinition:
     """The backend of a preset."""
-    return _definitions[preset.backend]
+    return definitions()[preset.backend]
 
 
 def presets() -> dict[str, Preset]:
     """All presets by name, in the order of the registry."""
-    return {preset.name: preset for item in _definitions.values() for preset in item.presets}
+    return {preset.name: preset for item in definitions().values() for preset in item.presets}
 
 
 def stand_in() -> BackendDefinition:
     """The backend that makes videos in place of one that is not installed."""
-    return next(item for item in _definitions.values() if item.stand_in)
+    return next(item for item in definitions().values() if item.stand_in)
 
 
 def offered_sizes() -> tuple[Size, ...]:
     """Every size that some backend offers, the smallest first."""
-    sizes = {size for item in _definitions.values() for size in item.capabilities.sizes}
+    sizes = {size for item in definitions().values() for size in item.capabilities.sizes}
     return tuple(sorted(sizes, key=lambda size: (size.width * size.height, -size.width)))
 
 

@@ -90,7 +90,7 @@ class Entry(Frozen):
     """One entry, stored as `ledger/<month>/<number>.json`."""
 
     version: Literal[1] = 1
-    month: str = Field(pattern=MONTH)
+    month: str = Field(pattern=f"^{MONTH}$")
     number: int = Field(ge=1, le=99_999_999)
     before: str = ""
     """SHA-256 of the entry before; empty for the first one."""
@@ -101,7 +101,7 @@ class Entry(Frozen):
     action: Action
     spender: Spender
     postings: tuple[Posting, ...] = ()
-    next_month: str = Field("", pattern=f"{MONTH}|")
+    next_month: str = Field("", pattern=f"^({MONTH})?$")
 
     def as_bytes(self) -> bytes:
         """As it is stored."""

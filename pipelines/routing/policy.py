@@ -145,7 +145,7 @@ class Policy(Choices):
     """The whole policy."""
 
     name: str = Field("a policy without a name", min_length=1, max_length=80)
-    currency: str = Field("USD", pattern="[A-Z]{3}")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$")
     """Of all its sums, ISO 4217."""
     half: Half = Half()
     quality: Mapping[str, float] = {}

@@ -11,7 +11,7 @@ from pipelines.backends.remote.file import read_backends
 from pipelines.documents.brief import Brief
 from pipelines.errors import SettingsError
 from pipelines.media.ffmpeg import find_ffmpeg
-from tasks.remote_backends import configure_backends
+from tasks.remote_backends import configure_backends, configure_backends_of_flows
 from tests.conftest import REPOSITORY
 from tests.support.remote import Kills, World, kind_of
 
@@ -94,6 +94,19 @@ def test_presets_of_the_file_can_be_asked_for_until_the_file_is_gone(
     registry.configure(())
     assert "far_away" not in registry.presets()
     assert "far_away" not in Brief.model_json_schema()["properties"]["preset"]["enum"]
+
+
+def test_the_file_is_read_when_a_preset_is_first_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when a flow is imported."""
+    path = tmp_path / "backends.yaml"
+    monkeypatch.setenv("REELWRIGHT_BACKENDS", str(path))
+    registry.before_first_use(configure_backends_of_flows)
+    path.write_text(GOOD)
+    assert "far_away" in registry.presets()
+    path.unlink()
+    assert "far_away" in registry.presets()
 
 
 def test_no_entry_takes_the_name_of_what_is_built_in() -> None:

@@ -3,6 +3,7 @@
 The adapters of the infrastructure fulfil these interfaces; tests have others.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipelines.backends.base import GeneratedClip
 from pipelines.backends.remote.config import RemoteConfig
+from pipelines.errors import UnavailableError
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest
 from pipelines.schema.money import Money
@@ -27,10 +29,6 @@ class Reply:
 
     def json(self) -> Any:
         """The body as JSON. Raises UnavailableError if it is none."""
-        import json
-
-        from pipelines.errors import UnavailableError
-
         try:
             return json.loads(self.body)
         except ValueError as error:

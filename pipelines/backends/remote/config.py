@@ -1,7 +1,6 @@
 """One backend of the operator's file, as validated data. Each kind adds fields of its own."""
 
 import re
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -60,6 +59,3 @@ class RemoteConfig(Frozen):
     def preset_prefix(self) -> str:
         """What the names of its presets begin with."""
         return self.name.replace("-", "_")
-
-
-Resolution = Literal["360p", "480p", "720p", "1080p", "4k"]

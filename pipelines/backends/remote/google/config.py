@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.backends.remote.config import RemoteConfig, Resolution
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.google.prices import Prices
+from pipelines.backends.remote.google.sizes import Resolution
 
 _NAME_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 API_KEY_HEADER = ("x-goog-api-key", "")
@@ -15,7 +16,7 @@ class OmniConfig(RemoteConfig):
     """An entry of the kind `google-omni`."""
 
     address: str = "https://generativelanguage.googleapis.com"
-    model: str = Field("gemini-omni-1.2-flash", pattern=_NAME_PART)
+    model: str = Field("gemini-omni-1.2-flash", pattern=f"^{_NAME_PART}$")
     api_version: Literal["v1", "v1beta"] = "v1beta"
     """Google's pages show `v1beta`; its own client sends `v1`."""
     delivery: Literal["uri", "inline"] = "uri"
@@ -42,11 +43,11 @@ class VeoConfig(RemoteConfig):
     address: str = "https://us-central1-aiplatform.googleapis.com"
     """Of the region in `location`; `https://aiplatform.googleapis.com` for `global`, and for an API
     key without a project."""
-    model: str = Field("veo-3.1-fast-generate-001", pattern=_NAME_PART)
+    model: str = Field("veo-3.1-fast-generate-001", pattern=f"^{_NAME_PART}$")
     api_version: Literal["v1", "v1beta1"] = "v1"
-    project: str = Field("", pattern=f"({_NAME_PART})?")
+    project: str = Field("", pattern=f"^({_NAME_PART})?$")
     """Google Cloud project; empty for an API key of the express mode."""
-    location: str = Field("us-central1", pattern=_NAME_PART)
+    location: str = Field("us-central1", pattern=f"^{_NAME_PART}$")
     auth: Literal["api-key", "token"] = "token"
     """What `key` names: an API key, or an OAuth access token, which lives an hour and which the
     operator renews in its file."""
@@ -55,10 +56,10 @@ class VeoConfig(RemoteConfig):
     """Length of a chunk in the presets. 1080p is made in 8 s only."""
     people: Literal["allow_adult", "allow_all", "dont_allow"] = "allow_adult"
     """Google's `personGeneration`; which of them an account may use depends on its region."""
-    storage: str = Field("", pattern=r"(gs://[a-z0-9][a-z0-9._-]+(?:/[\w./-]*)?)?")
+    storage: str = Field("", pattern=r"^(gs://[a-z0-9][a-z0-9._-]+(?:/[\w./-]*)?)?$")
     """Folder in a bucket of the operator that Google writes clips to; empty: they come in the
     answer."""
-    storage_address: str = Field("https://storage.googleapis.com", pattern=r"https?://[^/\s]+")
+    storage_address: str = Field("https://storage.googleapis.com", pattern=r"^https?://[^/\s]+$")
     """Where clips in `storage` are read."""
     prices: Prices | None = None
 

@@ -3,13 +3,14 @@
 from urllib.parse import urlsplit
 
 from pipelines.backends.base import UsedModel
-from pipelines.backends.remote.config import RemoteConfig, Resolution
+from pipelines.backends.remote.config import RemoteConfig
 from pipelines.backends.remote.google.config import OmniConfig, VeoConfig
 from pipelines.backends.remote.google.prices import OMNI, VEO, Prices, check_prices
 from pipelines.backends.remote.google.sizes import (
     FPS,
     LANDSCAPE,
     SIDE_STEP,
+    Resolution,
     check_resolutions,
     sizes_of,
 )

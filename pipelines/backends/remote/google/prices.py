@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipelines.backends.remote.config import Resolution
+from pipelines.backends.remote.google.sizes import Resolution
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.money import Money
 
@@ -34,7 +34,7 @@ class Prices(Frozen):
     as_of: date
     source: str = Field(min_length=1)
     """Where the numbers were read: an address, or “our contract”."""
-    currency: str = Field("USD", pattern="[A-Z]{3}")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$")
     per_second: Mapping[Resolution, Annotated[Decimal, Field(gt=0)]] = Field(min_length=1)
     """For a second of video with sound."""
     per_million_tokens: TokenPrices | None = None

@@ -1,8 +1,8 @@
 """Sizes that Google's video models make, and the words with which they are asked for."""
 
 from collections.abc import Iterable
+from typing import Literal
 
-from pipelines.backends.remote.config import Resolution
 from pipelines.errors import BriefError
 from pipelines.schema.sizes import Size
 
@@ -10,6 +10,7 @@ FPS = 24
 """Frames a second of every clip. Source: Google's model pages for Omni 1.2 and Veo 3.1."""
 SIDE_STEP = 8
 """1080 is no multiple of 16."""
+Resolution = Literal["360p", "480p", "720p", "1080p", "4k"]
 LANDSCAPE: dict[Resolution, Size] = {
     "360p": Size(640, 360),
     "720p": Size(1280, 720),

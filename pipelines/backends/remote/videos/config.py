@@ -60,7 +60,7 @@ class ServerConfig(RemoteConfig):
     """Whether its clips have sound."""
     reproducible: bool = True
     """Whether the same request gives the same pixels again."""
-    preset: str = Field("", pattern="[a-z0-9_]*", max_length=30)
+    preset: str = Field("", pattern="^[a-z0-9_]*$", max_length=30)
     """Follows the entry's name in the name of the preset; empty: the name alone."""
     steps: int | None = Field(None, ge=1, le=MAX_STEPS)
     """Of the preset; left out: the server's own."""
