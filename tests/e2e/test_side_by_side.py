@@ -164,9 +164,9 @@ def bucket(store: ObjectStore) -> dict[str, str]:
 
 
 def without_times(manifest: Manifest) -> dict[str, Any]:
-    values = manifest.model_dump(
-        mode="json", exclude={"created", "stages", "estimate", "route", "costs"}
-    )
+    values = manifest.model_dump(mode="json", exclude={"created", "stages", "estimate", "route"})
+    assert manifest.route is not None
+    values["route"] = [item.preset for item in manifest.route.candidates]
     values["run"]["seconds"] = 0
     for record in (*values["chunks"], *values["segments"]):
         record["seconds"] = 0
