@@ -20,8 +20,8 @@ def waiver_of(store: ObjectStore, run: str, preset: str) -> Waiver:
 
     Who approved the price of a video waived the cap of a video. Who was shown what the ledger
     refused, and approved that, waived all of them. Both hold for the sum that was shown: above it
-    the caps hold again. Nothing is waived for a process without a run, and if the
-    route is damaged or knows no sum. Raises StoreError if the store fails.
+    the caps hold again. Nothing is waived for a process without a run, or if the route is damaged
+    or knows no sum. Raises StoreError if the store fails.
     """
     try:
         data = store.get_bytes(ObjectKey.route(UUID(run)))

@@ -23,9 +23,8 @@ def read_clip(
     """The frames of the video at `path`, decoded to its end, and its sound if that is wanted.
 
     `title` names the backend in errors. A clip may be up to a second longer than asked for; the
-    rest is cut off. Raises MediaError if it
-    cannot be read to its end, and GenerationError if it has another size or rate, or is shorter or
-    much longer than was asked for.
+    rest is cut off. Raises MediaError if it cannot be read to its end, and GenerationError if it
+    has another size or rate, or is shorter or more than a second longer than was asked for.
     """
     facts = describe_video(path)
     _check(facts, request, title)
