@@ -207,9 +207,16 @@ class Serving(uvicorn.Server):
             return StreamingResponse(await work.stream(blocks()), headers=headers)
 
         (self.port,) = free_ports(1)
-        super().__init__(
-            uvicorn.Config(app, port=self.port, http="httptools", lifespan="off", log_config=None)
+        # The level of uvicorn's loggers is one for the process: the fakes of other tests are silent.
+        config = uvicorn.Config(
+            app,
+            port=self.port,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            log_level="info",
         )
+        super().__init__(config)
 
     @contextmanager
     def running(self) -> Iterator[str]:

@@ -16,7 +16,10 @@ def serving(app: Any) -> Iterator[str]:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     port = taken.getsockname()[1]
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", loop="asyncio")
+    # Without a log configuration: uvicorn's own would stay in force for the later tests.
+    config = uvicorn.Config(
+        app, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
     thread.start()
