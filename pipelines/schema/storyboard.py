@@ -13,6 +13,56 @@ Cause = Literal["", "refused", "failed"]
 `failed`: the model gave no answer, because it did not load, hung or crashed."""
 
 
+Strategy = Literal["complete", "direct", "none"]
+"""Who wrote the words. `complete`: a base model continued the brief's own words. `direct`: an
+instruct model wrote outline, sheet and shots. `none`: the template, the brief or an editor."""
+
+
+class SheetEntry(Frozen):
+    """A character or a place. Each shot that shows it repeats `appearance` word for word, because
+    the video model knows nothing of the other shots."""
+
+    name: str
+    """As the storyboard's other parts call it; it never reaches the video model."""
+    appearance: str
+
+
+class Sheet(Frozen):
+    """Who and what the film shows more than once."""
+
+    characters: tuple[SheetEntry, ...] = ()
+    places: tuple[SheetEntry, ...] = ()
+
+
+class Translation(Frozen):
+    """A brief that was written in another language."""
+
+    language: str
+    """ISO 639-1, such as `th`."""
+    original: str
+    english: str
+    translator: str
+    """Name and revision of the model."""
+
+
+class ShotPlan(Frozen):
+    """The parts of a shot that the strategy `direct` writes. Code makes the prompt of them."""
+
+    beat: str
+    size: str
+    """Such as `wide shot`."""
+    camera_move: str
+    """Such as `static` or `slow pan left`."""
+    subject: str
+    action: str
+    """One, which fits the shot's seconds."""
+    setting: str
+    light: str
+    palette: str
+    shows: tuple[str, ...] = ()
+    """Names of entries of the sheet."""
+
+
 class Shot(Frozen):
     """One idea and one camera. `prompt` is the text that the video model reads."""
 
@@ -20,6 +70,9 @@ class Shot(Frozen):
     camera: str
     prompt: str
     source: ShotSource
+    strategy: Strategy = "none"
+    plan: ShotPlan | None = None
+    """None unless the strategy `direct` wrote it."""
     note: str = ""
     """Why the words are not the model's first answer, for the manifest."""
     cause: Cause = ""
@@ -35,5 +88,9 @@ class Storyboard(Frozen):
     written: int
     """Shots that the model wrote in this run; the others were found in the bucket, or the template
     wrote them."""
+    outline: tuple[str, ...] = ()
+    """The beats of the film, one for each shot, if the strategy `direct` wrote them."""
+    sheet: Sheet = Sheet()
+    translation: Translation | None = None
     notices: tuple[str, ...] = ()
     """Warnings about how they were written, for the manifest."""
