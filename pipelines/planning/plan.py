@@ -156,7 +156,8 @@ def seed_of(brief: Brief) -> int:
     return _number([brief.prompt, brief.style, brief.negative])
 
 
-def _seed_of_chunk(brief: Brief, number: int, count: int) -> int:
+def seed_of_chunk(brief: Brief, number: int, count: int) -> int:
+    """The seed of chunk `number` of `count`: an editor's, or one derived from the brief's."""
     override, hand = brief.override_of(number), hand_shot_of(brief, number, count)
     if override and override.seed != PICK:
         return override.seed
@@ -189,7 +190,7 @@ def make_plan(
             size=preset.size,
             fps=backend.definition.capabilities.fps,
             frames=slot.frames,
-            seed=_seed_of_chunk(brief, number, len(slots)),
+            seed=seed_of_chunk(brief, number, len(slots)),
             inputs=tuple(_inputs(brief, slot, before, start, is_last=is_last)),
             options=preset.options.identity(),
         )
