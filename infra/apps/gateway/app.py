@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.gateway import (
+    again,
     api,
     costs,
     login,
@@ -119,12 +120,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)
+    app.include_router(again.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    for hidden in (pages.router, costs.pages, login.router, ratings.router):
+    for hidden in (pages.router, again.pages, costs.pages, login.router, ratings.router):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -1,6 +1,7 @@
 """HTML pages: gallery, player, running jobs, approval. Rendered on the server, without a build
 step."""
 
+import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -25,6 +26,7 @@ from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.presets import AUTO
+from pipelines.schema.shots import MAX_SEED
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -90,6 +92,10 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         manifest=manifest,
         seconds=seconds,
         fps=manifest.clip.fps,
+        makes="make" in identify(request).scopes,
+        presets=[*presets().values()],
+        take=secrets.randbelow(MAX_SEED),
+        key=secrets.token_hex(8),
     )
 
 

@@ -1,0 +1,111 @@
+"""A published video is made again with a change, by programs and from its page."""
+
+import re
+import secrets
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
+from pipelines.documents.manifest import Manifest
+from tests.conftest import Cli
+from tests.gateway.test_gateway import error_of
+from tests.support.films import published
+from tests.support.gateway import Gateway, gateway
+
+pytestmark = pytest.mark.xdist_group("gateway")
+
+
+@pytest.fixture(scope="module")
+def bucket(gateway_store: StoreSettings) -> ObjectStore:
+    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-again"}))
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture(scope="module")
+def asked(
+    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("again")
+    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
+        yield found
+
+
+@pytest.fixture
+def client(asked: Gateway) -> Iterator[httpx.Client]:
+    with asked.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def manifest(bucket: ObjectStore) -> Manifest:
+    return published(bucket, "a red ball that is made again")
+
+
+def test_another_take_of_a_shot_is_a_new_brief_that_changes_one_seed(
+    asked: Gateway, client: httpx.Client, manifest: Manifest
+) -> None:
+    address = f"/videos/{manifest.content_id}/again"
+    answer = client.post(address, json={"take": 5, "shots": [1]})
+    assert answer.status_code == 202, answer.text
+    brief = asked.run_of(answer.json()["id"]).parameters["brief"]
+    (change,) = brief["shots"]
+    assert change["shot"] == 1
+    assert change["seed"] >= 0
+    assert brief == manifest.brief.model_dump(mode="json") | {"shots": [change]}
+
+
+def test_the_same_request_twice_is_one_run(client: httpx.Client, manifest: Manifest) -> None:
+    address, key = f"/videos/{manifest.content_id}/again", secrets.token_hex(8)
+    runs = {
+        client.post(address, json={"longer": 2}, headers={"Idempotency-Key": key}).json()["id"]
+        for _ in range(2)
+    }
+    assert len(runs) == 1
+
+
+def test_the_forms_of_the_page_start_what_they_say(
+    asked: Gateway, client: httpx.Client, manifest: Manifest
+) -> None:
+    page = client.get(f"/watch/{manifest.content_id}").text
+    forms = re.findall(rf'<form method="post" action="(/watch/{manifest.content_id}/again)">', page)
+    assert len(forms) == 3
+    key = re.search(r'name="key" value="(\w+)-longer"', page)
+    assert key
+    values = {"key": f"{key[1]}-longer", "longer": "2"}
+    places = {client.post(forms[1], data=values).headers["location"] for _ in range(2)}
+    assert len(places) == 1
+    run = places.pop().removeprefix("/jobs/")
+    brief = asked.run_of(run).parameters["brief"]
+    assert brief["seconds"] == manifest.brief.seconds + 2
+
+
+def test_what_cannot_be_is_a_sentence_and_starts_nothing(
+    asked: Gateway, client: httpx.Client, manifest: Manifest
+) -> None:
+    before = len(asked.runs())
+    address = f"/videos/{manifest.content_id}/again"
+    assert "nothing would be different" in error_of(client.post(address, json={}), 422)
+    wrong = client.post(address, json={"take": 1, "shots": [99]})
+    assert "shot 99 does not exist" in error_of(wrong, 422)
+    form = client.post(f"/watch/{manifest.content_id}/again", data={"key": "x", "longer": "1e9"})
+    assert form.status_code == 422
+    assert "less than or equal to 600" in form.text
+    absent = client.post(f"/videos/{'0' * 64}/again", json={"longer": 1})
+    assert "there is no published video" in error_of(absent, 404)
+    assert len(asked.runs()) == before
+
+
+def test_a_key_that_may_only_look_sees_no_forms_and_starts_nothing(
+    asked: Gateway, manifest: Manifest
+) -> None:
+    key = asked.cli("keys", "add", "looker", "--scope", "read").out.strip()
+    with asked.client(Authorization=f"Bearer {key}") as reader:
+        page = reader.get(f"/watch/{manifest.content_id}")
+        assert page.status_code == 200
+        assert "/again" not in page.text
+        answer = reader.post(f"/videos/{manifest.content_id}/again", json={"longer": 1})
+        assert answer.status_code == 403
