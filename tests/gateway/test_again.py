@@ -1,5 +1,6 @@
 """A published video is made again with a change, by programs and from its page."""
 
+import html
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import pytest
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
+from pipelines.documents.again import Change, again
 from pipelines.documents.manifest import Manifest
+from pipelines.publishing import make_manifest
 from tests.conftest import Cli
 from tests.gateway.test_gateway import error_of
-from tests.support.films import published
+from tests.support.films import film_of, published, write
 from tests.support.gateway import Gateway, gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
@@ -109,3 +112,35 @@ def test_a_key_that_may_only_look_sees_no_forms_and_starts_nothing(
         assert "/again" not in page.text
         answer = reader.post(f"/videos/{manifest.content_id}/again", json={"longer": 1})
         assert answer.status_code == 403
+
+
+def test_two_takes_are_found_from_each_other_and_shown_side_by_side(
+    client: httpx.Client, bucket: ObjectStore
+) -> None:
+    one = published(bucket, "a ball & <b> twice")
+    brief = again(one.brief, Change(take=1, longer=1))
+    other = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
+    write(bucket, other)
+    for manifest in (one, other):  # the gateway learns of both
+        assert client.get(f"/watch/{manifest.content_id}").status_code == 200
+    address = f"/compare?a={one.content_id}&b={other.content_id}"
+    watch = client.get(f"/watch/{one.content_id}").text
+    assert html.escape(address) in watch
+    page = client.get(address)
+    assert page.status_code == 200
+    for cid in (one.content_id, other.content_id):
+        assert f'<video src="/videos/{cid}.mp4"' in page.text
+    assert "<tr><th>Seconds</th><td>1.0</td><td>2.0</td></tr>" in page.text
+    assert "<tr><th>Changed shots</th><td>–</td><td>shot 1: seed" in page.text
+    assert "<b> twice" not in page.text
+    assert "They have no part in common" in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [(f"a={'0' * 64}&b={'1' * 64}", 404), ("a=x&b=y", 422), ("", 422)],
+)
+def test_a_comparison_of_what_does_not_exist_is_refused(
+    client: httpx.Client, query: str, status: int
+) -> None:
+    assert client.get(f"/compare?{query}").status_code == status

@@ -16,6 +16,7 @@ from infra.adapters.settings import Settings
 from infra.apps.gateway import (
     again,
     api,
+    compare,
     costs,
     login,
     model_page,
@@ -126,7 +127,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    for hidden in (pages.router, again.pages, costs.pages, login.router, ratings.router):
+    for hidden in (
+        pages.router,
+        again.pages,
+        compare.pages,
+        costs.pages,
+        login.router,
+        ratings.router,
+    ):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -28,6 +28,8 @@ _BATCH = 100
 _NAMED = 5
 """Names of skipped things that are told; the others are counted."""
 _CAMPAIGNS = 200
+_TAKES = 13
+"""Videos of the same words that are shown beside one of them."""
 _NEWEST = Place("~", "")
 """Before every video: no date begins with a tilde."""
 _log = logging.getLogger("reelwright.index")
@@ -94,6 +96,15 @@ class Index:
             )
         views = tuple(of_row(row) for row in rows[:limit])
         return Page(views, Place(views[-1].created, views[-1].id) if len(rows) > limit else None)
+
+    def of_prompt(self, prompt: str) -> list[VideoView]:
+        """The newest videos with exactly these words."""
+        rows = self._database.rows(
+            f"select {COLUMNS} from videos where state = 'published' and prompt = ? "  # noqa: S608
+            "order by created desc, id desc limit ?",
+            (prompt, _TAKES),
+        )
+        return [of_row(row) for row in rows]
 
     def campaigns(self) -> list[str]:
         """Names of the campaigns, those with the newest videos if there are very many."""

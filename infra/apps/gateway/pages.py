@@ -85,10 +85,13 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         return render(request, "message.html", 404, title="No such video", text="It was deleted.")
     shots = [shot.number for shot in manifest.storyboard.shots]
     seconds = {shot: manifest.plan.seconds_of_shot(shot) for shot in shots}
+    video = view_of(manifest)
+    same = gateway_of(request).videos.index.of_prompt(video.prompt)
     return render(
         request,
         "watch.html",
-        video=view_of(manifest),
+        video=video,
+        takes=[item for item in same if item.id != video.id],
         manifest=manifest,
         seconds=seconds,
         fps=manifest.clip.fps,
