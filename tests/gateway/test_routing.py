@@ -85,6 +85,24 @@ def test_programs_get_the_decision_with_candidates_costs_and_alternatives(
     assert named["stands_in_for"] == ""
 
 
+def test_a_brief_is_checked_and_forecast_and_nothing_starts(
+    asked: Gateway, client: httpx.Client
+) -> None:
+    before = len(asked.runs())
+    found = client.post("/briefs/check", json={"prompt": "a fox", "preset": "demo", "seconds": 6})
+    assert found.status_code == 200, found.text
+    assert (found.json()["preset"], found.json()["seconds"]) == ("demo", 6)
+    longer = client.post("/briefs/check", json={"prompt": "a fox", "preset": "demo", "seconds": 60})
+    assert longer.json()["run_seconds"] > found.json()["run_seconds"]
+    for wrong, words in (
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": "x", "seconds": 1000}, "seconds 1000 is outside"),
+        ({"prompt": "x", "shots": [{"shot": 9}]}, "shot 9 is changed"),
+    ):
+        assert words in error_of(client.post("/briefs/check", json=wrong), 422)
+    assert len(asked.runs()) == before
+
+
 def test_where_nothing_can_be_used_the_answer_says_why(client: httpx.Client) -> None:
     body = {"query": "a fox", "context": {"campaign": "nothing"}}
     answer = client.post("/api/v1/route", json=body)

@@ -9,6 +9,7 @@ from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.submission import require_models
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.backends.wan.service_tasks import WAN_TASKS
@@ -16,6 +17,7 @@ from pipelines.documents.brief import Brief, Priority
 from pipelines.documents.parsing import parse_brief
 from pipelines.documents.route import Alternative, Candidate, Route
 from pipelines.errors import BudgetError, UnavailableError
+from pipelines.planning.plan import check_timeline
 from pipelines.routing.policy import Policy, Weights
 from pipelines.routing.router import find_route
 from pipelines.schema.limits import MIN_SECONDS
@@ -101,6 +103,19 @@ def route(request: Request, body: RouteRequest, _: Reader) -> Any:
     brief = _brief_of(body)
     usual = f"{body.modality}_{'high' if body.context.prefer_quality else 'fast'}"
     return _answer(_find(gateway, brief, policy), brief, presets()[usual])
+
+
+@router.post("/briefs/check", tags=["Runs"], response_model=RouteAnswer, responses=REFUSALS)
+@at_store
+def check(request: Request, body: dict[str, Any], _: Reader) -> Any:
+    """What a brief would be made with, how long that takes and what it costs. Starts nothing; a
+    brief that `POST /briefs` would refuse is refused in the same words."""
+    gateway = gateway_of(request)
+    brief = parse_brief(body)
+    check_timeline(brief)
+    require_models(gateway, brief)
+    usual = presets()["image_fast" if brief.kind == "image" else "video_fast"]
+    return _answer(_find(gateway, brief, policy_of(gateway.settings)), brief, usual)
 
 
 def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:
