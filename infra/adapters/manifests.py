@@ -53,8 +53,11 @@ def read_copy(store: ObjectStore, cid: Digest) -> ManifestRead:
 
 def write_manifest(store: ObjectStore, manifest: Manifest) -> None:
     """Store the manifest, the copy first."""
-    data = manifest.model_dump_json(indent=1).encode()
-    cid = manifest.content_id
+    put_manifest(store, manifest.content_id, manifest.model_dump_json(indent=1).encode())
+
+
+def put_manifest(store: ObjectStore, cid: Digest, data: bytes) -> None:
+    """Store a manifest as it was, byte for byte, the copy first."""
     for key in (ObjectKey.manifest_copy(cid), ObjectKey.manifest(cid)):
         store.put_bytes(key, data, "application/json")
 

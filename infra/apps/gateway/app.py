@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from infra.apps.gateway import (
     api,
     compare,
     costs,
+    library_pages,
     login,
     model_page,
     openai_video_requests,
@@ -31,10 +33,11 @@ from infra.apps.gateway import (
     wan,
 )
 from infra.apps.gateway.access import identify
-from infra.apps.gateway.background import Changes, Comparisons, working
+from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
@@ -91,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
 
-            app.state.gateway = Gateway(
+            gateway = app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
                 store=store,
@@ -102,10 +105,12 @@ def create_app(settings: Settings) -> FastAPI:
                 hooks=hooks,
                 work=work,
                 readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
+                library=Library(database),
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
-            works = outbox.work, changes.work, Comparisons(index).work
+            removing = partial(repeat, partial(library_pages.remove_deleted, gateway))
+            works = outbox.work, changes.work, Comparisons(index).work, removing
             await stack.enter_async_context(working(*works))
             yield
 
@@ -122,6 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routing.router)
     app.include_router(model_page.router)
     app.include_router(again.router)
+    app.include_router(library_pages.router)
     app.include_router(api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
@@ -131,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         pages.router,
         again.pages,
         compare.pages,
+        library_pages.pages,
         costs.pages,
         login.router,
         ratings.router,

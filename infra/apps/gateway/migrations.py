@@ -79,6 +79,24 @@ MIGRATIONS = (
             "create table logins (sha256 text primary key, expires real not null)",
         ),
     ),
+    Migration(
+        "tables of titles, stars, deletions that can be undone, and shared links",
+        (
+            """create table library (
+                video text primary key, title text not null default '',
+                starred integer not null default 0
+            ) without rowid""",
+            # The manifest of a deleted video, with the time at which it is gone for ever.
+            """create table trash (
+                video text primary key, manifest blob not null, removed real not null
+            )""",
+            """create table shares (
+                sha256 text primary key, video text not null, expires real not null
+            )""",
+            "create index shares_of on shares (video)",
+            "create index videos_of_prompt on videos (prompt, created)",
+        ),
+    ),
 )
 
 

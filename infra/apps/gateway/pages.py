@@ -2,6 +2,7 @@
 step."""
 
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
+from infra.apps.gateway.library import Trashed
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
@@ -81,8 +83,9 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
     except ProblemError as problem:
         title = "This video cannot be shown"
         return render(request, "message.html", problem.status, title=title, text=problem.message)
+    client, library = identify(request), gateway_of(request).library
     if manifest is None:
-        return render(request, "message.html", 404, title="No such video", text="It was deleted.")
+        return _absent(request, client, library.trashed(Digest(cid)))
     shots = [shot.number for shot in manifest.storyboard.shots]
     seconds = {shot: manifest.plan.seconds_of_shot(shot) for shot in shots}
     video = view_of(manifest)
@@ -95,11 +98,21 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         manifest=manifest,
         seconds=seconds,
         fps=manifest.clip.fps,
-        makes="make" in identify(request).scopes,
+        makes="make" in client.scopes,
+        manages="manage" in client.scopes,
+        note=library.note(Digest(cid)),
         presets=[*presets().values()],
         take=secrets.randbelow(MAX_SEED),
         key=secrets.token_hex(8),
     )
+
+
+def _absent(request: Request, client: Client, trashed: Trashed | None) -> Response:
+    """A video that is not there; who may delete may take it back."""
+    if trashed is None or "manage" not in client.scopes:
+        return render(request, "message.html", 404, title="No such video", text="It was deleted.")
+    until = datetime.fromtimestamp(trashed.removed_at, UTC)
+    return render(request, "deleted.html", 404, cid=trashed.id, until=until)
 
 
 @router.get("/jobs/{run}")

@@ -7,6 +7,7 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.hooks import Hooks
+from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
@@ -30,6 +31,7 @@ class Gateway:
     hooks: Hooks
     work: StoreWork
     readiness: Readiness
+    library: Library
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.

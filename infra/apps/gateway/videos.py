@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
+from infra.adapters.manifests import delete_manifest, put_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.library import Library
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from pipelines.documents.manifest import Manifest, StoredObject
@@ -213,6 +215,47 @@ class Videos:
         remove_film(self._store, cid)
         self.index.remove(cid)
         return kept
+
+    def trash(self, cid: Digest, library: Library) -> None:
+        """Delete a video so that it can be taken back: its manifest goes, its files stay a while.
+
+        Raises ProblemError 404 if there is none, 502 if its manifest is damaged.
+        """
+        key = ObjectKey.manifest(cid)
+        with self._told(key):
+            data = self._store.get_bytes(key)
+        if data is None or self.manifest(cid) is None:
+            raise absent(f"{cid}.mp4")
+        library.keep(cid, data)
+        delete_manifest(self._store, cid)
+        self.index.remove(cid)
+
+    def take_back(self, cid: Digest, library: Library) -> None:
+        """Publish a deleted video again. Raises ProblemError 404 if it was not deleted, or is
+        gone."""
+        found = library.trashed(cid)
+        if found is None:
+            raise ProblemError(
+                404, "not_found", "the time to take it back is over; give its brief again"
+            )
+        manifest = Manifest.model_validate_json(found.manifest)
+        gone = [item.key for item in manifest.objects if self._store.head(item.key) != item]
+        there = self._store.head(ObjectKey.manifest(cid)) is not None
+        if gone and not there:
+            raise ProblemError(
+                404, "not_found", f"{gone[0]} was removed meanwhile; give its brief again"
+            )
+        if not there:  # a rerun may have published it anew
+            put_manifest(self._store, cid, found.manifest)
+        library.drop(cid)
+        self.index.refresh(cid)
+
+    def remove_trashed(self, cid: Digest, library: Library) -> None:
+        """Remove the files of a deleted video, unless a rerun has published it again."""
+        if self._store.head(ObjectKey.manifest(cid)) is None:
+            remove_film(self._store, cid)
+            library.forget(cid)
+        library.drop(cid)
 
 
 def absent(name: str) -> ProblemError:

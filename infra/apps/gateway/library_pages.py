@@ -1,0 +1,239 @@
+"""Titles, stars, deletion with undo, and shared links of videos: for programs and for the pages."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, Header, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.apps.gateway.access import Maker, Manager, gateway_of
+from infra.apps.gateway.api import send_part
+from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note
+from infra.apps.gateway.listing import view_of
+from infra.apps.gateway.pages import render
+from infra.apps.gateway.problems import REFUSALS, ProblemError
+from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.store_work import at_store
+from pipelines.errors import BriefError
+from pipelines.schema.keys import Digest
+from pipelines.schema.text import clean_text
+
+router = APIRouter(tags=["Videos"])
+pages = APIRouter()
+Cid = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="Content id.")]
+Secret = Annotated[str, PathParameter(min_length=20, max_length=64)]
+_WEEK = 7.0
+_LOOK_EVERY = 60.0
+"""Seconds between two looks at what was deleted."""
+
+
+class NoteChange(BaseModel):
+    """What is said about a video; a field that is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str | None = Field(None, description=f"Up to {MAX_TITLE} characters; '' for none.")
+    starred: bool | None = None
+
+
+class NoteView(BaseModel):
+    """What is known of a video besides its manifest."""
+
+    title: str
+    starred: bool
+    shared_until: datetime | None = Field(description="The end of its last shared link.")
+
+    @classmethod
+    def of(cls, note: Note) -> "NoteView":
+        """With times in UTC."""
+        return cls(
+            title=note.title,
+            starred=note.starred,
+            shared_until=_when(note.shared_until),
+        )
+
+
+class ShareRequest(BaseModel):
+    """How long a link is to work."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: float = Field(_WEEK, gt=0, le=MAX_SHARE_DAYS)
+
+
+class Share(BaseModel):
+    """A link that shows one video without a login."""
+
+    url: str = Field(description="Shown once: only a hash of it is stored.")
+    until: datetime
+
+
+@router.patch("/videos/{cid}/note", responses=REFUSALS)
+@at_store
+def change_note(request: Request, cid: Cid, change: NoteChange, _: Maker) -> NoteView:
+    """Rename a video, or mark it with a star."""
+    library = gateway_of(request).library
+    video = _require(gateway_of(request), cid)
+    if change.title is not None:
+        library.rename(video, _title(change.title))
+    if change.starred is not None:
+        library.star(video, starred=change.starred)
+    return NoteView.of(library.note(video))
+
+
+@router.get("/videos/{cid}/note", responses=REFUSALS)
+@at_store
+def note(request: Request, cid: Cid, _: Maker) -> NoteView:
+    """Title, star, deletion and links of a video."""
+    return NoteView.of(gateway_of(request).library.note(_require(gateway_of(request), cid)))
+
+
+@router.post("/videos/{cid}/share", status_code=201, responses=REFUSALS)
+@at_store
+def share(request: Request, cid: Cid, body: ShareRequest, _: Maker) -> Share:
+    """A link that shows this one video to whoever has it, without a login."""
+    return _share(gateway_of(request), _require(gateway_of(request), cid), body.days)
+
+
+@router.delete("/videos/{cid}/share", responses=REFUSALS)
+def end_shares(request: Request, cid: Cid, _: Maker) -> dict[Literal["ended"], int]:
+    """End all links of a video. Answers how many there were."""
+    return {"ended": gateway_of(request).library.end_shares(Digest(cid))}
+
+
+@pages.post("/watch/{cid}/note")
+async def note_from_page(
+    request: Request,
+    cid: Cid,
+    _: Maker,
+    action: Annotated[Literal["rename", "star", "unstar", "unshare"], Form()],
+    title: Annotated[str, Form(max_length=1_000)] = "",
+) -> Response:
+    """The buttons on a video's page."""
+    gateway, video = gateway_of(request), Digest(cid)
+    library = gateway.library
+    try:
+        if action == "rename":
+            library.rename(video, _title(title))
+        elif action == "unshare":
+            library.end_shares(video)
+        else:
+            library.star(video, starred=action == "star")
+    except (BriefError, ProblemError) as error:
+        status = error.status if isinstance(error, ProblemError) else 422
+        return render(request, "message.html", status, title="Not changed", text=str(error))
+    return RedirectResponse(f"/watch/{cid}", 303)
+
+
+@pages.post("/watch/{cid}/delete")
+@at_store
+def delete_from_page(request: Request, cid: Cid, _: Manager) -> Response:
+    """Delete a video, so that it can be taken back for a while."""
+    gateway = gateway_of(request)
+    gateway.videos.trash(_require(gateway, cid), gateway.library)
+    gateway.runs.forget()
+    return RedirectResponse(f"/watch/{cid}", 303)
+
+
+@pages.post("/watch/{cid}/undo")
+@at_store
+def undo_from_page(request: Request, cid: Cid, _: Manager) -> Response:
+    """Take back a deletion."""
+    gateway = gateway_of(request)
+    try:
+        gateway.videos.take_back(Digest(cid), gateway.library)
+    except ProblemError as problem:
+        title = "It cannot be taken back"
+        return render(request, "message.html", problem.status, title=title, text=problem.message)
+    gateway.runs.forget()
+    return RedirectResponse(f"/watch/{cid}", 303)
+
+
+@pages.post("/watch/{cid}/share")
+@at_store
+def share_from_page(
+    request: Request, cid: Cid, _: Maker, days: Annotated[float, Form(gt=0, le=90)] = _WEEK
+) -> Response:
+    """The link, shown once."""
+    found = _share(gateway_of(request), _require(gateway_of(request), cid), days)
+    return render(request, "shared_link.html", share=found, cid=cid)
+
+
+@pages.get("/share/{secret}")
+@at_store
+def shared_page(request: Request, secret: Secret) -> Response:
+    """One video for whoever has its link: nothing of the studio besides."""
+    gateway = gateway_of(request)
+    try:
+        cid, until = _shared(gateway, secret)
+        manifest = gateway.videos.manifest(cid)
+    except ProblemError as problem:
+        title = "This link has ended"
+        return render(request, "shared_end.html", problem.status, title=title)
+    if manifest is None:
+        return render(request, "shared_end.html", 404, title="This video was deleted")
+    title = gateway.library.note(cid).title or manifest.brief.prompt
+    video = view_of(manifest)
+    return render(
+        request, "shared.html", video=video, title=title, secret=secret, until=_when(until)
+    )
+
+
+@pages.api_route("/share/{secret}/{kind}", methods=["GET", "HEAD"])
+async def shared_file(
+    request: Request,
+    secret: Secret,
+    kind: Literal["video.mp4", "poster.jpg"],
+    range: Annotated[str, Header(max_length=100)] = "",
+    if_none_match: Annotated[str, Header(max_length=200)] = "",
+) -> Response:
+    """The file of a shared video. Raises ProblemError 404 for a link that has ended."""
+    gateway = gateway_of(request)
+    cid, _ = _shared(gateway, secret)
+    name = f"{cid}{kind[kind.index('.') :]}"
+    part = await gateway.work.run(lambda: gateway.videos.part(name, range, unpublished=False))
+    return await send_part(request, part, if_none_match)
+
+
+async def remove_deleted(gateway: Gateway) -> float:
+    """Remove the videos whose time is over. Returns the seconds until the next look."""
+    now = time.time()
+    for item in gateway.library.trash():
+        if item.removed_at > now:
+            return min(_LOOK_EVERY, item.removed_at - now)
+        await gateway.work.run(gateway.videos.remove_trashed, item.id, gateway.library)
+    return _LOOK_EVERY
+
+
+def _share(gateway: Gateway, cid: Digest, days: float) -> Share:
+    secret = gateway.library.share(cid, days)
+    until = datetime.fromtimestamp(time.time() + 86_400 * days, UTC)
+    return Share(url=f"{gateway.settings.gateway.base_url}/share/{secret}", until=until)
+
+
+def _shared(gateway: Gateway, secret: str) -> tuple[Digest, float]:
+    found = gateway.library.shared(secret)
+    if found is None:
+        raise ProblemError(404, "not_found", "this link has ended; ask for a new one")
+    return found
+
+
+def _require(gateway: Gateway, cid: str) -> Digest:
+    if gateway.videos.manifest(Digest(cid)) is None:
+        raise ProblemError(404, "not_found", f"there is no published video {cid[:12]}…")
+    return Digest(cid)
+
+
+def _title(value: str) -> str:
+    """Raises BriefError if it cannot be one."""
+    try:
+        return clean_text(value.strip(), "title", MAX_TITLE)
+    except ValueError as error:
+        raise BriefError(str(error)) from error
+
+
+def _when(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
