@@ -15,7 +15,9 @@ def main() -> None:
     for path in sorted(LOCALES.glob("*.po")):
         with path.open("rb") as file:
             before = read_po(file, locale=path.stem)
-        after = Catalog(locale=path.stem, project="Reelwright", header_comment=before.header_comment)
+        after = Catalog(
+            locale=path.stem, project="Reelwright", header_comment=before.header_comment
+        )
         after.revision_date = after.creation_date = before.creation_date
         lacking = 0
         for message in messages().values():

@@ -22,19 +22,21 @@ from tests.conftest import REPOSITORY
 
 TEMPLATES = REPOSITORY / "infra" / "apps" / "gateway" / "templates"
 CALLED = {
-    "ProblemError": 2,
-    "problem_response": 2,
-    "HTTPException": 1,
-    "BriefError": 0,
-    "BudgetError": 0,
-    "RejectedError": 0,
-    "RenderError": 0,
-    "ServerError": 0,
-    "UnavailableError": 0,
-    "ValueError": 0,
-    "Progress": 3,
+    "ProblemError": (2,),
+    "problem_response": (2,),
+    "HTTPException": (1,),
+    "BriefError": (0,),
+    "BudgetError": (0,),
+    "RejectedError": (0,),
+    "RenderError": (0,),
+    "ServerError": (0,),
+    "UnavailableError": (0,),
+    "ValueError": (0,),
+    "Progress": (3,),
+    "_silent": (0, 1),
+    "clean_text": (1,),
 }
-"""Calls whose argument of that number is shown to people."""
+"""Calls whose arguments of these numbers are shown to people."""
 RAISING = (
     "infra/apps/gateway/access.py",
     "infra/apps/gateway/api.py",
@@ -74,20 +76,25 @@ RAISING = (
 """Modules whose errors and reports an editor meets."""
 WHOLE = (
     "infra/apps/gateway/details.py",
+    "pipelines/routing/candidates.py",
+    "pipelines/routing/router.py",
+    "infra/adapters/availability.py",
     "pipelines/documents/route.py",
     "pipelines/documents/stand_ins.py",
 )
 """Modules all of whose texts are shown."""
 NAMED = {
     "infra/apps/gateway/costs.py": ("title", "text"),
+    "infra/apps/gateway/details.py": ("detail",),
     "infra/apps/gateway/login.py": ("_USED", "_UNKNOWN"),
     "infra/apps/gateway/pages.py": ("title", "text"),
     "infra/apps/gateway/ratings.py": ("words",),
     "infra/apps/gateway/views.py": ("STORE_SILENT",),
     "infra/apps/gateway/app.py": ("words",),
     "pipelines/backends/fit.py": ("_NOUNS", "choice"),
+    "pipelines/schema/text.py": ("kind",),
     "tasks/approval.py": ("words",),
-    "tasks/artifacts.py": ("FILM_MADE",),
+    "tasks/artifacts.py": ("FILM_MADE", "DRAFT_MADE"),
     "tasks/chunks.py": ("detail",),
 }
 """Names to which texts are given that are shown."""
@@ -112,8 +119,24 @@ _PYDANTIC: dict[str, dict[str, object]] = {
     "uuid_parsing": {"error": "77"},
     "string_pattern_mismatch": {"pattern": "77"},
 }
-_LEAST = 6
+_PUT_TOGETHER = [
+    "{0} ({1}), as the brief says: {2}",
+    "{0} ({1}), chosen by Reelwright: {2}",
+    "not {0}: {1}",
+    "{0} is not installed: reelwright models download {1}",
+    "{0} are not installed: reelwright models download {1}",
+    "about {0} ({1}), {2} GB of memory, {3}",
+    "about {0}, {1}",
+    "{0} s",
+    "{0} min",
+    "{0} h",
+    "chunk {0} of {1}, step {2} of {3}, take {4}",
+]
+"""Sentences that the code puts together of several texts."""
+_LEAST = 4
 """Letters of a sentence besides its fields; with fewer it would be found in texts of others."""
+_SHORT = ("joined", "prompt", "published", "uploaded")
+"""Sentences of one word, which look like names."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +166,7 @@ def of_code() -> Iterator[Message]:
         tree = ast.parse((REPOSITORY / name).read_text(encoding="utf-8"))
         for node in _shown(tree, name):
             for text, note in _texts(node):
-                if _is_sentence(text):
+                if _is_shown(text):
                     yield Message(text, SENTENCE, f"{Path(name).name}:{node.lineno}", note)
 
 
@@ -152,7 +175,17 @@ def of_data() -> Iterator[Message]:
     words = [*get_args(views.RunState), *get_args(ShotSource), *get_args(Transition), *STAGES]
     words += [*BY, *(by.capitalize() for by in BY), *(f"By {by}" for by in BY if by != "video")]
     words += ["on this machine", "on another machine", *cards._WORDS.values()]
-    words += ["video", "enhancer", "upscaler", "estimated", "billed", "measured on this machine"]
+    words += _PUT_TOGETHER
+    words += [
+        "cost",
+        "storyboard",
+        "video",
+        "enhancer",
+        "upscaler",
+        "estimated",
+        "billed",
+        "measured on this machine",
+    ]
     words += [preset.title for preset in presets().values()]
     for model in (Brief, HandShot):
         words += [field.description or "" for field in model.model_fields.values()]
@@ -177,26 +210,29 @@ def messages() -> dict[tuple[str, str], Message]:
 
 
 def _shown(tree: ast.Module, name: str) -> Iterator[ast.expr]:
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    wanted = NAMED.get(name, ())
     for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in ast.walk(node) if part is not node}
+        if isinstance(node, ast.keyword) and node.arg in wanted:
+            yield node.value
         if name in WHOLE and isinstance(node, ast.JoinedStr | ast.Constant):
-            if id(node) not in docstrings and not _is_format(node):
+            if id(node) not in inner:
                 yield node
         elif isinstance(node, ast.Call) and name in RAISING:
             called = node.func.id if isinstance(node.func, ast.Name) else ""
-            if called in CALLED and len(node.args) > CALLED[called]:
-                yield node.args[CALLED[called]]
+            for number in CALLED.get(called, ()):
+                yield from node.args[number : number + 1]
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(t, ast.Name) and t.id in NAMED.get(name, ()) for t in targets):
+            given = [part for item in targets for part in ast.walk(item)]
+            if any(isinstance(part, ast.Name) and part.id in wanted for part in given):
                 yield node.value
-
-
-def _is_format(node: ast.expr) -> bool:
-    """Whether it is the format of a field, such as `.1f`, which is a text of its own in the
-    tree."""
-    text = node.values[0].value if isinstance(node, ast.JoinedStr) and node.values else ""
-    return isinstance(text, str) and len(text) <= 4 and " " not in text and bool(text)
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in wanted:
+                    yield value
 
 
 def _texts(node: ast.expr) -> Iterator[tuple[str, str]]:
@@ -229,6 +265,7 @@ def _with_fields(node: ast.JoinedStr) -> tuple[str, str]:
     return text, ", ".join(f"{{{number}}} = {note}" for number, note in enumerate(notes))
 
 
-def _is_sentence(text: str) -> bool:
-    words = "".join(character for character in text if character.isalpha())
-    return " " in text.strip() and len(words) >= _LEAST
+def _is_shown(text: str) -> bool:
+    """Whether it is for people, and not the name of a field or the joint of a list."""
+    letters = sum(character.isalpha() for character in text)
+    return (" " in text.strip() and letters >= _LEAST) or text in _SHORT

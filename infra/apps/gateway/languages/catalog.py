@@ -9,6 +9,7 @@ and numbered fields ("seed {0} is outside -1 to {1}"), and are found by the word
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -26,7 +27,11 @@ _MAX_DEPTH = 8
 """A value may be a sentence itself, whose value may be one; a text may be several sentences."""
 _FIELD = re.compile(r"\{(\d+)\}")
 _JOINTS = ("; ", ": ", ". ")
-"""What joins several sentences, or a name and a sentence, in the order in which they are tried."""
+"""What joins several sentences, or a name and a sentence."""
+_MAX_HALVES = 8
+"""Places of one joint where a text is tried to be two."""
+_MAX_READINGS = 500
+"""Parts of one text that are looked up: nobody keeps the gateway busy with a text of joints."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,15 @@ class Sentence:
         values[self.fields[-1]] = text[begin:end]
         return values
 
+    @property
+    def letters(self) -> int:
+        """How many it has besides its fields."""
+        return sum(map(len, self.words))
+
+    def filled(self, values: Mapping[int, "_Reading"]) -> str:
+        """The translation with `values` in the place of its fields."""
+        return _FIELD.sub(lambda field: values[int(field[1])].text, self.translation)
+
 
 class Catalog:
     """The messages of one language."""
@@ -88,7 +102,7 @@ class Catalog:
             else:
                 self._said[key] = text
         # The more words it has, the surer it is.
-        self._sentences = sorted(sentences, key=lambda item: -sum(map(len, item.words)))
+        self._sentences = sorted(sentences, key=lambda item: -item.letters)
 
     def gettext(self, text: str) -> str:
         """A text of a page."""
@@ -97,30 +111,58 @@ class Catalog:
     def said(self, text: str) -> str:
         """A sentence of an error or of a run, with its values. One that is not known stays as it
         is."""
-        return self._said_at(text, 0) if len(text) <= MAX_SENTENCE else text
+        return self._reading(text, {}, 0).text if len(text) <= MAX_SENTENCE else text
 
-    def _said_at(self, text: str, depth: int) -> str:
-        if text in self._said:
-            return self._said[text]
-        if depth > _MAX_DEPTH or len(text) < 3:
-            return text
+    def _reading(self, text: str, seen: dict[str, "_Reading"], depth: int) -> "_Reading":
+        """The reading of `text` that explains most of its letters."""
+        if text in seen or depth > _MAX_DEPTH or len(seen) > _MAX_READINGS or not text:
+            return seen.get(text, _Reading(text, 0))
+        found = seen[text] = self._exact(text) or _Reading(text, 0)
+        if found.known == len(text):
+            return found
         for sentence in self._sentences:
             values = sentence.values_in(text)
             if values is not None:
-                filled = {key: self._said_at(value, depth + 1) for key, value in values.items()}
-                return _FIELD.sub(lambda field: filled[int(field[1])], sentence.translation)
-        return self._parts_said(text, depth)
+                parts = {key: self._reading(part, seen, depth + 1) for key, part in values.items()}
+                known = sentence.letters + sum(part.known for part in parts.values())
+                begins = bool(sentence.words[0])
+                if (known, begins) > (found.known, found.begins):
+                    found = _Reading(sentence.filled(parts), known, begins)
+        for head, joint, rest in _halves(text):
+            first, second = (self._reading(part, seen, depth + 1) for part in (head, rest))
+            if first.known + second.known > found.known:
+                found = _Reading(first.text + joint + second.text, first.known + second.known)
+        seen[text] = found
+        return found
 
-    def _parts_said(self, text: str, depth: int) -> str:
-        """`text` in two parts, of which one at least is known; else as it is."""
-        for joint in _JOINTS:
-            head, found, rest = text.partition(joint)
-            if found and rest:
-                parts = self._said_at(head, depth + 1), self._said_at(rest, depth + 1)
-                if parts != (head, rest):
-                    return joint.join(parts)
-        small = text[0].lower() + text[1:]  # pydantic's sentences begin with a capital, or not
-        return self._said[small] if small in self._said else text
+    def _exact(self, text: str) -> "_Reading | None":
+        """A sentence without fields. Those of pydantic begin with a capital, or not."""
+        for way in (text, text[0].lower() + text[1:]):
+            if way in self._said:
+                return _Reading(self._said[way], len(text))
+        return None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A translation of a text."""
+
+    text: str
+    known: int
+    """Letters of the English text that an entry has; the others are values, or not known."""
+    begins: bool = False
+    """Whether the first word is an entry's own. Of two readings, that is the surer one."""
+
+
+def _halves(text: str) -> Iterator[tuple[str, str, str]]:
+    """The ways to read `text` as two, with what joins them."""
+    for joint in _JOINTS:
+        place = text.find(joint, 1)
+        for _ in range(_MAX_HALVES):
+            if place < 0 or place + len(joint) >= len(text):
+                break
+            yield text[:place], joint, text[place + len(joint) :]
+            place = text.find(joint, place + 1)
 
 
 class _English(Catalog):

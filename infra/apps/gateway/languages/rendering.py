@@ -4,6 +4,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
@@ -22,27 +23,31 @@ _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 def render(
     request: Request,
-    name: str,
+    page: str,
     status: int = 200,
     headers: dict[str, str] | None = None,
+    /,
     **values: Any,
 ) -> HTMLResponse:
-    """The page `name` with these values."""
+    """The template `page` with these values."""
     language = language_of(request)
-    query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
-    common = {
-        "language": language,
-        "languages": LANGUAGES.names,
-        "here": f"{request.url.path}{query}",
-    }
+    common = {"language": language, "languages": LANGUAGES.names, "here": _place_of(request)}
     told = {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
     token = _language.set(language)
     try:
         return _TEMPLATES.TemplateResponse(
-            request, name, common | values, status_code=status, headers=told | (headers or {})
+            request, page, common | values, status_code=status, headers=told | (headers or {})
         )
     finally:
         _language.reset(token)
+
+
+def _place_of(request: Request) -> str:
+    """The path to come back to with another language. A form that was sent is not sent again: its
+    page is."""
+    if request.method == "POST":
+        return urlsplit(request.headers.get("referer", "")).path or "/"
+    return f"{request.url.path}?{request.url.query}".rstrip("?")
 
 
 def _gettext(text: str) -> str:
