@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from infra.apps.gateway.access import Maker, gateway_of
 from infra.apps.gateway.keys import Client
-from infra.apps.gateway.pages import render
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.views import RunView

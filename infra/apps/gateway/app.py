@@ -37,6 +37,8 @@ from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.languages import choice
+from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
@@ -139,6 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
         compare.pages,
         library_pages.pages,
         costs.pages,
+        choice.router,
         login.router,
         ratings.router,
     ):
@@ -188,7 +191,7 @@ class BodyLimitMiddleware:
             return
         length = headers.get(b"content-length", b"0")
         words = f"this request may have {limit:,} bytes at most"
-        refusal = problem_response(413, "too_large", words)
+        refusal = problem_response(413, "too_large", words, language_of(Request(scope)))
         if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
@@ -210,7 +213,7 @@ def _refused(request: Request) -> JSONResponse | None:
     try:
         identify(request)
     except ProblemError as problem:
-        return problem.response()
+        return problem.response(language_of(request))
     return None
 
 

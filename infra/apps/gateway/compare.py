@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from infra.apps.gateway.access import gateway_of
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.listing import view_of
-from infra.apps.gateway.pages import render, to_login
+from infra.apps.gateway.pages import to_login
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from pipelines.documents.brief import Brief

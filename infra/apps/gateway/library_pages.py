@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.apps.gateway.access import Maker, Manager, gateway_of
 from infra.apps.gateway.api import send_part
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note
 from infra.apps.gateway.listing import view_of
-from infra.apps.gateway.pages import render
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
@@ -171,10 +171,9 @@ def shared_page(request: Request, secret: Secret) -> Response:
         cid, until = _shared(gateway, secret)
         manifest = gateway.videos.manifest(cid)
     except ProblemError as problem:
-        title = "This link has ended"
-        return render(request, "shared_end.html", problem.status, title=title)
+        return render(request, "shared_end.html", problem.status)
     if manifest is None:
-        return render(request, "shared_end.html", 404, title="This video was deleted")
+        return render(request, "shared_end.html", 404)
     title = gateway.library.note(cid).title or manifest.brief.prompt
     video = view_of(manifest)
     return render(

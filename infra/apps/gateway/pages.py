@@ -3,7 +3,6 @@ step."""
 
 import secrets
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,12 +10,12 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import Trashed
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
@@ -31,14 +30,8 @@ from pipelines.schema.presets import AUTO
 from pipelines.schema.shots import MAX_SEED
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _PAGE = 24
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
-
-
-def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page `name` with these values."""
-    return _templates.TemplateResponse(request, name, values, status_code=status)
 
 
 @router.get("/")
