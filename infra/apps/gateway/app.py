@@ -29,6 +29,7 @@ from infra.apps.gateway import (
     receiving,
     routing,
     service,
+    start_page,
     uploads,
     wan,
 )
@@ -55,6 +56,7 @@ MAX_BODY = 1_000_000
 _LIMITS = {
     "/uploads": uploads.MAX_BODY,
     "/v1/videos": openai_video_requests.MAX_BODY,
+    "/new": uploads.MAX_PICTURE + 200_000,
     "/login": 10_000,
 }
 _OPEN = ("/login", "/hooks/")
@@ -137,6 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(receiving.router)
     for hidden in (
         pages.router,
+        start_page.router,
         again.pages,
         compare.pages,
         library_pages.pages,

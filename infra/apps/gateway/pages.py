@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
@@ -20,13 +20,8 @@ from infra.apps.gateway.library import Trashed
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
-from infra.apps.gateway.submission import start_brief
-from infra.apps.gateway.views import RunView
 from pipelines.backends.registry import presets
-from pipelines.documents.parsing import parse_brief
-from pipelines.errors import BriefError
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.presets import AUTO
 from pipelines.schema.shots import MAX_SEED
 
 router = APIRouter()
@@ -183,49 +178,6 @@ async def cancel(request: Request, run: UUID, client: Maker) -> Response:
     await runs.see(run, client)
     await runs.cancel(run)
     return RedirectResponse(f"/jobs/{run}", 303)
-
-
-@router.get("/new")
-def new(request: Request, preset: Annotated[str, Query(max_length=100)] = "demo") -> Response:
-    """A short form; Prefect's has every field."""
-    return to_login(request) or _new(request, preset)
-
-
-def _new(
-    request: Request, preset: str, status: int = 200, problem: str = "", prompt: str = ""
-) -> HTMLResponse:
-    """The short form with what was filled in before."""
-    listed = [*presets().values()]
-    values = {"presets": listed, "auto": AUTO, "preset": preset, "problem": problem}
-    return render(request, "new.html", status, prompt=prompt, **values)
-
-
-@router.post("/new")
-async def create(
-    request: Request,
-    client: Maker,
-    prompt: Annotated[str, Form(max_length=5_000)] = "",
-    seconds: Annotated[float, Form()] = 4.0,
-    approval: Annotated[str, Form(max_length=20)] = "none",
-    campaign: Annotated[str, Form(max_length=200)] = "",
-    preset: Annotated[str, Form(max_length=100)] = "demo",
-) -> Response:
-    """Start what the short form says."""
-    gateway = gateway_of(request)
-    values: dict[str, Any] = {
-        "prompt": prompt,
-        "seconds": seconds,
-        "approval": approval,
-        "campaign": campaign,
-        "preset": preset,
-    }
-    try:
-        view: RunView = await start_brief(gateway, parse_brief(values), client, "")
-    except BriefError as error:
-        return _new(request, preset, 422, str(error), prompt)
-    except ProblemError as error:
-        return _new(request, preset, error.status, error.message, prompt)
-    return RedirectResponse(f"/jobs/{view.id}", 303)
 
 
 @router.get("/stills/{digest}.png")

@@ -110,8 +110,11 @@ def route(request: Request, body: RouteRequest, _: Reader) -> Any:
 def check(request: Request, body: dict[str, Any], _: Reader) -> Any:
     """What a brief would be made with, how long that takes and what it costs. Starts nothing; a
     brief that `POST /briefs` would refuse is refused in the same words."""
-    gateway = gateway_of(request)
-    brief = parse_brief(body)
+    return check_brief(gateway_of(request), parse_brief(body))
+
+
+def check_brief(gateway: Gateway, brief: Brief) -> RouteAnswer:
+    """The same for a brief that was read. Raises BriefError, ProblemError."""
     check_timeline(brief)
     require_models(gateway, brief)
     usual = presets()["image_fast" if brief.kind == "image" else "video_fast"]

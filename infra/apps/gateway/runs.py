@@ -165,6 +165,14 @@ class Runs:
             if not lock.locked():
                 self._locks.pop(run, None)
 
+    async def brief(self, run: UUID, client: Client) -> dict[str, Any]:
+        """The values of the brief of a run. Raises ProblemError 404 as `see`."""
+        await self._find(run, client)
+        with prefect_errors(), known_run(run):
+            found = await self._client.read_flow_run(run)
+        brief = found.parameters.get("brief")
+        return dict(brief) if isinstance(brief, dict) else {}
+
     async def see_json(self, run: UUID, client: Client) -> bytes:
         """The same as JSON, rendered once for all requests within a second."""
         return (await self._find(run, client)).as_json

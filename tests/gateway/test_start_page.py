@@ -1,0 +1,183 @@
+"""The form in which an editor starts a video."""
+
+import html
+import json
+import re
+import secrets
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import StoreSettings
+from pipelines.documents.brief import Brief
+from pipelines.publishing import make_manifest
+from pipelines.schema.keys import ObjectKey
+from tests.conftest import Cli
+from tests.gateway.test_gateway import png
+from tests.support.films import film_of, write
+from tests.support.gateway import Gateway, gateway
+
+pytestmark = pytest.mark.xdist_group("gateway")
+
+
+@pytest.fixture(scope="module")
+def bucket(gateway_store: StoreSettings) -> ObjectStore:
+    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-start-page"}))
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture(scope="module")
+def asked(
+    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("start")
+    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
+        yield found
+
+
+@pytest.fixture
+def client(asked: Gateway) -> Iterator[httpx.Client]:
+    with asked.client() as client:
+        yield client
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """What a browser would send if nothing were changed."""
+    found = {
+        name: html.unescape(value)
+        for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*?value="([^"]*)"', page)
+    }
+    for name, options in re.findall(r'<select name="(\w+)">(.*?)</select>', page, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected>', options)
+        first = re.search(r'<option value="([^"]*)"', options)
+        assert first
+        found[name] = html.unescape((chosen or first)[1])
+    words = re.search(r'<textarea name="prompt"[^>]*>(.*?)</textarea>', page, re.DOTALL)
+    assert words
+    return found | {"prompt": html.unescape(words[1])}
+
+
+def brief_of_run(asked: Gateway, answer: httpx.Response) -> dict[str, object]:
+    assert answer.status_code == 303, answer.text
+    run = answer.headers["location"].removeprefix("/jobs/")
+    brief: dict[str, object] = asked.run_of(run).parameters["brief"]
+    return brief
+
+
+def video_of(bucket: ObjectStore, brief: Brief) -> str:
+    manifest = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
+    write(bucket, manifest.model_copy(update={"campaigns": (brief.campaign,)}))
+    return manifest.content_id
+
+
+def test_the_empty_form_is_the_usual_brief(asked: Gateway, client: httpx.Client) -> None:
+    values = fields_of(client.get("/new").text) | {"prompt": "a fox"}
+    brief = brief_of_run(asked, client.post("/new", data=values))
+    assert brief == Brief(prompt="a fox", preset="auto").model_dump(mode="json")
+
+
+def test_the_form_of_a_video_makes_the_same_brief_with_all_its_fields(
+    asked: Gateway, client: httpx.Client, bucket: ObjectStore
+) -> None:
+    """Also those that the form does not show."""
+    made = Brief(
+        prompt='a "fox" & a <boat>',
+        seconds=4.5,
+        style="film",
+        upscale=2,
+        steps=3,
+        shots=[{"shot": 1, "seed": 9, "prompt": "a cat"}],
+        campaign="spring",
+        approval="both",
+        enhance=False,
+        seed=7,
+        size="128*128",
+    )
+    cid = video_of(bucket, made)
+    page = client.get(f"/new?like={cid}").text
+    assert "<boat>" not in page
+    brief = brief_of_run(asked, client.post("/new", data=fields_of(page)))
+    assert brief == made.model_dump(mode="json")
+
+
+def test_a_campaign_lends_its_looks_and_not_its_words(
+    client: httpx.Client, bucket: ObjectStore
+) -> None:
+    campaign = f"c {secrets.token_hex(4)}"
+    cid = video_of(bucket, Brief(prompt="old words", style="ink", seed=3, campaign=campaign))
+    client.get(f"/watch/{cid}")
+    values = fields_of(client.get("/new", params={"campaign": campaign}).text)
+    assert (values["campaign"], values["style"]) == (campaign, "ink")
+    assert (values["prompt"], values["seed"]) == ("", "-1")
+
+
+def test_the_brief_of_a_run_can_be_edited(asked: Gateway, client: httpx.Client) -> None:
+    begun = client.post("/new", data={"prompt": "a ball", "style": "ink", "preset": "demo"})
+    run = begun.headers["location"].removeprefix("/jobs/")
+    values = fields_of(client.get(f"/new?run={run}").text)
+    assert (values["prompt"], values["style"], values["preset"]) == ("a ball", "ink", "demo")
+    absent = client.get("/new?run=00000000-0000-0000-0000-000000000000")
+    assert absent.status_code == 404
+    assert "<form" in absent.text
+
+
+def test_a_picture_of_the_form_is_kept_and_begins_the_video(
+    asked: Gateway, client: httpx.Client, bucket: ObjectStore
+) -> None:
+    files = {"picture": ("x.png", png(), "image/png")}
+    brief = brief_of_run(
+        asked, client.post("/new", data={"prompt": "a ball", "preset": "demo"}, files=files)
+    )
+    key = str(brief["image"])
+    assert bucket.head(ObjectKey(key)) is not None
+    broken = {"picture": ("x.png", b"no picture", "image/png")}
+    refused = client.post("/new", data={"prompt": "my words"}, files=broken)
+    assert refused.status_code == 422
+    assert fields_of(refused.text)["prompt"] == "my words"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"seconds": "1000"}, "seconds 1000 is outside 0.25 to 600"),
+        ({"seconds": "much"}, "seconds"),
+        ({"upscale": "3"}, "upscale"),
+        ({"preset": "x"}, "preset &#39;x&#39; is unknown"),
+        ({"rest": "{not json"}, ""),
+        ({"rest": json.dumps({"steps": 10**9})}, "steps"),
+        ({"rest": json.dumps({"unknown": 1})}, "unknown"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_comes_back_with_what_was_typed(
+    client: httpx.Client, change: dict[str, str], words: str
+) -> None:
+    values = {"prompt": "a fox", "style": "my style", "preset": "demo"} | change
+    answer = client.post("/new", data=values)
+    if words:
+        assert answer.status_code == 422, answer.text
+        assert words in answer.text
+        assert fields_of(answer.text)["style"] == "my style"
+    else:
+        assert answer.status_code == 303
+
+
+def test_while_it_is_filled_in_the_form_says_what_it_takes(
+    asked: Gateway, client: httpx.Client
+) -> None:
+    before = len(asked.runs())
+    found = client.post("/new/forecast", data={"prompt": "a fox", "preset": "demo"})
+    assert re.search(r"demo makes it\.\s+About [\d,]+ s of work", found.text), found.text
+    wrong = client.post("/new/forecast", data={"prompt": "a fox", "seconds": "1000"})
+    assert "seconds 1000 is outside" in wrong.text
+    thai = client.post(
+        "/new/forecast",
+        data={"prompt": "a fox", "seconds": "1000"},
+        headers={"Accept-Language": "th"},
+    )
+    assert "is outside" not in thai.text
+    assert len(asked.runs()) == before
