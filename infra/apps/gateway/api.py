@@ -117,7 +117,8 @@ async def answer(request: Request, run: UUID, body: Answer, client: Approver) ->
     be changed."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
-    values = body.model_dump(mode="json")
+    request.state.detail = f"{body.decision}: {body.reason}".rstrip(": ")
+    values = body.model_dump(mode="json") | {"by": client.name}
     if not body.shots or view.waiting_for != "storyboard":
         del values["shots"]
     await gateway.runs.decide(run, values)
@@ -128,7 +129,7 @@ async def answer(request: Request, run: UUID, body: Answer, client: Approver) ->
 async def cancel(request: Request, run: UUID, client: Maker) -> RunView:
     """Cancel a run; its work on the GPU ends too."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run, client)
+    view = await gateway.runs.require_cancel(run, client)
     if view.ended:
         raise ProblemError(409, "ended", f"the run is {view.state} already")
     await gateway.runs.cancel(run)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.apps.gateway import (
     api,
+    audit_api,
     costs,
     login,
     model_page,
@@ -29,7 +31,8 @@ from infra.apps.gateway import (
     wan,
 )
 from infra.apps.gateway.access import identify
-from infra.apps.gateway.background import Changes, Comparisons, working
+from infra.apps.gateway.audit import Retention
+from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
@@ -38,9 +41,11 @@ from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
+from infra.apps.gateway.recording import RecordingMiddleware, record_start
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, BrokenOffError, StoreWork
+from infra.apps.gateway.uses import Uses
 from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
@@ -49,8 +54,9 @@ _LIMITS = {
     "/uploads": uploads.MAX_BODY,
     "/v1/videos": openai_video_requests.MAX_BODY,
     "/login": 10_000,
+    "/logout": 10_000,
 }
-_OPEN = ("/login", "/hooks/")
+_OPEN = ("/login", "/logout", "/hooks/")
 """Routes that accept a body without a key; their limits are small."""
 _HERE = Path(__file__).parent
 HEADERS = [
@@ -85,6 +91,9 @@ def create_app(settings: Settings) -> FastAPI:
             stack.callback(work.close)
             index = Index(database, store)
             runs, videos = Runs(client, store, work, index), Videos(store, index)
+            runs.on_start = record_start(database)
+            uses = Uses(database)
+            stack.callback(uses.write)
 
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
@@ -100,10 +109,12 @@ def create_app(settings: Settings) -> FastAPI:
                 hooks=hooks,
                 work=work,
                 readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
+                uses=uses,
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
-            works = outbox.work, changes.work, Comparisons(index).work
+            records = partial(repeat, uses.work), partial(repeat, Retention(database).work)
+            works = outbox.work, changes.work, Comparisons(index).work, *records
             await stack.enter_async_context(working(*works))
             yield
 
@@ -124,10 +135,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
+    app.include_router(audit_api.router)
     for hidden in (pages.router, costs.pages, login.router, ratings.router):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(RecordingMiddleware)
     app.add_middleware(BodyLimitMiddleware)
     return app
 

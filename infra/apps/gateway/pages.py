@@ -147,7 +147,8 @@ async def answer(
     """The buttons below a draft or a finished video."""
     gateway = gateway_of(request)
     await gateway.runs.see(run, client)
-    values: dict[str, Any] = {"decision": decision, "reason": reason}
+    request.state.detail = f"{decision}: {reason}".rstrip(": ")
+    values: dict[str, Any] = {"decision": decision, "reason": reason, "by": client.name}
     if prompt and seed and len(prompt) == len(seed):
         values["shots"] = [
             {"prompt": words.strip(), "seed": number}
@@ -165,7 +166,7 @@ async def answer(
 async def cancel(request: Request, run: UUID, client: Maker) -> Response:
     """The button beside a running job."""
     runs = gateway_of(request).runs
-    await runs.see(run, client)
+    await runs.require_cancel(run, client)
     await runs.cancel(run)
     return RedirectResponse(f"/jobs/{run}", 303)
 
@@ -217,7 +218,7 @@ async def create(
 @at_store
 def still(request: Request, digest: Annotated[str, _ID], client: Reader) -> Response:
     """A still of a draft; drafts are shown to those who approve."""
-    if not client.scopes & {"approve", "manage"}:
+    if not client.scopes & {"approve", "review", "manage"}:
         require(client, "approve")
     data = gateway_of(request).store.get_bytes(ObjectKey.still(Digest(digest)))
     if data is None:
@@ -231,7 +232,9 @@ def to_login(request: Request) -> Response | None:
     """The way to the login for who has none; None for a reader."""
     try:
         client = identify(request)
-    except ProblemError:
+    except ProblemError as problem:
+        if problem.status != 401:  # single sign-on named somebody who may not get in
+            raise
         return RedirectResponse(f"/login?{urlencode({'to': request.url.path})}", 303)
     require(client, "read")
     return None

@@ -12,6 +12,7 @@ from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.store_work import StoreWork
+from infra.apps.gateway.uses import Uses
 from infra.apps.gateway.videos import Videos
 from pipelines.backends.registry import definitions
 
@@ -30,6 +31,7 @@ class Gateway:
     hooks: Hooks
     work: StoreWork
     readiness: Readiness
+    uses: Uses
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.
