@@ -202,6 +202,31 @@ def hooks_try(
     sys.stdout.write(brief.model_dump_json(indent=1) + "\n")
 
 
+@hooks_app.command("send-test")
+def hooks_send_test(endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.")]) -> None:
+    """Send a test event to an endpoint and say what it answered; exit 1 if it did not take it."""
+    import asyncio
+
+    from infra.apps.gateway.hooks import read_hooks
+    from infra.apps.gateway.outbox import send_test
+    from pipelines.errors import BriefError
+
+    settings = Settings.load().gateway
+    endpoints = {item.name: item for item in read_hooks(settings.hooks).endpoints}
+    if endpoint not in endpoints:
+        raise BriefError(
+            f"there is no endpoint {endpoint!r}; there are: {', '.join(endpoints) or 'none'}"
+        )
+    found = endpoints[endpoint]
+    sent = asyncio.run(send_test(found, settings.base_url))
+    if sent.status:
+        show([f"{found.url} answered {sent.status} after {sent.seconds:.2f} s", sent.answer])
+    if sent.error:
+        show([f"not taken: {sent.error}"])
+        raise typer.Exit(1)
+    show([f"{endpoint} took the event"])
+
+
 @hooks_app.command("dead")
 def hooks_dead() -> None:
     """List events that were given up."""

@@ -42,6 +42,7 @@ from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.recording import RecordingMiddleware, record_start
+from infra.apps.gateway.run_pages import RunPages
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, BrokenOffError, StoreWork
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
                 database=database,
                 store=store,
                 runs=runs,
+                run_pages=RunPages(client, runs),
                 jobs=VideoJobs(client, runs),
                 videos=videos,
                 limits=Limits(settings.gateway.writes_per_minute),

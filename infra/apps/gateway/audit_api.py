@@ -6,23 +6,14 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from infra.apps.gateway import audit
 from infra.apps.gateway.access import Manager, Reader, gateway_of
+from infra.apps.gateway.api import NEXT, Since, Until
 from infra.apps.gateway.problems import REFUSALS
 
 router = APIRouter(prefix="/api/v1", tags=["Service"])
-NEXT = {
-    200: {
-        "headers": {
-            "Link": {
-                "description": '`<…>; rel="next"`: the older ones, if there are any.',
-                "schema": {"type": "string"},
-            }
-        }
-    }
-}
 
 
 class AuditEntry(BaseModel):
@@ -61,12 +52,8 @@ def entries(
         str, Query(max_length=100, description="Such as `run.started`, or `run` for all of them.")
     ] = "",
     subject: Annotated[str, Query(max_length=300, description="Such as a run's id.")] = "",
-    since: Annotated[
-        AwareDatetime | None, Query(description="With a time zone, and included.")
-    ] = None,
-    until: Annotated[
-        AwareDatetime | None, Query(description="With a time zone, not included.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     before: Annotated[int, Query(ge=0, le=2**62, description="From a Link header.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> list[AuditEntry]:

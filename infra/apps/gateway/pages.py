@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
-from infra.apps.gateway.listing import view_of
+from infra.apps.gateway.listing import VideoFilter, view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.submission import start_brief
@@ -50,7 +50,7 @@ async def gallery(
     client = identify(request)
     index = gateway.videos.index
     runs = await gateway.runs.recent(_PAGE, client)
-    page = await run_in_threadpool(page_of, request, _PAGE, campaign, cursor)
+    page = await run_in_threadpool(page_of, request, _PAGE, VideoFilter(campaign), cursor)
     manages = "manage" in client.scopes
     return render(
         request,

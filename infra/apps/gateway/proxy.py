@@ -58,6 +58,8 @@ def client_of_proxy(
             "what its clients send under this name",
         )
     name = _decoded(names[0])
+    if not name:  # the proxy lets in whom it does not know, such as a webhook's sender
+        return None
     user = users.find_named(database, name)
     if user is None or user.disabled:
         what = "is disabled here" if user else "has no user here"

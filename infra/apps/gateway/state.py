@@ -10,6 +10,7 @@ from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
+from infra.apps.gateway.run_pages import RunPages
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.uses import Uses
@@ -25,6 +26,7 @@ class Gateway:
     database: Database
     store: ObjectStore
     runs: Runs
+    run_pages: RunPages
     jobs: VideoJobs
     videos: Videos
     limits: Limits
