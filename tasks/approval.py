@@ -68,6 +68,9 @@ class Answer(RunInput):
 
     decision: Literal["approve", "reject"] = Field("approve", title="Decision")
     reason: str = Field("", title="Reason", description="Shown with a rejected brief.")
+    by: str = Field(
+        "", max_length=100, title="Your name", description="For the manifest of the video."
+    )
 
 
 class StoryboardAnswer(Answer):
@@ -172,7 +175,7 @@ def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
     words = f"nobody answered within {brief.approval_hours:g} hours"
     # Silence never spends money.
     decision = "reject" if asked_about(run) == COST else brief.on_silence
-    answer = {"decision": decision, "reason": words}
+    answer = {"decision": decision, "reason": words, "by": "silence"}
     try:
         result = client.resume_flow_run(run.id, run_input=answer)
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
@@ -204,9 +207,14 @@ def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
 def asked_about(run: FlowRun) -> Literal["", "storyboard", "video", "cost"]:
     """What `run` waits for: an approval of its price, of its storyboard or of its video. Empty if
     it does not wait."""
-    if run.state is None or not run.state.is_paused():
+    return subject_of(run.state) if run.state else ""
+
+
+def subject_of(state: State) -> Literal["", "storyboard", "video", "cost"]:
+    """What a run in that state waits for; empty if it does not wait."""
+    if not state.is_paused():
         return ""
-    key = run.state.state_details.pause_key or ""
+    key = state.state_details.pause_key or ""
     if key.startswith(COST):
         return "cost"
     return "video" if key.startswith(VIDEO) else "storyboard"

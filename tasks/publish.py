@@ -20,6 +20,7 @@ from pipelines.documents.manifest import (
     StoredObject,
     TransitionRecord,
 )
+from pipelines.documents.people import Act, merged
 from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.media.codec import clip_of, write_contact_sheet, write_still
@@ -32,6 +33,7 @@ from tasks.context import LocalClip, RunContext
 from tasks.costs import costs_of_video
 from tasks.dispatch import is_deployed
 from tasks.options import STAGE
+from tasks.people import people_of_run
 from tasks.progress import report
 
 _log = logging.getLogger("reelwright.publish")
@@ -142,27 +144,32 @@ def publish(brief: Brief, film: Film, route: Route | None = None) -> Manifest:
     are not as they were uploaded, or were deleted while the manifest was written. Then there is no
     manifest.
     """
-    return publish_film(ObjectStore(Settings.load().store), brief, film, route)
+    return publish_film(ObjectStore(Settings.load().store), brief, film, route, people_of_run())
 
 
 def publish_film(
-    store: ObjectStore, brief: Brief, film: Film, route: Route | None = None
+    store: ObjectStore,
+    brief: Brief,
+    film: Film,
+    route: Route | None = None,
+    people: tuple[Act, ...] = (),
 ) -> Manifest:
     """Publish `film` in `store`, as `publish` does. Raises StoreError as `publish`."""
     _check_uploaded(store, film)
     before = _read_manifest(store, film.plan.content_id)
     run = summary_of(film)
     campaigns = _campaigns(before, brief)
+    people = merged(before.people if before else (), people)
     # The poster may have been encoded again, to other bytes than the earlier manifest names.
     same = before is not None and set(_published(film)) <= set(before.objects)
     if before and same and not (run.chunks_made or run.segments_made):
-        if campaigns != before.campaigns:
-            before = before.model_copy(update={"campaigns": campaigns})
+        if (campaigns, people) != (before.campaigns, before.people):
+            before = before.model_copy(update={"campaigns": campaigns, "people": people})
             _write(store, before, film)
         _note(store, film)
         return before.model_copy(update={"run": run.model_copy(update={"already_published": True})})
     costs = costs_of_video(store, film.plan.content_id)
-    added = {"campaigns": campaigns, "costs": costs, "route": route}
+    added = {"campaigns": campaigns, "costs": costs, "route": route, "people": people}
     manifest = make_manifest(brief, film, store.bucket).model_copy(update=added)
     _write(store, manifest, film)
     _note(store, film)

@@ -20,6 +20,9 @@ _LEAST_CONTEXT = 1024
 vocabulary, and the answer may have 96."""
 
 
+SHORTEST_AUDIT_DAYS = 30
+"""The gateway's database refuses to delete younger entries of its audit log."""
+
 _Cap = Annotated[Decimal | None, Field(ge=0, max_digits=18, decimal_places=6)]
 
 
@@ -237,11 +240,24 @@ class RetentionSettings(Section):
     uploads_days: int = Field(90, ge=0, description="Pictures sent in that no video uses.")
     runs_days: int = Field(45, ge=0, description="What runs that have ended handed over.")
     deliveries_days: int = Field(90, ge=0, description="Events that were sent to endpoints.")
+    audit_days: int = Field(
+        365, ge=0, description="Entries of the gateway's audit log; 30 at least."
+    )
     prefect_days: int = Field(90, ge=0, description="Ended runs on Prefect's pages, with logs.")
     minutes_days: int = Field(2, ge=0, description="Runs of the calendar that started nothing.")
     keep_campaigns: str = Field(
         "", description="Campaigns whose videos are never deleted by age, separated by commas."
     )
+
+    @field_validator("audit_days")
+    @classmethod
+    def _long_enough(cls, value: int) -> int:
+        if 0 < value < SHORTEST_AUDIT_DAYS:
+            raise ValueError(
+                f"the audit log is kept for {SHORTEST_AUDIT_DAYS} days at least; take that or "
+                "more, or 0 for ever"
+            )
+        return value
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -365,6 +381,8 @@ def variable_of(section: type[BaseSettings], field: str) -> str:
 
 def _sentence(title: str, item: object) -> str:
     assert isinstance(item, dict)
+    if not item["loc"]:  # a rule about several variables, which names them; the values stay out
+        return str(item["msg"]).removeprefix("Value error, ")
     section = next(section for section in SECTIONS if section.__name__ == title)
     variable = variable_of(section, str(item["loc"][0]))
     message = str(item["msg"])

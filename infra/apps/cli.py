@@ -17,6 +17,7 @@ from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app,
 from infra.apps.console import plain, say
 from infra.apps.make_command import make
 from infra.apps.models import models_app
+from infra.apps.people import audit, sessions_app, users_app
 from infra.apps.routing import route
 from infra.apps.upkeep import retention_app, verify
 from pipelines.errors import BriefError, SettingsError
@@ -30,11 +31,14 @@ app = typer.Typer(
 )
 _WITHOUT_BACKENDS = {
     *("backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "models", "restore"),
-    *("retention", "status", "verify", "worker"),
+    *("retention", "status", "verify", "worker", "users", "sessions", "audit"),
 }
 """Commands that work on although the backends file has a mistake: they say it and use none."""
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
+app.add_typer(users_app, name="users")
+app.add_typer(sessions_app, name="sessions")
+app.command()(audit)
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
@@ -200,10 +204,15 @@ def login(
     token: Annotated[
         bool, typer.Option("--token", help="Print the operator's key instead, for curl.")
     ] = False,
+    user: Annotated[
+        str, typer.Option("--user", help="The link logs in as this user, not as the operator.")
+    ] = "",
 ) -> None:
     """Print a link that logs a browser in to the gateway as its operator, once."""
     from infra.apps import environment
+    from infra.apps.gateway import users
     from infra.apps.gateway.database import opened
+    from infra.apps.gateway.keys import OPERATOR
     from infra.apps.gateway.sessions import new_link
 
     settings = adopt_studio()
@@ -218,7 +227,9 @@ def login(
         sys.stdout.write(f"{key}\n")
         return
     with opened(settings.paths.data_dir) as database:
-        sys.stdout.write(new_link(database, environment.gateway_address(settings)) + "\n")
+        client = users.named(database, user).client if user else OPERATOR
+        link = new_link(database, environment.gateway_address(settings), client)
+        sys.stdout.write(f"{link}\n")
     say("it works once, within 15 minutes, and keeps a browser logged in for seven days")
 
 

@@ -58,39 +58,56 @@ def show(lines: Iterable[object]) -> None:
 def keys_add(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, make, approve, manage; repeatable.")
+        list[str] | None, typer.Option(help="read, make, approve, review, manage; repeatable.")
     ] = None,
+    days: Annotated[
+        int, typer.Option(min=0, max=36_500, help="How long it is valid; 0: until it is revoked.")
+    ] = 0,
+    user: Annotated[
+        str, typer.Option(help="The user as whom it acts, with at most their scopes.")
+    ] = "",
 ) -> None:
     """Make an API key and print it; it is shown this once."""
-    from infra.apps.gateway import keys
-    from infra.apps.gateway.database import opened
+    from infra.apps.gateway import keys, users
+    from infra.apps.recorded import opened_by_operator, record
 
-    with opened(Settings.load().paths.data_dir) as database:
-        show([keys.add(database, name, scope or ["read", "make"])])
+    scopes = scope or ["read", "make"]
+    with opened_by_operator() as database:
+        owner = users.named(database, user).id if user else ""
+        key = keys.add(database, name, scopes, days=days, user_id=owner)
+        until = f" for {days} days" if days else ""
+        record(database, "key.added", name, f"{' '.join(scopes)}{until}{user and f' of {user}'}")
+    show([key])
 
 
 @keys_app.command("list")
 def keys_list() -> None:
-    """Names, scopes and dates of all keys."""
+    """Names, scopes, users, and when each key was made, expires and was last used."""
     from infra.apps.gateway import keys
     from infra.apps.gateway.database import opened
 
     with opened(Settings.load().paths.data_dir) as database:
-        show(f"{name:<20} {scopes:<28} {made[:10]}" for name, scopes, made in keys.listed(database))
+        show(
+            f"{key.name:<20} {key.scopes:<28} {key.user or '-':<16} made {key.created[:10]}, "
+            f"expires {key.expires[:16] or 'never'}, last used {key.last_used[:16] or 'never'}"
+            for key in keys.listed(database)
+        )
 
 
 @keys_app.command("revoke")
 def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None:
     """Make a key useless at once; `operator`: end the sessions that login links began."""
     from infra.apps.gateway import keys, sessions
-    from infra.apps.gateway.database import opened
+    from infra.apps.recorded import opened_by_operator, record
 
-    with opened(Settings.load().paths.data_dir) as database:
+    with opened_by_operator() as database:
         if name != keys.OPERATOR.name:
             keys.revoke(database, name)
+            record(database, "key.revoked", name)
             return
+        record(database, "session.ended", name, "all sessions and links")
         count = sessions.end_all_of_operator(database)
-        if name in [known for known, _, _ in keys.listed(database)]:  # 0.1.0 let a key have it
+        if name in [known.name for known in keys.listed(database)]:  # 0.1.0 let a key have it
             keys.revoke(database, name)
             show(["the key of that name, which an older version allowed, is revoked"])
     show([f"{count} sessions and unused links of the operator are ended"])
@@ -183,6 +200,31 @@ def hooks_try(
     brief = sources[source].brief_of(body)
     check_timeline(brief)
     sys.stdout.write(brief.model_dump_json(indent=1) + "\n")
+
+
+@hooks_app.command("send-test")
+def hooks_send_test(endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.")]) -> None:
+    """Send a test event to an endpoint and say what it answered; exit 1 if it did not take it."""
+    import asyncio
+
+    from infra.apps.gateway.hooks import read_hooks
+    from infra.apps.gateway.outbox import send_test
+    from pipelines.errors import BriefError
+
+    settings = Settings.load().gateway
+    endpoints = {item.name: item for item in read_hooks(settings.hooks).endpoints}
+    if endpoint not in endpoints:
+        raise BriefError(
+            f"there is no endpoint {endpoint!r}; there are: {', '.join(endpoints) or 'none'}"
+        )
+    found = endpoints[endpoint]
+    sent = asyncio.run(send_test(found, settings.base_url))
+    if sent.status:
+        show([f"{found.url} answered {sent.status} after {sent.seconds:.2f} s", sent.answer])
+    if sent.error:
+        show([f"not taken: {sent.error}"])
+        raise typer.Exit(1)
+    show([f"{endpoint} took the event"])
 
 
 @hooks_app.command("dead")

@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from pipelines.costs.summary import VideoCosts
 from pipelines.documents import manifest_v3
+from pipelines.documents.people import Act
 from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.clip import Clip as Clip
@@ -234,6 +235,9 @@ class Manifest(Frozen):
     it."""
     route: Route | None = None
     """Why this preset made it. None if a version up to 0.4.0 made it, or no flow did."""
+    people: tuple[Act, ...] = ()
+    """Who asked for it and who approved it, each name once. Empty if a version up to 0.5.0 made it,
+    or a command outside a studio did. Who deletes a video stands in the gateway's audit log."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,8 @@ RULES = {
     ("POST", "/api/v1/route"): "read",
     ("POST", "/runs/{run}/answer"): "approve",
     ("DELETE", "/videos/{name}"): "manage",
+    ("GET", "/api/v1/audit"): "manage",
+    ("POST", "/webhooks/{endpoint}/test"): "manage",
 }
 """Scopes that do not follow from the method: who reads, reads; who changes, makes."""
 NAMES = (
@@ -55,7 +58,14 @@ def document(target: Target) -> dict[str, Any]:
 
 
 def filled(path: str, run: str) -> str:
-    return path.replace("{run}", run).replace("{name}", f"{'0' * 64}.mp4").replace("{source}", "a")
+    for name, value in {
+        "run": run,
+        "name": f"{'0' * 64}.mp4",
+        "source": "a",
+        "endpoint": "a",
+    }.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
 
 
 def needed(method: str, path: str) -> str:
@@ -91,7 +101,7 @@ def test_a_key_of_another_scope_opens_nothing(target: Target, document: dict[str
 def test_no_name_in_a_path_leads_elsewhere(target: Target, document: dict[str, Any]) -> None:
     key, before = target.key(*SCOPES), target.uploads()
     paths = [
-        (method, path.replace("{run}", "{}").replace("{name}", "{}").replace("{source}", "{}"))
+        (method, re.sub(r"{\w+}", "{}", path))
         for method, path, _ in operations(document)
         if "{" in path
     ]

@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from tests.docs import cli_page, codes_page, manifest_page, rest_page, settings_page
+from tests.docs import (
+    cli_page,
+    client_source,
+    codes_page,
+    manifest_page,
+    rest_page,
+    settings_page,
+)
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page.text,
@@ -13,5 +20,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/manifest.schema.json": manifest_page.schema_text,
     "docs/reference/error-codes.md": codes_page.text,
     "docs/reference/exit-codes.md": codes_page.exit_codes_text,
+    "reelwright/client/answers.py": client_source.answers,
+    "reelwright/client/briefs.py": client_source.briefs,
+    "reelwright/client/remedies.json": client_source.remedies,
 }
 """Path from the root of the repository, and what it contains."""

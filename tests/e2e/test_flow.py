@@ -16,6 +16,7 @@ from infra.adapters.settings import StoreSettings
 from infra.adapters.weights.index import write_index
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.listing import VideoFilter
 from pipelines.backends.wan.denoiser import WanDenoiser
 from pipelines.backends.wan.memory_plan import MemoryPlan
 from pipelines.documents.manifest import Manifest
@@ -95,10 +96,10 @@ def test_a_video_is_found_under_every_campaign_that_asked_for_it(
     with opened(tmp_path) as database:
         index = Index(database, store)
         index.reconcile()
-        (video,) = index.page(10, "sale").videos
+        (video,) = index.page(10, VideoFilter("sale")).videos
         assert (video.id, video.campaigns) == (first.content_id, ("spring", "sale"))
-        assert index.page(10, "spring").videos == (video,)
-        assert index.page(10, "summer").videos == ()
+        assert index.page(10, VideoFilter("spring")).videos == (video,)
+        assert index.page(10, VideoFilter("summer")).videos == ()
 
 
 def test_the_same_brief_again_makes_nothing(run: Run) -> None:

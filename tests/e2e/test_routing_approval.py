@@ -11,6 +11,7 @@ import pytest
 from prefect.states import AwaitingRetry, Crashed
 
 from infra.adapters.object_store import ObjectStore
+from pipelines.documents.manifest import Manifest
 from pipelines.documents.route import Route
 from pipelines.schema.keys import ObjectKey
 from tasks.approval import asked_about
@@ -84,14 +85,14 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
         assert await asked(pool, run, "cost") == "cost"
         assert "1.20 USD, above the policy's automatic_price_cap" in route_of(store, run).ask
         assert store.list_keys("chunks/") == store.list_keys("stills/") == []
-        await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
+        await pool.client.resume_flow_run(run, run_input={"decision": "approve", "by": "ann"})
         assert await asked(pool, run, "storyboard") == "storyboard"  # its draft buys nothing
         await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
         assert await asked(pool, run, "storyboard-2") == "storyboard"
         route = route_of(store, run)
         assert (route.chosen.preset, route.approved, route.turn) == ("free", ("dear",), 1)
         assert [item.reason for item in route.setbacks] == ["dear takes no more requests today"]
-        await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
+        await pool.client.resume_flow_run(run, run_input={"decision": "approve", "by": "bob"})
         found = await pool.until(run, lambda item: bool(item.state and item.state.is_final()))
         assert found.state is not None
         assert found.state.is_completed(), found.state.message
@@ -102,6 +103,14 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
     data = store.get_bytes(ObjectKey(key))
     assert data is not None
     assert b'"preset":"free"' in data.replace(b": ", b":")
+    assert [
+        (act.did, act.about, act.name) for act in Manifest.model_validate_json(data).people
+    ] == [
+        ("asked", "", "prefect"),
+        ("approved", "cost", "ann"),
+        ("approved", "storyboard", "prefect"),
+        ("approved", "storyboard", "bob"),
+    ]
 
 
 @pytest.mark.usefixtures("policy")

@@ -232,7 +232,7 @@ def test_no_key_has_a_name_that_could_be_mistaken(tmp_path: Path, name: str) -> 
         keys.add(database, "cms", ["read"])
         with pytest.raises(BriefError):
             keys.add(database, name, ["read"])
-        assert [found for found, _, _ in keys.listed(database)] == ["cms"]
+        assert [record.name for record in keys.listed(database)] == ["cms"]
 
 
 @pytest.mark.parametrize("name", ["cms-2", "Ann Müller", "Иван", "東京オフィス", "a" * 60])

@@ -57,7 +57,7 @@ def old(tmp_path: Path) -> Path:
 
 def test_a_database_of_the_first_release_keeps_its_keys(old: Path) -> None:
     with opened(old) as database:
-        assert keys.listed(database) == [("cms", "read", "2026-11-01")]
+        assert keys.listed(database) == [keys.KeyRecord("cms", "read", "2026-11-01")]
         assert database.rows("select count(*) from videos") == [(0,)]
     assert version_of(file_of(old)) == len(MIGRATIONS)
 

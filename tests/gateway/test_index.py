@@ -11,11 +11,11 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
-from infra.apps.gateway.listing import Place
+from infra.apps.gateway.listing import Place, VideoFilter
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
-from tests.support.films import brief_of, film_of, id_of, numbered, published, write
+from tests.support.films import START, brief_of, film_of, id_of, numbered, published, write
 
 COUNT = 250
 EVERY_TENTH = "tenth"
@@ -51,7 +51,7 @@ def walk(
     ids: list[str] = []
     cursor, number = "", 0
     while True:
-        page = index.page(limit, campaign, cursor)
+        page = index.page(limit, VideoFilter(campaign), cursor)
         ids += [video.id for video in page.videos]
         if page.next is None:
             return ids
@@ -103,6 +103,31 @@ def test_a_list_shows_what_the_manifest_says(index: Index, model: Manifest) -> N
     assert (video.seconds, video.width, video.height) == (1.0, 64, 64)
     assert (video.model, video.size) == ("Tiny Wan", len(model.brief.prompt) * 50)
     assert video.video_path == f"/videos/{model.content_id}.mp4"
+
+
+def test_videos_are_found_by_words_dates_and_campaign_together(
+    index: Index, store: ObjectStore, model: Manifest
+) -> None:
+    for number, words in enumerate(["A red Fox", "100 % wool", "แมวสีแดง", "a_b"]):
+        video = numbered(model, number, (EVERY_TENTH,) if number < 2 else ())
+        brief = video.brief.model_copy(update={"prompt": words})
+        write(store, video.model_copy(update={"brief": brief}))
+    index.reconcile()
+
+    def found(**wanted: Any) -> list[str]:
+        return [video.id for video in index.page(9, VideoFilter(**wanted)).videos]
+
+    assert found(text="FOX") == [id_of(0)]
+    assert found(text="แมว") == [id_of(2)]
+    assert found(text="%") == [id_of(1)]
+    assert found(text="a_b") == [id_of(3)]
+    assert found(text="\\") == []
+    second = START + timedelta(seconds=1)
+    assert found(until=second) == [id_of(0)]
+    assert found(since=second, until=second + timedelta(seconds=2)) == [id_of(2), id_of(1)]
+    elsewhere = second.astimezone(timezone(timedelta(hours=7)))
+    assert found(campaign=EVERY_TENTH, since=elsewhere) == [id_of(1)]
+    assert found(campaign=EVERY_TENTH, text="fox", since=elsewhere) == []
 
 
 @pytest.mark.parametrize(
@@ -207,7 +232,7 @@ def test_what_vanished_or_changed_in_the_bucket_is_noticed(
     write(store, changed)
     assert index.recheck() == 2
     assert index.recheck() == 0
-    assert index.page(1, "autumn").videos[0].id == changed.content_id
+    assert index.page(1, VideoFilter("autumn")).videos[0].id == changed.content_id
     assert walk(index, 10) == [model.content_id, id_of(3), id_of(2), id_of(1)]
     for key in store.list_keys(f"videos/{id_of(2)}/"):
         store.delete(key)

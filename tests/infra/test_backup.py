@@ -40,7 +40,7 @@ def test_it_comes_back_as_it_was(studio: Place, empty: Place, tmp_path: Path) ->
     assert bucket_of(empty) == before
     assert empty.database.ask("select state from run") == "published"
     with opened(empty.data) as database:
-        assert [name for name, _, _ in keys.listed(database)] == ["editor"]
+        assert [record.name for record in keys.listed(database)] == ["editor"]
     assert not (empty.data / upgrade.MARKER).exists()
     upgrade.check(empty.data)
 

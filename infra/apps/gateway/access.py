@@ -1,4 +1,5 @@
-"""Who may ask: a key or a session with the right scope, or the operator with the studio's token.
+"""Who may ask: a key or a session with the right scope, a user whom the operator's proxy names, or
+the operator with the studio's token.
 
 Where the operator allows it, also this machine. A program on it is known by its peer address. A web
 page that is open there has that address too, so the Host, Origin and Sec-Fetch-Site headers must
@@ -13,8 +14,9 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from infra.apps.gateway.keys import LOCAL, OPERATOR, Client, Scope, client_of
+from infra.apps.gateway.keys import LOCAL, OPERATOR, Client, Scope, client_of, expiry_of
 from infra.apps.gateway.problems import ProblemError
+from infra.apps.gateway.proxy import client_of_proxy
 from infra.apps.gateway.sessions import client_of_session
 from infra.apps.gateway.state import Gateway
 
@@ -33,21 +35,22 @@ def gateway_of(request: Request) -> Gateway:
 
 
 def identify(request: Request) -> Client:
-    """The client that sent the request. Raises ProblemError 401 if it cannot be told."""
+    """The client that sent the request. Raises ProblemError 401 if it cannot be told, 403 if the
+    proxy names a user who may not get in."""
     gateway = gateway_of(request)
     key = _key_in(request)
     if key:
-        client = client_with_key(gateway, key)
-        if client is None:
-            raise ProblemError(
-                401, "unauthorised", "this API key is not known here, or was revoked"
-            )
-        return client
+        return _client_of_key(gateway, key)
     # A cookie travels with every request of a browser, also with one that another site made.
     session = request.cookies.get(COOKIE, "") if is_own_page(request) else ""
     client = client_of_session(gateway.database, session) if session else None
     if client is not None:
+        gateway.uses.of_session(session)
+        gateway.uses.of_user(client.id)
         return client
+    if (person := _named_by_proxy(gateway, request)) is not None:
+        gateway.uses.of_user(person.id)
+        return person
     if gateway.settings.gateway.trust_local and _is_local(request):
         return LOCAL
     raise ProblemError(
@@ -57,6 +60,31 @@ def identify(request: Request) -> Client:
         "with: reelwright keys add NAME",
         headers={"WWW-Authenticate": "Bearer"},
     )
+
+
+def _client_of_key(gateway: Gateway, key: str) -> Client:
+    client = client_with_key(gateway, key)
+    if client is None:
+        over = expiry_of(gateway.database, key)
+        raise ProblemError(
+            401,
+            "unauthorised",
+            f"this API key expired at {over[:16]} UTC; the operator makes another one with: "
+            "reelwright keys add NAME"
+            if over
+            else "this API key is not known here, or was revoked",
+        )
+    gateway.uses.of_key(key)
+    gateway.uses.of_user(client.id)
+    return client
+
+
+def _named_by_proxy(gateway: Gateway, request: Request) -> Client | None:
+    """The user whom the proxy names. Its own cookie, too, travels with what other sites ask for."""
+    person = client_of_proxy(gateway.settings.gateway, gateway.database, request)
+    if person and is_own_page(request) and not _is_embedded_elsewhere(request):
+        return person
+    return None
 
 
 def client_with_key(gateway: Gateway, key: str) -> Client | None:
@@ -74,12 +102,14 @@ def require(client: Client, scope: Scope) -> None:
 
 
 def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
-    """A dependency: the client, if it may do that. Writes count against its limit."""
+    """A dependency: the client, if it may do that. Writes count against its limit, and stand in the
+    audit log under its name."""
 
     async def check(request: Request) -> Client:  # a thread for it would cost more than it does
         client = identify(request)
         require(client, scope)
         if scope != "read":
+            request.state.client = client
             gateway_of(request).limits.count(f"client {client.id}")
         return client
 

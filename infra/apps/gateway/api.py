@@ -10,20 +10,21 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.catalog import ENGLISH
 from infra.apps.gateway.languages.choice import language_of
-from infra.apps.gateway.listing import Page, VideoView
+from infra.apps.gateway.listing import Page, VideoFilter, VideoView
 from infra.apps.gateway.owners import sees_all
 from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
+from infra.apps.gateway.run_pages import RunFilter
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.videos import Part, content_id_of
-from infra.apps.gateway.views import RunView
+from infra.apps.gateway.views import RunState, RunView
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
 from pipelines.schema.shots import HandShot
@@ -31,6 +32,21 @@ from tasks.sweeping import ages_of
 
 router = APIRouter()
 Range = Annotated[str, Header(max_length=100, description="`bytes=0-99`")]
+Campaign = Annotated[str, Query(max_length=100, description="Only those of that campaign.")]
+Text = Annotated[str, Query(max_length=200, description="Only those with that in their prompt.")]
+Since = Annotated[AwareDatetime | None, Query(description="With a time zone; then or later.")]
+Until = Annotated[AwareDatetime | None, Query(description="With a time zone; before then.")]
+NEXT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Link": {
+                "description": '`<…>; rel="next"`: the older ones, if there are any.',
+                "schema": {"type": "string"},
+            }
+        }
+    }
+}
+"""For the OpenAPI document of a list."""
 
 
 class Answer(BaseModel):
@@ -84,13 +100,37 @@ async def _visible(request: Request, run: UUID, client: Reader) -> RunView:
 Visible = Annotated[RunView, Depends(_visible)]
 
 
-@router.get("/runs", tags=["Runs"], responses=REFUSALS)
+@router.get("/runs", tags=["Runs"], responses=REFUSALS | NEXT)
 async def runs(
-    request: Request, client: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request,
+    response: Response,
+    client: Reader,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    state: Annotated[RunState | None, Query(description="Only runs in that state.")] = None,
+    campaign: Campaign = "",
+    text: Text = "",
+    since: Since = None,
+    until: Until = None,
+    cursor: Annotated[str, Query(max_length=2_000, description="From a Link header.")] = "",
 ) -> list[RunView]:
-    """The client's latest runs, the newest first; with the scope `manage`, everybody's."""
-    found = await gateway_of(request).runs.recent(limit, client)
-    return [view.told(language_of(request)) for view in found]
+    """The client's latest runs, the newest first; with the scope `review` or `manage`, everybody's.
+
+    With filters a page may be short, or empty, although there are more: the Link header says so.
+    """
+    wanted = RunFilter(state, campaign, text, since, until)
+    try:
+        found = await gateway_of(request).run_pages.page(client, wanted, limit, cursor)
+    except ValueError as error:
+        raise ProblemError(422, "invalid", str(error)) from error
+    if found.next:
+        response.headers["Link"] = next_link(request, found.next.as_cursor())
+    return [view.told(language_of(request)) for view in found.runs]
+
+
+def next_link(request: Request, cursor: str) -> str:
+    """The Link header of a list that goes on at `cursor` with the same filters."""
+    query = urlencode(dict(request.query_params) | {"cursor": cursor})
+    return f'<{request.url.path}?{query}>; rel="next"'
 
 
 @router.get("/runs/{run}", tags=["Runs"], response_model=RunView, responses=REFUSALS)
@@ -124,7 +164,8 @@ async def answer(request: Request, run: UUID, body: Answer, client: Approver) ->
     be changed."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
-    values = body.model_dump(mode="json")
+    request.state.detail = f"{body.decision}: {body.reason}".rstrip(": ")
+    values = body.model_dump(mode="json") | {"by": client.name}
     if not body.shots or view.waiting_for != "storyboard":
         del values["shots"]
     await gateway.runs.decide(run, values)
@@ -135,49 +176,37 @@ async def answer(request: Request, run: UUID, body: Answer, client: Approver) ->
 async def cancel(request: Request, run: UUID, client: Maker) -> RunView:
     """Cancel a run; its work on the GPU ends too."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run, client)
+    view = await gateway.runs.require_cancel(run, client)
     if view.ended:
         raise ProblemError(409, "ended", f"the run is {view.state} already")
     await gateway.runs.cancel(run)
     return await gateway.runs.see(run, client)
 
 
-@router.get(
-    "/videos",
-    tags=["Videos"],
-    responses=REFUSALS
-    | {
-        200: {
-            "headers": {
-                "Link": {
-                    "description": '`<…>; rel="next"`: the older ones, if there are any.',
-                    "schema": {"type": "string"},
-                }
-            }
-        }
-    },
-)
+@router.get("/videos", tags=["Videos"], responses=REFUSALS | NEXT)
 def videos(
     request: Request,
     response: Response,
     _: Reader,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    campaign: Annotated[str, Query(max_length=100)] = "",
+    campaign: Campaign = "",
+    text: Text = "",
+    since: Since = None,
+    until: Until = None,
     cursor: Annotated[str, Query(max_length=300, description="From a Link header.")] = "",
 ) -> list[VideoView]:
     """Published videos, the newest first."""
-    found = page_of(request, limit, campaign, cursor)
+    wanted = VideoFilter(campaign, text, since, until)
+    found = page_of(request, limit, wanted, cursor)
     if found.next:
-        values = {"limit": limit, "campaign": campaign, "cursor": found.next.as_cursor()}
-        query = urlencode({name: value for name, value in values.items() if value})
-        response.headers["Link"] = f'</videos?{query}>; rel="next"'
+        response.headers["Link"] = next_link(request, found.next.as_cursor())
     return list(found.videos)
 
 
-def page_of(request: Request, limit: int, campaign: str, cursor: str) -> Page:
+def page_of(request: Request, limit: int, wanted: VideoFilter, cursor: str) -> Page:
     """A page of the index. Raises ProblemError 422 on a cursor that is none of ours."""
     try:
-        return gateway_of(request).videos.index.page(limit, campaign, cursor)
+        return gateway_of(request).videos.index.page(limit, wanted, cursor)
     except ValueError as error:
         raise ProblemError(422, "invalid", str(error)) from error
 

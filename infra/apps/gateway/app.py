@@ -17,6 +17,7 @@ from infra.adapters.settings import Settings
 from infra.apps.gateway import (
     again,
     api,
+    audit_api,
     compare,
     costs,
     library_pages,
@@ -34,6 +35,7 @@ from infra.apps.gateway import (
     wan,
 )
 from infra.apps.gateway.access import identify
+from infra.apps.gateway.audit import Retention
 from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
@@ -46,9 +48,12 @@ from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
+from infra.apps.gateway.recording import RecordingMiddleware, record_start
+from infra.apps.gateway.run_pages import RunPages
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import CONNECTIONS, READ_SECONDS, BrokenOffError, StoreWork
+from infra.apps.gateway.uses import Uses
 from infra.apps.gateway.videos import Videos
 
 MAX_BODY = 1_000_000
@@ -58,8 +63,9 @@ _LIMITS = {
     "/v1/videos": openai_video_requests.MAX_BODY,
     "/new": uploads.MAX_PICTURE + 200_000,
     "/login": 10_000,
+    "/logout": 10_000,
 }
-_OPEN = ("/login", "/hooks/")
+_OPEN = ("/login", "/logout", "/hooks/")
 """Routes that accept a body without a key; their limits are small."""
 _HERE = Path(__file__).parent
 HEADERS = [
@@ -94,6 +100,9 @@ def create_app(settings: Settings) -> FastAPI:
             stack.callback(work.close)
             index = Index(database, store)
             runs, videos = Runs(client, store, work, index), Videos(store, index)
+            runs.on_start = record_start(database)
+            uses = Uses(database)
+            stack.callback(uses.write)
 
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
@@ -103,6 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
                 database=database,
                 store=store,
                 runs=runs,
+                run_pages=RunPages(client, runs),
                 jobs=VideoJobs(client, runs),
                 videos=videos,
                 limits=Limits(settings.gateway.writes_per_minute),
@@ -110,11 +120,13 @@ def create_app(settings: Settings) -> FastAPI:
                 work=work,
                 readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
                 library=Library(database),
+                uses=uses,
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
-            removing = partial(repeat, partial(library_pages.remove_deleted, gateway))
-            works = outbox.work, changes.work, Comparisons(index).work, removing
+            removing = partial(library_pages.remove_deleted, gateway)
+            kept = (partial(repeat, act) for act in (uses.work, Retention(database).work, removing))
+            works = outbox.work, changes.work, Comparisons(index).work, *kept
             await stack.enter_async_context(working(*works))
             yield
 
@@ -137,6 +149,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
+    app.include_router(audit_api.router)
     for hidden in (
         pages.router,
         start_page.router,
@@ -151,6 +164,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(RecordingMiddleware)
     app.add_middleware(BodyLimitMiddleware)
     return app
 

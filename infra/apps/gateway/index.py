@@ -16,7 +16,17 @@ from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.database import Database
-from infra.apps.gateway.listing import COLUMNS, Page, Place, VideoView, as_row, of_row, view_of
+from infra.apps.gateway.listing import (
+    COLUMNS,
+    EVERY_VIDEO,
+    Page,
+    Place,
+    VideoFilter,
+    VideoView,
+    as_row,
+    of_row,
+    view_of,
+)
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import CorruptObjectError
 from pipelines.retention import Marks
@@ -28,6 +38,7 @@ _BATCH = 100
 _NAMED = 5
 """Names of skipped things that are told; the others are counted."""
 _CAMPAIGNS = 200
+_QUALIFIED = ", ".join(f"videos.{name.strip()}" for name in COLUMNS.split(","))
 _TAKES = 13
 """Videos of the same words that are shown beside one of them."""
 _NEWEST = Place("~", "")
@@ -76,23 +87,27 @@ class Index:
 
     # What is shown -----------------------------------------------------------------------------
 
-    def page(self, limit: int, campaign: str = "", cursor: str = "") -> Page:
-        """`limit` videos, the newest first, from where `cursor` points. Raises ValueError."""
+    def page(self, limit: int, wanted: VideoFilter = EVERY_VIDEO, cursor: str = "") -> Page:
+        """At most `limit` videos that are wanted, the newest first, from where `cursor` points.
+        Raises ValueError on a cursor that is none of ours."""
         place = Place.parse(cursor) if cursor else _NEWEST
-        if campaign:
+        if wanted.campaign:
+            conditions, values = wanted.conditions("chosen.created")
             rows = self._database.rows(
-                # `cross join` has SQLite begin with the chosen ones, not with all videos.
-                f"select {COLUMNS} from (select video from video_campaigns "  # noqa: S608
-                "where campaign = ? and (created, video) < (?, ?) "
-                "order by created desc, video desc limit ?) cross join videos on id = video "
-                "order by created desc, id desc",
-                (campaign, place.created, place.id, limit + 1),
+                # `cross join` has SQLite begin with the campaign's, not with all videos.
+                f"select {_QUALIFIED} from video_campaigns chosen "  # noqa: S608
+                "cross join videos on videos.id = chosen.video "
+                "where chosen.campaign = ? and (chosen.created, chosen.video) < (?, ?)"
+                f"{conditions} "
+                "order by chosen.created desc, chosen.video desc limit ?",
+                (wanted.campaign, place.created, place.id, *values, limit + 1),
             )
         else:
+            conditions, values = wanted.conditions("created")
             rows = self._database.rows(
                 f"select {COLUMNS} from videos where state = 'published' "  # noqa: S608
-                "and (created, id) < (?, ?) order by created desc, id desc limit ?",
-                (place.created, place.id, limit + 1),
+                f"and (created, id) < (?, ?){conditions} order by created desc, id desc limit ?",
+                (place.created, place.id, *values, limit + 1),
             )
         views = tuple(of_row(row) for row in rows[:limit])
         return Page(views, Place(views[-1].created, views[-1].id) if len(rows) > limit else None)

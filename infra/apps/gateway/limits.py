@@ -16,6 +16,13 @@ class Limits:
         self._size = per_minute
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def check(self, name: str, per_minute: int) -> None:
+        """Raises ProblemError 429 if `count` would; counts nothing."""
+        left, then = self._buckets.get(name, (float(per_minute), 0.0))
+        left = min(per_minute, left + (time.monotonic() - then) * per_minute / 60)
+        if left < 1:
+            raise _too_many(per_minute, left)
+
     def count(self, name: str, per_minute: int | None = None) -> None:
         """Raises ProblemError 429 with the seconds to wait."""
         size = float(per_minute or self._size)
@@ -24,12 +31,16 @@ class Limits:
         left = min(size, left + (now - then) * size / 60)
         self._buckets[name] = (left - 1 if left >= 1 else left, now)
         if left < 1:
-            wait = max(1, round((1 - left) * 60 / size))
-            raise ProblemError(
-                429,
-                "too_many",
-                f"more than {size:g} requests a minute; try again in {wait} s",
-                headers={"Retry-After": str(wait)},
-            )
+            raise _too_many(size, left)
         while len(self._buckets) > _MAX_NAMES:
             self._buckets.popitem(last=False)
+
+
+def _too_many(size: float, left: float) -> ProblemError:
+    wait = max(1, round((1 - left) * 60 / size))
+    return ProblemError(
+        429,
+        "too_many",
+        f"more than {size:g} requests a minute; try again in {wait} s",
+        headers={"Retry-After": str(wait)},
+    )

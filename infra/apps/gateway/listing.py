@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -71,6 +72,36 @@ class Place:
                 "or begin without one"
             ) from error
         return place
+
+
+@dataclass(frozen=True)
+class VideoFilter:
+    """Which videos are wanted; empty: all."""
+
+    campaign: str = ""
+    text: str = ""
+    """A part of the prompt, in any case of A to Z."""
+    since: datetime | None = None
+    """Published then or later."""
+    until: datetime | None = None
+    """Published before then."""
+
+    def conditions(self, created: str) -> tuple[str, list[str]]:
+        """Conditions on a row of `videos` and their values, but for the campaign. `created` is the
+        column with its date."""
+        parts, values = [""], []
+        for sign, when in ((">=", self.since), ("<", self.until)):
+            if when:
+                parts.append(f"{created} {sign} ?")
+                values.append(as_utc(when.isoformat()))
+        if self.text:
+            parts.append("prompt like ? escape '\\'")
+            plain = re.sub(r"([\\%_])", r"\\\1", self.text)
+            values.append(f"%{plain}%")
+        return " and ".join(parts), values
+
+
+EVERY_VIDEO = VideoFilter()
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,42 @@ MIGRATIONS = (
         ),
     ),
     Migration(
+        "a table of users; keys get an expiry, a last use and a user, sessions their beginning",
+        (
+            # Times of users and keys are UTC, ISO 8601; empty: never. `roles` and `scopes` are
+            # separated by spaces.
+            """create table users (
+                id text primary key, name text not null unique, roles text not null,
+                password text not null default '', created text not null,
+                last_seen text not null default '', disabled text not null default ''
+            )""",
+            "alter table keys add column expires text not null default ''",
+            "alter table keys add column last_used text not null default ''",
+            "alter table keys add column user text not null default ''",
+            "alter table sessions add column created real not null default 0",
+            "alter table sessions add column last_seen real not null default 0",
+            "alter table sessions add column address text not null default ''",
+            "alter table sessions add column way text not null default ''",
+            "alter table logins add column client text not null default 'operator'",
+        ),
+    ),
+    Migration(
+        "an audit log, whose entries are never changed and are kept for 30 days at least",
+        (
+            """create table audit (
+                number integer primary key autoincrement, at text not null, who text not null,
+                who_id text not null, action text not null, subject text not null,
+                detail text not null, address text not null
+            )""",
+            "create index audit_of on audit (action, subject, who_id)",
+            """create trigger audit_is_not_changed before update on audit
+                begin select raise(abort, 'an entry of the audit log is never changed'); end""",
+            """create trigger audit_is_kept before delete on audit
+                when old.at > strftime('%Y-%m-%dT%H:%M:%S', 'now', '-30 days')
+                begin select raise(abort, 'an entry of the audit log is kept for 30 days'); end""",
+        ),
+    ),
+    Migration(
         "tables of titles, stars, deletions that can be undone, and shared links",
         (
             """create table library (

@@ -9,6 +9,7 @@ from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.cards import BackendCard, Cards, Need, chosen
 from infra.apps.gateway.languages.rendering import render
+from infra.apps.gateway.listing import EVERY_VIDEO
 from infra.apps.gateway.pages import to_login
 from infra.apps.gateway.problems import REFUSALS
 from infra.apps.gateway.store_work import at_store
@@ -55,5 +56,5 @@ def backends(
 
 def _cards(request: Request) -> list[BackendCard]:
     gateway = gateway_of(request)
-    videos = page_of(request, _NEWEST, "", "").videos
+    videos = page_of(request, _NEWEST, EVERY_VIDEO, "").videos
     return Cards(gateway.settings, measured_of(gateway.store)).all(videos)

@@ -18,7 +18,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.openai_video_views import VideoJob, VideoPage, job_of
-from infra.apps.gateway.owners import may_see, owner_of, owner_tag, sees_all, tags_of
+from infra.apps.gateway.owners import may_cancel, may_see, owner_of, owner_tag, sees_all, tags_of
 from infra.apps.gateway.problems import ProblemError, known_run, prefect_errors
 from infra.apps.gateway.runs import PRODUCED, Runs
 from infra.apps.gateway.views import RunView
@@ -104,8 +104,12 @@ class VideoJobs:
 
     async def delete(self, run: UUID, client: Client) -> None:
         """Cancel the run if it is at work, and forget the clip. If it breaks off, it can be
-        repeated. Raises ProblemError 404."""
+        repeated. Raises ProblemError 404, and 403 if it is somebody else's."""
         found, view = await self._find(run, client)
+        if not may_cancel(client, owner_of(found)):
+            raise ProblemError(
+                403, "forbidden", "this clip is somebody else's; removing it needs `manage`"
+            )
         if not view.ended:
             await self._runs.cancel(run)
         tags = [tag for tag in found.tags if tag != _TAG]

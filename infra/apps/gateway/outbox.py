@@ -12,9 +12,10 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import httpx
 from standardwebhooks import Webhook
@@ -36,6 +37,8 @@ _SEND_EVERY, _PURGE_EVERY = 1.0, 3600.0
 _STEPS = (25, 50, 75)
 """Per cent at which progress is told."""
 _TIMEOUT = httpx.Timeout(10.0)
+_SHOWN = 500
+"""Bytes of an answer that are shown after a test."""
 _log = logging.getLogger("reelwright.outbox")
 
 
@@ -151,8 +154,26 @@ def events_of(view: RunView) -> Iterator[tuple[str, str]]:
         yield "failed", view.state
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What became of one attempt to send an event."""
+
+    error: str
+    """Empty if the endpoint took it."""
+    status: int = 0
+    """HTTP status of its answer; 0: none came."""
+    answer: str = ""
+    """The beginning of its body."""
+    seconds: float = 0.0
+
+
 async def post(endpoint: Endpoint, identity: str, body: str) -> str:
     """Send one event. Returns what was wrong; empty if the endpoint accepted it."""
+    return (await deliver(endpoint, identity, body)).error
+
+
+async def deliver(endpoint: Endpoint, identity: str, body: str) -> Delivery:
+    """Send one event, signed, to the address that the endpoint is allowed to have."""
     now = datetime.now(UTC)
     try:
         address = await run_in_threadpool(allowed_address, endpoint)
@@ -160,7 +181,7 @@ async def post(endpoint: Endpoint, identity: str, body: str) -> str:
         # end the sending to others too, and what they took would not be noted: sent twice.
         signature = Webhook(read_secret(endpoint.secret)).sign(identity, now, body)
     except (OSError, ValueError, EmptyWebhookSecretError) as error:
-        return str(error)
+        return Delivery(str(error))
     url = httpx.URL(endpoint.url)
     headers = {
         "Host": url.netloc.decode(),
@@ -169,6 +190,7 @@ async def post(endpoint: Endpoint, identity: str, body: str) -> str:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
     }
+    began = time.monotonic()
     # Straight to the address that was allowed: a second look at the name could find another.
     async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
         try:
@@ -180,8 +202,22 @@ async def post(endpoint: Endpoint, identity: str, body: str) -> str:
                 follow_redirects=False,
             )
         except httpx.HTTPError as error:
-            return f"{type(error).__name__}: {error}"
-    return "" if answer.is_success else f"the endpoint answered {answer.status_code}"
+            return Delivery(f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
+    error = "" if answer.is_success else f"the endpoint answered {answer.status_code}"
+    text = answer.content[:_SHOWN].decode("utf-8", "replace")
+    return Delivery(error, answer.status_code, text, time.monotonic() - began)
+
+
+async def send_test(endpoint: Endpoint, base_url: str) -> Delivery:
+    """Send an event of the type `test`, once, whichever events the endpoint wants."""
+    body = json.dumps(
+        {
+            "type": "test",
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": {"message": "A test of this endpoint; nothing happened.", "gateway": base_url},
+        }
+    )
+    return await deliver(endpoint, f"evt_{uuid4().hex}", body)
 
 
 def allowed_address(endpoint: Endpoint) -> str:

@@ -27,11 +27,27 @@ def owner_of(run: FlowRun) -> str:
     return found[0] if len(found) == 1 else ""
 
 
+def starter_of(tags: list[str]) -> Client:
+    """Who started a run with these tags of `tags_of` or of a webhook, for the audit log."""
+    for prefix in ("client:", "webhook:"):
+        for tag in tags:
+            if tag.startswith(prefix):
+                name = tag if prefix == "webhook:" else tag.removeprefix(prefix)
+                owner = [item.removeprefix(_PREFIX) for item in tags if item.startswith(_PREFIX)]
+                return Client(name, frozenset(), owner[0] if owner else name)
+    return Client("", frozenset(), "")
+
+
 def sees_all(client: Client) -> bool:
-    """Whether `client` may see the runs of all clients."""
-    return "manage" in client.scopes
+    """Whether `client` may see the runs of all clients, and decide about them if it approves."""
+    return bool(client.scopes & {"manage", "review"})
 
 
 def may_see(client: Client, owner: str) -> bool:
     """Whether a run of `owner` is open to `client`."""
     return sees_all(client) or (owner != "" and owner == client.id)
+
+
+def may_cancel(client: Client, owner: str) -> bool:
+    """Whether `client` may cancel a run of `owner`; who reviews it may see it only."""
+    return "manage" in client.scopes or (owner != "" and owner == client.id)

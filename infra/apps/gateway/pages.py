@@ -17,7 +17,7 @@ from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import Trashed
-from infra.apps.gateway.listing import view_of
+from infra.apps.gateway.listing import VideoFilter, view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from pipelines.backends.registry import presets
@@ -42,7 +42,7 @@ async def gallery(
     client = identify(request)
     index = gateway.videos.index
     runs = await gateway.runs.recent(_PAGE, client)
-    page = await run_in_threadpool(page_of, request, _PAGE, campaign, cursor)
+    page = await run_in_threadpool(page_of, request, _PAGE, VideoFilter(campaign), cursor)
     manages = "manage" in client.scopes
     return render(
         request,
@@ -157,7 +157,8 @@ async def answer(
     """The buttons below a draft or a finished video."""
     gateway = gateway_of(request)
     await gateway.runs.see(run, client)
-    values: dict[str, Any] = {"decision": decision, "reason": reason}
+    request.state.detail = f"{decision}: {reason}".rstrip(": ")
+    values: dict[str, Any] = {"decision": decision, "reason": reason, "by": client.name}
     if prompt and seed and len(prompt) == len(seed):
         values["shots"] = [
             {"prompt": words.strip(), "seed": number}
@@ -175,7 +176,7 @@ async def answer(
 async def cancel(request: Request, run: UUID, client: Maker) -> Response:
     """The button beside a running job."""
     runs = gateway_of(request).runs
-    await runs.see(run, client)
+    await runs.require_cancel(run, client)
     await runs.cancel(run)
     return RedirectResponse(f"/jobs/{run}", 303)
 
@@ -184,7 +185,7 @@ async def cancel(request: Request, run: UUID, client: Maker) -> Response:
 @at_store
 def still(request: Request, digest: Annotated[str, _ID], client: Reader) -> Response:
     """A still of a draft; drafts are shown to those who approve."""
-    if not client.scopes & {"approve", "manage"}:
+    if not client.scopes & {"approve", "review", "manage"}:
         require(client, "approve")
     data = gateway_of(request).store.get_bytes(ObjectKey.still(Digest(digest)))
     if data is None:
@@ -198,7 +199,9 @@ def to_login(request: Request) -> Response | None:
     """The way to the login for who has none; None for a reader."""
     try:
         client = identify(request)
-    except ProblemError:
+    except ProblemError as problem:
+        if problem.status != 401:  # single sign-on named somebody who may not get in
+            raise
         return RedirectResponse(f"/login?{urlencode({'to': request.url.path})}", 303)
     require(client, "read")
     return None

@@ -1,4 +1,5 @@
-"""`/hooks/{source}`: a signed delivery becomes one run, however often it comes."""
+"""`/hooks/{source}`: a signed delivery becomes one run, however often it comes. And the test of an
+endpoint that gets our own webhooks."""
 
 import hashlib
 import time
@@ -6,12 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from infra.apps.gateway.access import gateway_of
+from infra.apps.gateway.access import Manager, gateway_of
 from infra.apps.gateway.hooks import Source, parse_body
-from infra.apps.gateway.problems import ProblemAnswer, ProblemError
+from infra.apps.gateway.outbox import send_test
+from infra.apps.gateway.problems import REFUSALS, ProblemAnswer, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
 from pipelines.documents.brief import Brief
@@ -62,6 +64,43 @@ async def receive(request: Request, source: Annotated[str, Path(max_length=40)])
     where = f"/runs/{run}"
     answer = Received(status="accepted", run=where, run_url=gateway.address(where))
     return JSONResponse(answer.model_dump(), 202, headers={"Location": where})
+
+
+class Tested(BaseModel):
+    """What became of a test event."""
+
+    endpoint: str
+    url: str
+    accepted: bool
+    status: int = Field(description="HTTP status of the receiver's answer; 0: none came.")
+    answer: str = Field(description="The beginning of its body.")
+    error: str = Field(description="What was wrong; empty if the receiver took it.")
+    seconds: float
+
+
+@router.post("/webhooks/{endpoint}/test", responses=REFUSALS)
+async def send_to_endpoint(
+    request: Request, endpoint: Annotated[str, Path(max_length=40)], _: Manager
+) -> Tested:
+    """Send a signed event of the type `test` to an endpoint of the operator's file, once, and say
+    what the receiver answered."""
+    gateway = gateway_of(request)
+    found = next((item for item in gateway.hooks.endpoints if item.name == endpoint), None)
+    if found is None:
+        names = ", ".join(item.name for item in gateway.hooks.endpoints) or "none"
+        raise ProblemError(
+            404, "not_found", f"there is no endpoint {endpoint!r}; there are: {names}"
+        )
+    sent = await send_test(found, gateway.settings.gateway.base_url)
+    return Tested(
+        endpoint=found.name,
+        url=found.url,
+        accepted=not sent.error,
+        status=sent.status,
+        answer=sent.answer,
+        error=sent.error,
+        seconds=round(sent.seconds, 3),
+    )
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,13 +27,14 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Details
 from infra.apps.gateway.handoffs import read_handoff
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.keys import Client
-from infra.apps.gateway.owners import may_see, owner_of, owner_tag, sees_all
+from infra.apps.gateway.owners import may_cancel, may_see, owner_of, owner_tag, sees_all
 from infra.apps.gateway.problems import (
     ProblemError,
     known_run,
@@ -91,6 +92,8 @@ class Runs:
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._starts: dict[str, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
+        self.on_start: Callable[[UUID, Brief, list[str]], None] = lambda *_: None
+        """Told of every start, with the run's tags; a request that is repeated starts again."""
 
     async def start(self, brief: Brief, key: str, tags: list[str], *, retry: bool = True) -> UUID:
         """The run for `key`: a new one, or the one that the same request started before.
@@ -102,7 +105,9 @@ class Runs:
         lock = self._starts.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                return await self._start(brief, key, tags, retry)
+                run = await self._start(brief, key, tags, retry)
+            await run_in_threadpool(self.on_start, run, brief, tags)
+            return run
         finally:
             if not lock.locked():
                 self._starts.pop(key, None)
@@ -336,6 +341,10 @@ class Runs:
         """
         with prefect_errors(), known_run(run):
             result = await self._client.resume_flow_run(run, run_input=values)
+            if result.status == SetStateStatus.REJECT and "by" in values:
+                # A version up to 0.5.0 asked; its form does not know who decides.
+                older = {name: value for name, value in values.items() if name != "by"}
+                result = await self._client.resume_flow_run(run, run_input=older)
         self._seen.pop(run, None)
         if result.status == SetStateStatus.ABORT:
             raise ProblemError(409, "not_waiting", "this run does not wait for an answer")
@@ -343,6 +352,16 @@ class Runs:
             raise ProblemError(
                 422, "invalid", f"the answer is refused: {getattr(result.details, 'reason', '')}"
             )
+
+    async def require_cancel(self, run: UUID, client: Client) -> RunView:
+        """The run, if `client` may cancel it. Raises ProblemError 404 if there is none that it may
+        see, 403 if it belongs to somebody else."""
+        seen = await self._find(run, client)
+        if not may_cancel(client, seen.owner):
+            raise ProblemError(
+                403, "forbidden", "this run is somebody else's; cancelling it needs `manage`"
+            )
+        return seen.view
 
     async def cancel(self, run: UUID) -> None:
         """Request the cancellation of a run. Raises ProblemError 404 if there is no such run."""

@@ -11,8 +11,10 @@ from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
+from infra.apps.gateway.run_pages import RunPages
 from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.store_work import StoreWork
+from infra.apps.gateway.uses import Uses
 from infra.apps.gateway.videos import Videos
 from pipelines.backends.registry import definitions
 
@@ -25,6 +27,7 @@ class Gateway:
     database: Database
     store: ObjectStore
     runs: Runs
+    run_pages: RunPages
     jobs: VideoJobs
     videos: Videos
     limits: Limits
@@ -32,6 +35,7 @@ class Gateway:
     work: StoreWork
     readiness: Readiness
     library: Library
+    uses: Uses
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.

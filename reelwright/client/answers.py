@@ -1,0 +1,148 @@
+"""What the gateway answers.
+
+Written from the gateway's code by `python -m tests.docs`; do not edit it.
+"""
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Answer(BaseModel):
+    """The base of all answers. Fields that a newer gateway adds are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunView(Answer):
+    """A run, as its starter sees it."""
+
+    id: UUID
+    name: str
+    state: Literal[
+        "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
+    ]
+    detail: str = ""
+    """Where it is, or why it ended."""
+    percent: float = 0.0
+    """0 to 100."""
+    created: datetime | None = None
+    prompt: str = ""
+    campaign: str = ""
+    waiting_for: Literal["", "storyboard", "video", "cost"] = ""
+    model: str = ""
+    """What makes it: a model set, or one model."""
+    stands_in_for: str = ""
+    """Model that was asked for, if another makes it."""
+    video_path: str = ""
+    """Address of the video on this gateway."""
+    watch: str = ""
+    """Its page, which outlives all links."""
+
+
+class VideoView(Answer):
+    """A published video."""
+
+    id: str
+    """Content id: the same brief with the same models has the same."""
+    name: str
+    video_path: str
+    poster_path: str
+    watch: str
+    prompt: str
+    created: str
+    seconds: float
+    width: int
+    height: int
+    size: int
+    model: str
+    campaigns: tuple[str, ...] = ()
+    stands_in_for: str = ""
+
+
+class KeptPart(Answer):
+    """Objects of one kind that the deleted video was made of, and that stay."""
+
+    kind: str
+    objects: int
+    bytes: int
+    shared: int
+    """How many of them other videos use; they stay with those. 0 too if the gateway has just
+    started and has not read all videos yet."""
+    until: date | None
+    """The others may be gone from then on (UTC); null: never."""
+
+
+class Deleted(Answer):
+    """The objects that a deletion kept."""
+
+    kept: tuple[KeptPart, ...]
+
+
+class Upload(Answer):
+    """A picture that was kept."""
+
+    image_path: str
+    """`uploads/….png`: what a brief's `image` takes."""
+
+
+class MotionUpload(Answer):
+    """The videos that guide an animation, kept as one archive."""
+
+    motion: str
+    """`uploads/….zip`: what a brief's `motion` takes."""
+    image_path: str
+    """`uploads/….png`: the character, if the archive holds a `src_ref.png`; else empty, and the
+    brief must name a picture."""
+    seconds: float
+    """How long the videos last."""
+    frames: int
+    fps: float
+    size: str
+    """Of pose, background and mask, such as `1280*720`."""
+    modes: tuple[str, ...]
+    """`animate`, and `replace` if there are a background and a mask."""
+    ignored: tuple[str, ...]
+    """Files of the archive that mean nothing here and were dropped; the first 20."""
+
+
+class Me(Answer):
+    """Who sent the request."""
+
+    name: str
+    scopes: tuple[str, ...]
+
+
+class Tested(Answer):
+    """What became of a test event."""
+
+    endpoint: str
+    url: str
+    accepted: bool
+    status: int
+    """HTTP status of the receiver's answer; 0: none came."""
+    answer: str
+    """The beginning of its body."""
+    error: str
+    """What was wrong; empty if the receiver took it."""
+    seconds: float
+
+
+class AuditEntry(Answer):
+    """One thing that somebody did."""
+
+    number: int
+    """Counts up; a gap means that old entries were removed."""
+    at: datetime
+    who: str
+    """A user or key, `operator`, `webhook:…`, or the command line."""
+    who_id: str
+    """Another one if somebody else has the name later."""
+    action: str
+    subject: str
+    """The run, video, user or key."""
+    detail: str
+    address: str
+    """That the request came from."""

@@ -1,0 +1,99 @@
+"""What a brief may say.
+
+Written from the gateway's code by `python -m tests.docs`; do not edit it.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Required, TypedDict
+
+
+class HandShot(TypedDict, total=False):
+    """A shot that the editor writes, in the order of the list."""
+
+    prompt: Required[str]
+    """What this shot shows. Up to 2,000 characters."""
+    seed: int
+    """Another number gives another take; -1 derives it. Up to 4294967295."""
+
+
+class ShotOverride(TypedDict, total=False):
+    """An editor's change to one shot: another take, or other words."""
+
+    shot: Required[int]
+    """Counted from 1."""
+    seed: int
+    """Another number gives another take; -1 keeps the brief's. Up to 4294967295."""
+    prompt: str
+    """Replaces the written shot if not empty."""
+
+
+class BriefFields(TypedDict, total=False):
+    """The fields of a brief besides its prompt; each has a default."""
+
+    kind: Literal["video", "image"]
+    """A video, or a single picture; a picture ignores the length."""
+    seconds: float
+    """Length of the video, 0.25 to 600."""
+    preset: str
+    """Size, chunk length and quality under a name; 'auto' lets Reelwright choose. Minutes for 4
+    seconds of video, before anything was measured: demo 0.2 on a CPU, video_fast 1.6 and
+    video_high 3.6 on an RTX 5090, stills 1. The run says it better as it starts."""
+    aspect: Literal["preset", "landscape", "portrait", "square"]
+    """Landscape, portrait or square, with about as many pixels as the preset."""
+    upscale: Literal[-1, 1, 2, 4]
+    """2 and 4 enlarge with Real-ESRGAN, 1 keeps the size; -1 does as the preset."""
+    joins: Literal["cut", "continue", "crossfade"]
+    """How shots meet: a hard cut, one movement going on, or a dissolve."""
+    style: str
+    """Added to every shot, such as '35 mm film, warm light'."""
+    negative: str
+    """What must not be seen, in plain words without 'no'."""
+    approval: Literal["none", "storyboard", "video", "both"]
+    """Wait for a person: after the storyboard (shots and a still of each), before the video is
+    published, or both."""
+    approval_hours: float
+    """How long one waits, 0.01 to 720 hours."""
+    on_silence: Literal["reject", "approve"]
+    """What an approval becomes when its hours are over."""
+    priority: Literal["rush", "normal", "batch"]
+    """Rush goes before normal, batch after it."""
+    campaign: str
+    """A tag to find the video by, such as 'spring-sale'."""
+    storyboard: Sequence[HandShot]
+    """Replaces the enhancer: the shots in order. Each needs one chunk or more of the length, so
+    2 seconds a shot are enough."""
+    enhance: bool
+    """Off: every shot uses the brief's own words."""
+    size: str
+    """Width*height before upscaling; 'preset' takes the preset's."""
+    image: str
+    """uploads/….png, as the gateway answers an upload; for presets that can begin with a
+    picture."""
+    last_image: str
+    """uploads/….png; for presets that can end with a picture."""
+    references: Sequence[str]
+    """Up to 4 uploads/….png of a person, thing or place that the video shows; for presets that
+    take them."""
+    motion: str
+    """uploads/….zip with the videos that move a figure; for presets that take it."""
+    seed: int
+    """0 to 4294967295 for a take you can repeat; -1 derives it."""
+    shots: Sequence[ShotOverride]
+    """Another seed or other words for single shots."""
+    frames: int
+    """Length of a chunk, such as 17 or 33, as the preset's model can make it; -1 takes the
+    preset's."""
+    steps: int
+    """1 to 100; -1 takes the preset's."""
+    guidance: float
+    """0 to 20; -1 takes the preset's."""
+    flow_shift: float
+    """0.1 to 30; more of it spends more steps on shapes and movement and fewer on detail. -1
+    takes the preset's."""
+    lora: str
+    """Name of an installed LoRA, which changes how the model draws."""
+    lora_strength: float
+    """0 to 2; -1 takes 1, or the preset's."""
+    stands_in_for: str
+    """Set by the API: the model that was asked for, if the demo set makes the video in its
+    place. Leave it empty."""
