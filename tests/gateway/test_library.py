@@ -1,5 +1,6 @@
 """Titles, stars, links for others, and deletions that can be taken back."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,3 +196,58 @@ def test_links_end_when_their_time_is_over(
     monkeypatch.setattr(library_module.time, "time", lambda: now + 2 * 86_400 + 1)
     assert library.shared(secret) is None
     assert library.note(manifest.content_id).shared_until == 0
+
+
+def test_the_gallery_finds_by_words_title_star_and_day(
+    client: httpx.Client, bucket: ObjectStore
+) -> None:
+    one, two = (published(bucket, f"a searched {name}") for name in ("fox", "boat"))
+    for manifest in (one, two):  # the gateway learns of both
+        client.get(f"/watch/{manifest.content_id}")
+    client.patch(f"/videos/{two.content_id}/note", json={"title": "Harbour 50%", "starred": True})
+
+    def found(**query: str) -> set[str]:
+        page = client.get("/", params=query)
+        assert page.status_code == 200, page.text
+        ids = set(re.findall(r'href="/watch/([0-9a-f]{64})"', page.text))
+        if not {"since", "until"} & set(query):  # the API takes times, the page days
+            listed = [item["id"] for item in client.get("/videos", params=query).json()]
+            assert ids == set(listed[:24])
+        return ids & {one.content_id, two.content_id}
+
+    both = {one.content_id, two.content_id}
+    assert found(text="searched FOX") == {one.content_id}
+    assert found(text="bour 50%") == {two.content_id}
+    assert found(text="bour 5_%") == set()
+    assert found(text="searched", starred="true") == {two.content_id}
+    day = two.created[:10]
+    assert found(text="searched", since=day, until=day) == both
+    assert found(text="searched", since="2100-01-01") == set()
+    orders = [
+        re.findall(r'href="/watch/([0-9a-f]{64})"', client.get("/", params=query).text)
+        for query in ({"text": "searched"}, {"text": "searched", "order": "oldest"})
+    ]
+    assert orders[0] == orders[1][::-1]
+    assert len(orders[0]) == 2
+    assert "Harbour 50%" in client.get("/").text
+    for wrong in ("2026-13-01", "yesterday"):
+        assert client.get("/", params={"since": wrong}).status_code == 422
+
+
+def test_pages_in_either_order_show_every_video_once(
+    desk: tuple[Videos, Library], manifest: Manifest, bucket: ObjectStore
+) -> None:
+    videos, _ = desk
+    published(bucket, "one more for the pages")
+    videos.index.reconcile()
+    whole = [video.id for video in videos.index.page(200).videos]
+    for oldest_first in (False, True):
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            page = videos.index.page(1, cursor=cursor, oldest_first=oldest_first)
+            seen += [video.id for video in page.videos]
+            if page.next is None:
+                break
+            cursor = page.next.as_cursor()
+        assert seen == (whole[::-1] if oldest_first else whole)

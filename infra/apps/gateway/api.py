@@ -36,6 +36,7 @@ Campaign = Annotated[str, Query(max_length=100, description="Only those of that 
 Text = Annotated[str, Query(max_length=200, description="Only those with that in their prompt.")]
 Since = Annotated[AwareDatetime | None, Query(description="With a time zone; then or later.")]
 Until = Annotated[AwareDatetime | None, Query(description="With a time zone; before then.")]
+Order = Literal["newest", "oldest"]
 NEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
@@ -193,20 +194,25 @@ def videos(
     text: Text = "",
     since: Since = None,
     until: Until = None,
+    starred: Annotated[bool, Query(description="Only those with a star.")] = False,
+    order: Annotated[Order, Query(description="Which come first.")] = "newest",
     cursor: Annotated[str, Query(max_length=300, description="From a Link header.")] = "",
 ) -> list[VideoView]:
     """Published videos, the newest first."""
-    wanted = VideoFilter(campaign, text, since, until)
-    found = page_of(request, limit, wanted, cursor)
+    wanted = VideoFilter(campaign, text, since, until, starred)
+    found = page_of(request, limit, wanted, cursor, oldest_first=order == "oldest")
     if found.next:
         response.headers["Link"] = next_link(request, found.next.as_cursor())
     return list(found.videos)
 
 
-def page_of(request: Request, limit: int, wanted: VideoFilter, cursor: str) -> Page:
+def page_of(
+    request: Request, limit: int, wanted: VideoFilter, cursor: str, *, oldest_first: bool = False
+) -> Page:
     """A page of the index. Raises ProblemError 422 on a cursor that is none of ours."""
+    index = gateway_of(request).videos.index
     try:
-        return gateway_of(request).videos.index.page(limit, wanted, cursor)
+        return index.page(limit, wanted, cursor, oldest_first=oldest_first)
     except ValueError as error:
         raise ProblemError(422, "invalid", str(error)) from error
 

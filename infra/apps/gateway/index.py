@@ -43,6 +43,8 @@ _TAKES = 13
 """Videos of the same words that are shown beside one of them."""
 _NEWEST = Place("~", "")
 """Before every video: no date begins with a tilde."""
+_OLDEST = Place("", "")
+"""The same where the oldest comes first."""
 _log = logging.getLogger("reelwright.index")
 
 
@@ -87,26 +89,34 @@ class Index:
 
     # What is shown -----------------------------------------------------------------------------
 
-    def page(self, limit: int, wanted: VideoFilter = EVERY_VIDEO, cursor: str = "") -> Page:
+    def page(
+        self,
+        limit: int,
+        wanted: VideoFilter = EVERY_VIDEO,
+        cursor: str = "",
+        *,
+        oldest_first: bool = False,
+    ) -> Page:
         """At most `limit` videos that are wanted, the newest first, from where `cursor` points.
         Raises ValueError on a cursor that is none of ours."""
-        place = Place.parse(cursor) if cursor else _NEWEST
+        place = Place.parse(cursor) if cursor else _OLDEST if oldest_first else _NEWEST
+        sign, order = (">", "asc") if oldest_first else ("<", "desc")
         if wanted.campaign:
             conditions, values = wanted.conditions("chosen.created")
             rows = self._database.rows(
                 # `cross join` has SQLite begin with the campaign's, not with all videos.
                 f"select {_QUALIFIED} from video_campaigns chosen "  # noqa: S608
                 "cross join videos on videos.id = chosen.video "
-                "where chosen.campaign = ? and (chosen.created, chosen.video) < (?, ?)"
-                f"{conditions} "
-                "order by chosen.created desc, chosen.video desc limit ?",
+                f"where chosen.campaign = ? and (chosen.created, chosen.video) {sign} (?, ?)"
+                f"{conditions} order by chosen.created {order}, chosen.video {order} limit ?",
                 (wanted.campaign, place.created, place.id, *values, limit + 1),
             )
         else:
             conditions, values = wanted.conditions("created")
             rows = self._database.rows(
                 f"select {COLUMNS} from videos where state = 'published' "  # noqa: S608
-                f"and (created, id) < (?, ?){conditions} order by created desc, id desc limit ?",
+                f"and (created, id) {sign} (?, ?){conditions} "
+                f"order by created {order}, id {order} limit ?",
                 (place.created, place.id, *values, limit + 1),
             )
         views = tuple(of_row(row) for row in rows[:limit])

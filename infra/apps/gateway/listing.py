@@ -80,11 +80,13 @@ class VideoFilter:
 
     campaign: str = ""
     text: str = ""
-    """A part of the prompt, in any case of A to Z."""
+    """A part of the prompt or of the title, in any case of A to Z."""
     since: datetime | None = None
     """Published then or later."""
     until: datetime | None = None
     """Published before then."""
+    starred: bool = False
+    """Only those that somebody marked."""
 
     def conditions(self, created: str) -> tuple[str, list[str]]:
         """Conditions on a row of `videos` and their values, but for the campaign. `created` is the
@@ -95,9 +97,15 @@ class VideoFilter:
                 parts.append(f"{created} {sign} ?")
                 values.append(as_utc(when.isoformat()))
         if self.text:
-            parts.append("prompt like ? escape '\\'")
+            # A title is what people call a video; its words are what it was made of.
+            parts.append(
+                "(prompt like ? escape '\\' or videos.id in "
+                "(select video from library where title like ? escape '\\'))"
+            )
             plain = re.sub(r"([\\%_])", r"\\\1", self.text)
-            values.append(f"%{plain}%")
+            values += [f"%{plain}%"] * 2
+        if self.starred:
+            parts.append("videos.id in (select video from library where starred = 1)")
         return " and ".join(parts), values
 
 

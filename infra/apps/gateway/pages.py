@@ -2,7 +2,8 @@
 step."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
-from infra.apps.gateway.api import page_of
+from infra.apps.gateway.api import Order, page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import Trashed
@@ -26,6 +27,7 @@ from pipelines.schema.shots import MAX_SEED
 
 router = APIRouter()
 _PAGE = 24
+_DAY = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -33,31 +35,57 @@ _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 async def gallery(
     request: Request,
     campaign: Annotated[str, Query(max_length=100)] = "",
+    text: Annotated[str, Query(max_length=200)] = "",
+    since: Annotated[str, Query(pattern=_DAY)] = "",
+    until: Annotated[str, Query(pattern=_DAY)] = "",
+    starred: bool = False,
+    order: Order = "newest",
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
-    """The published videos, and above them the runs at work."""
+    """The published videos that are looked for, and above them the runs at work. Days are UTC."""
     if redirect := to_login(request):
         return redirect
     gateway = gateway_of(request)
     client = identify(request)
     index = gateway.videos.index
     runs = await gateway.runs.recent(_PAGE, client)
-    page = await run_in_threadpool(page_of, request, _PAGE, VideoFilter(campaign), cursor)
+    wanted = VideoFilter(campaign, text.strip(), _begin(since), _end(until), starred)
+    look = partial(page_of, oldest_first=order == "oldest")
+    page = await run_in_threadpool(look, request, _PAGE, wanted, cursor)
     manages = "manage" in client.scopes
+    query = {name: value for name, value in request.query_params.items() if name != "cursor"}
     return render(
         request,
         "gallery.html",
-        jobs=[run for run in runs if not run.ended],
+        jobs=sorted((run for run in runs if not run.ended), key=lambda run: not run.waiting_for),
         ended=[run for run in runs if run.ended and run.state != "completed"][:5],
         videos=page.videos,
+        notes=await run_in_threadpool(gateway.library.notes, [video.id for video in page.videos]),
         campaigns=await run_in_threadpool(index.campaigns),
         campaign=campaign,
-        older=page.next.as_cursor() if page.next else "",
+        sought={"text": text, "since": since, "until": until, "starred": starred, "order": order},
+        is_sought=bool(text or since or until or starred),
+        newest=urlencode(query),
+        older=urlencode(query | {"cursor": page.next.as_cursor()}) if page.next else "",
         is_first=not cursor,
         is_filling=not index.filled,
         skipped=await run_in_threadpool(index.skipped) if manages else None,
         approves="approve" in client.scopes,
+        makes="make" in client.scopes,
     )
+
+
+def _begin(day: str) -> datetime | None:
+    """Raises ProblemError 422 for a day that does not exist."""
+    try:
+        return datetime.fromisoformat(f"{day}T00:00:00+00:00") if day else None
+    except ValueError as error:
+        raise ProblemError(422, "invalid", f"{day!r} is no day; write it as 2026-11-27") from error
+
+
+def _end(day: str) -> datetime | None:
+    begin = _begin(day)
+    return begin + timedelta(days=1) if begin else None
 
 
 @router.get("/watch/{cid}")

@@ -14,6 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from infra.apps.gateway.access import Maker, gateway_of, identify
 from infra.apps.gateway.languages.rendering import render
+from infra.apps.gateway.listing import VideoFilter
 from infra.apps.gateway.pages import to_login
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.routing import RouteAnswer, check_brief
@@ -95,7 +96,7 @@ async def _brief_before(
     if run:
         return await gateway.runs.brief(run, identify(request))
     if campaign and not like:
-        newest = await run_in_threadpool(gateway.videos.index.page, 1, campaign)
+        newest = await run_in_threadpool(gateway.videos.index.page, 1, VideoFilter(campaign))
         like = newest.videos[0].id if newest.videos else ""
     if not like:
         return {}
