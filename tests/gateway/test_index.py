@@ -3,7 +3,9 @@
 import io
 import logging
 from collections.abc import Callable, Iterator
+from datetime import timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
