@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.docs import (
     cli_page,
+    client_page,
     client_source,
     codes_page,
     manifest_page,
@@ -20,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/manifest.schema.json": manifest_page.schema_text,
     "docs/reference/error-codes.md": codes_page.text,
     "docs/reference/exit-codes.md": codes_page.exit_codes_text,
+    "docs/reference/client.md": client_page.text,
     "reelwright/client/answers.py": client_source.answers,
     "reelwright/client/briefs.py": client_source.briefs,
     "reelwright/client/remedies.json": client_source.remedies,

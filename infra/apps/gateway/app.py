@@ -38,6 +38,7 @@ from infra.apps.gateway.access import identify
 from infra.apps.gateway.audit import Retention
 from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
+from infra.apps.gateway.docs_page import add_docs
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.languages import choice
@@ -45,6 +46,7 @@ from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
+from infra.apps.gateway.openapi_examples import add_examples
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
@@ -135,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=metadata.version("reelwright"),
         description="Videos from briefs, on the studio's own GPU.",
         lifespan=lifespan,
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # its page loads scripts from elsewhere; `docs_page` has its own
         redoc_url=None,
     )
     add_handlers(app)
@@ -163,6 +165,8 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
+    add_docs(app)
+    add_examples(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(RecordingMiddleware)
     app.add_middleware(BodyLimitMiddleware)
