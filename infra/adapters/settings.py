@@ -33,6 +33,12 @@ class PathSettings(Section):
     )
     models_dir: Path | None = Field(None, description="Model sets, one folder each.")
     ffmpeg: str = Field("", description="An ffmpeg to use instead.")
+    disk_low_gb: float = Field(
+        10.0,
+        ge=0,
+        description="GB (10^9 bytes) free on a disk of the studio below which `status`, the "
+        "gateway's pages and the event `disk_low` warn; 0: never.",
+    )
 
     @cached_property
     def models(self) -> Path:

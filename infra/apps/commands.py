@@ -58,7 +58,7 @@ def show(lines: Iterable[object]) -> None:
 def keys_add(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, make, approve, manage; repeatable.")
+        list[str] | None, typer.Option(help="read, make, approve, manage, metrics; repeatable.")
     ] = None,
 ) -> None:
     """Make an API key and print it; it is shown this once."""

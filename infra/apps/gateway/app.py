@@ -17,6 +17,7 @@ from infra.apps.gateway import (
     api,
     costs,
     login,
+    metrics,
     model_page,
     openai_video_requests,
     openai_videos,
@@ -34,6 +35,8 @@ from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.measures import Measures
+from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
@@ -74,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The gateway for `settings`; it connects when it starts. Raises SettingsError."""
 
     hooks = read_hooks(settings.gateway.hooks)
+    meters = Meters()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
 
+            readiness = Readiness(prefect=runs.is_healthy, store=is_store_healthy)
             app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
@@ -99,10 +104,13 @@ def create_app(settings: Settings) -> FastAPI:
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
                 work=work,
-                readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
+                readiness=readiness,
+                meters=meters,
+                measures=Measures(settings, client, store, work, readiness),
             )
             outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
-            changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
+            listener = outbox.note if outbox.is_needed else None
+            changes = Changes(database, runs, listener, EndedRuns(meters, videos).note)
             works = outbox.work, changes.work, Comparisons(index).work
             await stack.enter_async_context(working(*works))
             yield
@@ -124,11 +132,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    for hidden in (pages.router, costs.pages, login.router, ratings.router):
+    for hidden in (pages.router, costs.pages, login.router, ratings.router, metrics.router):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
     return app
 
 

@@ -10,9 +10,9 @@ from infra.apps.gateway.database import Database
 from infra.apps.gateway.key_names import check_name, same_name
 from pipelines.errors import BriefError
 
-Scope = Literal["read", "make", "approve", "manage"]
+Scope = Literal["read", "make", "approve", "manage", "metrics"]
 """`read` own runs and all videos; `make` runs; `approve` or reject own ones; `manage`: everybody's
-runs, and deleting videos."""
+runs, and deleting videos; `metrics`: the figures for Prometheus, and nothing else."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "rw_"
 _ID_LENGTH = 32

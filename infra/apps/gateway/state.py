@@ -8,6 +8,8 @@ from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.measures import Measures
+from infra.apps.gateway.meters import Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
@@ -30,6 +32,8 @@ class Gateway:
     hooks: Hooks
     work: StoreWork
     readiness: Readiness
+    meters: Meters
+    measures: Measures
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.
