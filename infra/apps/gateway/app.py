@@ -32,6 +32,7 @@ from infra.apps.gateway import (
 from infra.apps.gateway.access import identify
 from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
+from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.limits import Limits
@@ -93,6 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
 
+            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
+            disks = DiskWatch(settings, database, outbox.tell)
             readiness = Readiness(prefect=runs.is_healthy, store=is_store_healthy)
             app.state.gateway = Gateway(
                 settings=settings,
@@ -107,11 +110,11 @@ def create_app(settings: Settings) -> FastAPI:
                 readiness=readiness,
                 meters=meters,
                 measures=Measures(settings, client, store, work, readiness),
+                disks=disks,
             )
-            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
             listener = outbox.note if outbox.is_needed else None
             changes = Changes(database, runs, listener, EndedRuns(meters, videos).note)
-            works = outbox.work, changes.work, Comparisons(index).work
+            works = outbox.work, changes.work, Comparisons(index).work, disks.work
             await stack.enter_async_context(working(*works))
             yield
 

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
+from infra.apps.environment import prefect_pages
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
@@ -29,12 +30,24 @@ from pipelines.schema.presets import AUTO
 router = APIRouter()
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _PAGE = 24
+_DISK_LOW = "The studio has little disk space left, so a video may fail. Tell whoever runs it."
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 
 
 def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page `name` with these values."""
-    return _templates.TemplateResponse(request, name, values, status_code=status)
+    """The page `name` with these values, and what every page shows."""
+    shared = {"prefect": prefect_pages(), "disk_notices": _disk_notices(request)}
+    return _templates.TemplateResponse(request, name, shared | values, status_code=status)
+
+
+def _disk_notices(request: Request) -> list[str]:
+    """A disk with little space: with numbers and remedy for keys with `manage`, who can act."""
+    disks = gateway_of(request).disks
+    try:
+        manages = "manage" in identify(request).scopes
+    except ProblemError:
+        return []
+    return disks.sentences() if manages else [_DISK_LOW for _ in disks.low()][:1]
 
 
 @router.get("/")

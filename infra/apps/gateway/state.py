@@ -6,6 +6,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.database import Database
+from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.measures import Measures
@@ -34,6 +35,7 @@ class Gateway:
     readiness: Readiness
     meters: Meters
     measures: Measures
+    disks: DiskWatch
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.
