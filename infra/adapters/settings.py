@@ -245,6 +245,12 @@ class RetentionSettings(Section):
     deliveries_days: int = Field(90, ge=0, description="Events that were sent to endpoints.")
     prefect_days: int = Field(90, ge=0, description="Ended runs on Prefect's pages, with logs.")
     minutes_days: int = Field(2, ge=0, description="Runs of the calendar that started nothing.")
+    empty_minutes: int = Field(
+        5,
+        ge=0,
+        description="Minutes after which such a run leaves Prefect's pages; 0: after the days "
+        "above.",
+    )
     keep_campaigns: str = Field(
         "", description="Campaigns whose videos are never deleted by age, separated by commas."
     )

@@ -88,6 +88,7 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None
     with opened(Settings.load().paths.data_dir) as database:
         if name != keys.OPERATOR.name:
             keys.revoke(database, name)
+            show([f"the key {name!r} is revoked: requests with it are refused from now on"])
             return
         count = sessions.end_all_of_operator(database)
         if name in [known for known, _, _ in keys.listed(database)]:  # 0.1.0 let a key have it

@@ -17,6 +17,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
+from tasks.run_names import plain_name
 
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
@@ -79,7 +80,7 @@ def view_of_run(run: FlowRun) -> RunView:
     state = run.state
     view = RunView(
         id=run.id,
-        name=run.name,
+        name=plain_name(run.name),
         state=_STATES[state.type] if state else "accepted",
         detail=_plain(state.message) if state and state.message else "",
         created=run.created,
