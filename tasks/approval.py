@@ -51,6 +51,7 @@ from tasks.artifacts import (
 from tasks.dispatch import is_deployed, purpose_of
 from tasks.options import STAGE
 from tasks.route import approved
+from tasks.run_names import tidy_ended, waiting_shown
 
 STORYBOARD, VIDEO, COST = "storyboard", "video", "cost"
 """The subjects of an approval. The keys under which Prefect stores the decisions begin with them; a
@@ -139,7 +140,7 @@ def approve_video(brief: Brief, film: Film) -> None:
     """
     if brief.approval not in (VIDEO, "both") or not is_deployed():
         return
-    show_film(film)
+    show_film(film, brief.prompt)
     form = Answer.with_initial_data(description=describe_film(film))
     _accept(_asked(form, brief, VIDEO))
 
@@ -166,6 +167,7 @@ def settle_silences() -> int:
             if datetime.now(UTC) < run.state.timestamp + hours:
                 continue
             count += _settle(client, run, brief)
+        tidy_ended(client)
     return count
 
 
@@ -229,7 +231,8 @@ def _asked(form: type[_Form], brief: Brief, key: str) -> _Form:
     """
     for number in itertools.count(1):
         name = key if number == 1 else f"{key}-again-{number}"
-        answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=name)
+        with waiting_shown(brief, key.partition("-")[0]):
+            answer = suspend_flow_run(wait_for_input=form, timeout=_timeout(brief), key=name)
         if _was_answered(name):
             return answer
         _log.warning("this run began again before anybody answered; it asks again")

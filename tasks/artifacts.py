@@ -45,6 +45,8 @@ _EVERY = 2.0
 the progress of another run is two."""
 _LINK_LIFE = timedelta(days=7)
 """The longest life of a signed S3 link. Addresses of the gateway do not expire."""
+_NAME = 60
+"""Characters of a brief that name its video."""
 _log = logging.getLogger("reelwright.page")
 
 
@@ -245,10 +247,12 @@ def page_of(path: str) -> str:
     return f"{url.rstrip('/')}{path}" if url else ""
 
 
-def show_film(film: Film) -> None:
-    """Show the finished video to the person who decides about it."""
+def show_film(film: Film, prompt: str) -> None:
+    """Show the finished video of the brief `prompt` to the person who decides about it."""
     with _harmless("the film"):
-        _show_pictures(film.plan.content_id, "Not published yet.", f"/jobs/{flow_run.id}")
+        path = f"/jobs/{flow_run.id}"
+        _show_pictures(film.plan.content_id, path)
+        _show_link(film.plan.content_id, prompt, "Not published yet.", path)
 
 
 def describe_film(film: Film) -> str:
@@ -262,11 +266,30 @@ def describe_film(film: Film) -> str:
     return f"**The video is made, and not published yet.** [Play it]({link})"
 
 
-def _show_pictures(cid: Digest, description: str, path: str) -> None:
+def _show_link(cid: Digest, prompt: str, description: str, path: str) -> None:
+    """The video by the words of its brief, one click away: in the run's log, where Prefect's page
+    makes a link of an address, and as the newest artifact, which that page shows first."""
+    address = page_of(path) or ObjectStore(Settings.load().store).link(
+        ObjectKey.video(cid), _LINK_LIFE
+    )
+    words = " ".join(prompt.split())
+    name = f"{words[:_NAME]}…" if len(words) > _NAME else words
+    # Brackets in a brief would end the link's text.
+    text = name.translate(str.maketrans("[]", "()"))
+    create_link_artifact(
+        address,
+        link_text=f"Play “{name}”",
+        key="video",
+        description=f"[Play “{text}”]({address})\n\n{description}",
+    )
+    logging.getLogger("reelwright").setLevel(logging.INFO)
+    _log.info("play “%s”: %s", name, address)
+
+
+def _show_pictures(cid: Digest, path: str) -> None:
     store = ObjectStore(Settings.load().store)
     video = page_of(path) or store.link(ObjectKey.video(cid), _LINK_LIFE)
     contact = page_of(f"/videos/{cid}-contact.jpg")
-    create_link_artifact(video, link_text="Play the video", key="video", description=description)
     create_image_artifact(
         contact or store.link(ObjectKey.contact(cid), _LINK_LIFE),
         key="contact-sheet",
@@ -276,11 +299,9 @@ def _show_pictures(cid: Digest, description: str, path: str) -> None:
 
 def in_words(expected: Estimate) -> str:
     """An estimate in words, for an editor."""
-    minutes = expected.seconds / 60
-    length = f"{minutes:.1f} minutes" if minutes >= 1 else f"{expected.seconds:.0f} seconds"
     cost = f", {expected.cost:.2f} for the GPU" if expected.cost else ""
     cost += f", at most {expected.price}" if expected.price else ""
-    return f"about {length}{cost} ({expected.basis})"
+    return f"{expected.time_words}{cost}"
 
 
 def show_video(manifest: Manifest) -> None:
@@ -288,13 +309,15 @@ def show_video(manifest: Manifest) -> None:
     if deployment.id is None:
         return
     with _harmless("the video"):
-        _show_pictures(manifest.content_id, manifest.address, f"/watch/{manifest.content_id}")
+        path = f"/watch/{manifest.content_id}"
+        _show_pictures(manifest.content_id, path)
         show_stand_ins(stand_ins(manifest.device, manifest.storyboard))
         _show_shots(manifest.plan, manifest.storyboard)
         if manifest.transitions:
             rows = _transitions(manifest)
             create_table_artifact(rows, key="joins", description="How the chunks meet")
         create_table_artifact(_costs(manifest), key="cost", description="What each stage cost")
+        _show_link(manifest.content_id, manifest.brief.prompt, manifest.address, path)
 
 
 def _transitions(manifest: Manifest) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from pipelines.calendar.entry import Calendar, Entry, parse_calendar
 from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import brief_deployment
+from pipelines.schema.slugs import slug
 from tasks.options import STAGE
 
 _HISTORY = 30
@@ -151,12 +152,14 @@ def start_run(client: SyncPrefectClient, entry: Entry, moment: datetime) -> str:
     Raises BriefError if the entry gives no valid brief at `moment`, ObjectNotFound if the
     deployment does not exist, and httpx.HTTPError if Prefect's server fails.
     """
+    brief = entry.brief_at(moment)
+    when = f"{moment.astimezone(entry.zone):%Y-%m-%d %H:%M}"
     deployment = client.read_deployment_by_name(brief_deployment(entry.priority))
     run = client.create_flow_run_from_deployment(
         deployment.id,
-        parameters={"brief": entry.brief_at(moment).model_dump(mode="json")},
+        parameters={"brief": brief.model_dump(mode="json")},
         idempotency_key=f"calendar-{entry.name}-{moment:%Y%m%dT%H%M%SZ}",
-        name=f"{entry.name} {moment.astimezone(entry.zone):%Y-%m-%d %H:%M}",
+        name=f"{entry.name} {when} {slug(brief.prompt)}".rstrip(),
         tags=["calendar", f"calendar:{entry.name}"],
     )
     return str(run.id)

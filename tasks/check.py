@@ -12,9 +12,10 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, CorruptObjectError, ReelwrightError
-from pipelines.planning.estimate import Rates, estimate, learn
+from pipelines.planning.estimate import estimate, learn
 from pipelines.planning.memory import PROCESS_BYTES, Footprint
 from pipelines.planning.plan import frames_of
+from pipelines.planning.rates import Rates
 from pipelines.progress import Progress
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.memory import DEVICE_CONTEXT
@@ -92,8 +93,8 @@ def learn_rates(film: Film, context: RunContext) -> None:
 
 def _in_words(expected: Estimate) -> str:
     return (
-        f"about {expected.seconds:,.0f} s, {expected.memory_words}, "
-        f"{expected.disk_bytes / 1e6:,.0f} MB of disk ({expected.basis})"
+        f"{expected.time_words}, {expected.memory_words}, "
+        f"{expected.disk_bytes / 1e6:,.0f} MB of disk"
     )
 
 

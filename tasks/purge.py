@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import httpx
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -24,7 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import deployment
 
 from infra.adapters.object_store import ObjectStore
@@ -107,6 +108,37 @@ def purge_history(dry_run: bool = False) -> int:
     return count
 
 
+def forget_empty_minutes() -> int:
+    """Delete the calendar's recent runs that started nothing, so that Prefect's list of runs shows
+    those that did. Returns how many; an error is logged, because the next minute tries again.
+
+    The last minutes stay, as a sign that the calendar works. Only the newest runs are looked at:
+    what is older was looked at before, and `purge_history` removes the rest.
+    """
+    minutes = Settings.load().retention.empty_minutes
+    if not minutes:
+        return 0
+    before = datetime.now(UTC) - timedelta(minutes=minutes)
+    ended = FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.CANCELLED])
+    try:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(
+                flow_filter=FlowFilter(name=FlowFilterName(any_=[CONTENT_CALENDAR])),
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(type=ended),
+                    end_time=FlowRunFilterEndTime(before_=before),
+                ),
+                sort=FlowRunSort.ID_DESC,
+                limit=_BATCH,
+            )
+            empty = [run.id for run in runs if _started_nothing(run)]
+            _delete(client, empty)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        _log.warning("runs of the calendar that started nothing are left: %s", error)
+        return 0
+    return len(empty)
+
+
 def living_runs() -> tuple[frozenset[str], list[str]]:
     """Ids of runs that have not ended and of all their child runs; and the parameters of the
     former.
@@ -159,7 +191,12 @@ def _delete(client: SyncPrefectClient, runs: list[UUID]) -> None:
 
 
 def _started_nothing(run: FlowRun) -> bool:
-    return bool(run.state and run.state.is_completed() and run.state.message == NOTHING_DUE)
+    """Whether it found nothing due, or never began, as one of two at the same time."""
+    if run.state is None:
+        return False
+    if run.state.is_cancelled():
+        return run.start_time is None
+    return run.state.is_completed() and run.state.message == NOTHING_DUE
 
 
 def _pages(

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from infra.adapters import disk
 from infra.adapters.settings import Settings
 from pipelines.backends.base import BackendDefinition
-from pipelines.planning.estimate import Rates, default_rates
+from pipelines.planning.estimate import default_rates
+from pipelines.planning.rates import Rates
 
 
 def kept_rates(settings: Settings, backend: BackendDefinition, device: str) -> Rates:

@@ -114,6 +114,8 @@ class HostSurroundings:
             memory_bytes=memory,
             price=expected.price,
             basis=expected.basis,
+            low_seconds=expected.low_seconds,
+            high_seconds=expected.high_seconds,
         )
 
     def _backend(self, brief: Brief) -> VideoBackend:
@@ -162,7 +164,10 @@ def _forecast_of(host: HostReport, brief: Brief) -> Forecast:
         raise WeightsError(f"the GPU host {host.name} does not say what {brief.preset} costs")
     longer = 1.0 if brief.kind == "image" else brief.seconds / host.usual_seconds
     basis = f"as {host.name} says of {host.usual_seconds:g} s without upscaling: {usual.basis}"
-    return usual.model_copy(update={"seconds": usual.seconds * longer, "basis": basis})
+    times = {
+        name: getattr(usual, name) * longer for name in ("seconds", "low_seconds", "high_seconds")
+    }
+    return usual.model_copy(update={**times, "basis": basis})
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -1,5 +1,7 @@
 """The minio SDK's client with timeouts and retries of ours: its own wait for minutes."""
 
+import logging
+
 import urllib3
 from minio import Minio
 
@@ -12,6 +14,15 @@ _CONNECT, _READ = 3.0, 60.0
 """Seconds to wait for a connection, and for the next bytes."""
 _BACKOFF = 0.3
 _LONGEST_WAIT = 10.0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for urllib3's warning that a connection is closed instead of kept: of many calls at
+    the same time some are more than `connections`, and nothing is lost by it."""
+    return not record.msg.startswith("Connection pool is full")
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_is_news)
 
 
 def connect(

@@ -36,6 +36,12 @@ class PathSettings(Section):
     )
     models_dir: Path | None = Field(None, description="Model sets, one folder each.")
     ffmpeg: str = Field("", description="An ffmpeg to use instead.")
+    disk_low_gb: float = Field(
+        10.0,
+        ge=0,
+        description="GB (10^9 bytes) free on a disk of the studio below which `status`, the "
+        "gateway's pages and the event `disk_low` warn; 0: never.",
+    )
 
     @cached_property
     def models(self) -> Path:
@@ -245,6 +251,12 @@ class RetentionSettings(Section):
     )
     prefect_days: int = Field(90, ge=0, description="Ended runs on Prefect's pages, with logs.")
     minutes_days: int = Field(2, ge=0, description="Runs of the calendar that started nothing.")
+    empty_minutes: int = Field(
+        5,
+        ge=0,
+        description="Minutes after which such a run leaves Prefect's pages; 0: after the days "
+        "above.",
+    )
     keep_campaigns: str = Field(
         "", description="Campaigns whose videos are never deleted by age, separated by commas."
     )

@@ -4,6 +4,7 @@ one."""
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 
@@ -52,14 +53,16 @@ def following(settings: Settings, name: str, count: int) -> Iterator[str]:
 
 
 def run(settings: Settings, name: str) -> str:
-    """Start the entry now, whatever its times are. Returns the run's id.
+    """Start the entry now, whatever its times are. Returns a sentence with the run's name and id.
 
     Raises BriefError if there is none of that name, SettingsError without a Prefect server.
     """
     environment.require_server()
     entry = _entry(_calendar(settings), name)
     with get_client(sync_client=True) as client:
-        return start_run(client, entry, datetime.now(UTC).replace(microsecond=0))
+        run = start_run(client, entry, datetime.now(UTC).replace(microsecond=0))
+        found = client.read_flow_run(UUID(run))
+    return f"started {found.name} with priority {entry.priority}: run {run}"
 
 
 def put(settings: Settings, file: Path) -> Calendar:

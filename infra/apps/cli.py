@@ -17,6 +17,7 @@ from infra.apps.commands import adopt_studio, calendar_app, hooks_app, keys_app,
 from infra.apps.console import plain, say
 from infra.apps.make_command import make
 from infra.apps.models import models_app
+from infra.apps.operator_commands import logs, runs_app, videos_app
 from infra.apps.people import audit, sessions_app, users_app
 from infra.apps.routing import route
 from infra.apps.upkeep import retention_app, verify
@@ -30,8 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _WITHOUT_BACKENDS = {
-    *("backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "models", "restore"),
-    *("retention", "status", "verify", "worker", "users", "sessions", "audit"),
+    *("audit", "backup", "costs", "doctor", "gateway", "hooks", "keys", "login", "logs", "models"),
+    *("restore", "retention", "runs", "sessions", "status", "users", "verify", "videos", "worker"),
 }
 """Commands that work on although the backends file has a mistake: they say it and use none."""
 app.add_typer(models_app, name="models")
@@ -42,6 +43,9 @@ app.command()(audit)
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(hooks_app, name="hooks")
 app.add_typer(retention_app, name="retention")
+app.add_typer(videos_app, name="videos")
+app.add_typer(runs_app, name="runs")
+app.command()(logs)
 app.command()(make)
 app.command()(bench)
 app.command()(route)
@@ -207,6 +211,9 @@ def login(
     user: Annotated[
         str, typer.Option("--user", help="The link logs in as this user, not as the operator.")
     ] = "",
+    prefect: Annotated[
+        bool, typer.Option("--prefect", help="Print what Prefect's login page asks for instead.")
+    ] = False,
 ) -> None:
     """Print a link that logs a browser in to the gateway as its operator, once."""
     from infra.apps import environment
@@ -217,14 +224,14 @@ def login(
 
     settings = adopt_studio()
     if token:
-        known = environment.read(settings).get(environment.TOKEN, "")
-        key = settings.gateway.token.get_secret_value() or known
-        if not key:
-            raise SettingsError(
-                f"no studio was started in {settings.paths.data_dir}, so there is no token; start "
-                "`reelwright up`, or set REELWRIGHT_DATA_DIR or REELWRIGHT_GATEWAY_TOKEN"
-            )
-        sys.stdout.write(f"{key}\n")
+        from infra.apps.ask_gateway import token_of
+
+        sys.stdout.write(f"{token_of(settings)}\n")
+        return
+    if prefect:
+        sys.stdout.write(f"{environment.prefect_password(settings)}\n")
+        say(f"paste this whole line into the field of {environment.prefect_pages() or 'its page'}")
+        say("whoever has it can run code on the workers: give it to editors who need that form")
         return
     with opened(settings.paths.data_dir) as database:
         client = users.named(database, user).client if user else OPERATOR

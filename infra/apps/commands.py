@@ -58,7 +58,8 @@ def show(lines: Iterable[object]) -> None:
 def keys_add(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, make, approve, review, manage; repeatable.")
+        list[str] | None,
+        typer.Option(help="read, make, approve, review, manage, metrics; repeatable."),
     ] = None,
     days: Annotated[
         int, typer.Option(min=0, max=36_500, help="How long it is valid; 0: until it is revoked.")
@@ -104,6 +105,7 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="Whose key.")]) -> None
         if name != keys.OPERATOR.name:
             keys.revoke(database, name)
             record(database, "key.revoked", name)
+            show([f"the key {name!r} is revoked: requests with it are refused from now on"])
             return
         record(database, "session.ended", name, "all sessions and links")
         count = sessions.end_all_of_operator(database)

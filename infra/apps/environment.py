@@ -19,6 +19,7 @@ _CHOSEN = ("REELWRIGHT_RETENTION_", "REELWRIGHT_COSTS_", "REELWRIGHT_GPU_HOUR_PR
 _USER = "studio"
 _ANSWER_TIMEOUT = 10.0
 """Seconds to wait for a response; a server on a busy machine has taken 3."""
+_API = "PREFECT_API_URL"
 _OF_SERVER, _OF_STORE = "PREFECT_API_", "REELWRIGHT_S3_"
 
 
@@ -85,6 +86,25 @@ def gateway_address(settings: Settings) -> str:
     if settings.gateway.url or TOKEN not in read(settings):
         return settings.gateway.base_url
     return f"http://127.0.0.1:{settings.studio.gateway_port}"
+
+
+def prefect_pages() -> str:
+    """Where a browser finds Prefect's pages: PREFECT_UI_URL, or beside its API; empty if the
+    environment names no server."""
+    given = os.environ.get("PREFECT_UI_URL", "")
+    return (given or os.environ.get(_API, "").rstrip("/").removesuffix("/api")).rstrip("/")
+
+
+def prefect_password(settings: Settings) -> str:
+    """What Prefect's login page asks for. Raises SettingsError if it is not known here."""
+    name = "PREFECT_API_AUTH_STRING"
+    found = os.environ.get(name) or read(settings).get(name, "")
+    if not found:
+        raise SettingsError(
+            f"{name} is not set, and no studio was started in {settings.paths.data_dir}: Prefect's "
+            "password is in studio/studio.env of the machine where `reelwright up` runs"
+        )
+    return found
 
 
 def require_server() -> None:

@@ -75,16 +75,19 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        faults = []
         if bool(self.cron) == bool(self.dates):
-            raise ValueError("give either cron or dates")
+            faults.append("give either cron or dates")
         if self.active_from and self.active_to and self.active_to < self.active_from:
-            raise ValueError(f"active_to {self.active_to} lies before active_from")
+            faults.append(f"active_to {self.active_to} lies before active_from")
         if "priority" in self.brief:
-            raise ValueError("priority belongs to the entry, not to its brief")
+            faults.append("priority belongs to the entry, not to its brief")
         try:
             self.brief_at(_PROBE)
         except BriefError as error:
-            raise ValueError(f"brief: {error}") from error
+            faults.append(f"brief: {error}")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     def brief_at(self, moment: datetime) -> Brief:
@@ -138,7 +141,7 @@ def parse_calendar(text: str) -> Calendar:
     broken: list[Broken] = []
     lines: dict[str, int] = {}
     for node in listed:
-        line, name = node.start_mark.line + 1, ""
+        line, name, values = node.start_mark.line + 1, "", None
         try:
             values = plain_yaml.construct(node)
             name = str(values.get("name", "")) if isinstance(values, dict) else ""
@@ -148,10 +151,35 @@ def parse_calendar(text: str) -> Calendar:
             lines[entry.name] = line
             good.append(entry)
         except ValidationError as error:
-            broken.append(Broken(line, name, "; ".join(map(_sentence, error.errors()))))
+            broken.append(Broken(line, name, "; ".join(_faults(values, error))))
         except (ValueError, yaml.YAMLError) as error:
             broken.append(Broken(line, name, str(error)))
     return Calendar(tuple(good), tuple(broken), lines)
+
+
+def _faults(values: Any, error: ValidationError) -> list[str]:
+    """A sentence for everything that is wrong with an entry.
+
+    Pydantic looks at an entry as a whole only if each of its fields is good. So the bad ones are
+    replaced by good ones, and the entry is looked at once more.
+    """
+    found = [_sentence(item) for item in error.errors()]
+    bad = {item["loc"][0] for item in error.errors() if item["loc"]}
+    if not bad or not isinstance(values, dict):
+        return found
+    mended = {name: value for name, value in values.items() if name not in bad}
+    mended |= {name: value for name, value in _GOOD.items() if name in bad}
+    if "dates" in bad:
+        mended.setdefault("cron", _GOOD["cron"])
+    try:
+        Entry.model_validate(mended)
+    except ValidationError as further:
+        found += [_sentence(item) for item in further.errors()]
+    return found
+
+
+_GOOD = {"name": "entry", "cron": "* * * * *", "brief": {"prompt": "a ball"}}
+"""In place of a field that is needed and wrong."""
 
 
 def _entries_of(root: yaml.Node) -> list[yaml.Node] | None:

@@ -7,6 +7,7 @@ manifest.
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from pipelines.schema.durations import range_words, time_words
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.money import Money
 
@@ -21,13 +22,18 @@ class Forecast(Frozen):
     """The most that a remote backend asks for it; None for one on the device."""
     basis: str = ""
     """Where the seconds come from."""
+    low_seconds: float = 0.0
+    """Between this and `high_seconds` lie most runs; both are 0 if that is not known."""
+    high_seconds: float = 0.0
 
     @property
     def words(self) -> str:
         """Seconds, memory and money in one line."""
         memory = f", {self.memory_bytes / 1e9:.1f} GB of memory" if self.memory_bytes else ""
         money = f"costs {self.price}" if self.price and self.price.amount else "nothing is paid"
-        basis = f" ({self.basis})" if self.basis else ""
+        known = [range_words(self.low_seconds, self.high_seconds)] if self.high_seconds else []
+        basis = "; ".join([*known, *([self.basis] if self.basis else [])])
+        basis = f" ({basis})" if basis else ""
         return f"about {time_words(self.seconds)}{basis}{memory}, {money}"
 
 
@@ -145,10 +151,3 @@ class Route(Frozen):
             same.setdefault(reason, []).append(other.preset)
         for reason, names in same.items():
             yield f"not {', '.join(names)}: {reason}"
-
-
-def time_words(seconds: float) -> str:
-    """A time for a person: seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

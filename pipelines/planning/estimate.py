@@ -1,8 +1,6 @@
 """Estimates time, memory and disk space before a run. Every run improves the next estimate."""
 
-from collections.abc import Sequence
-
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping, Sequence
 
 from pipelines.backends.base import BackendDefinition, Effort, VideoBackend
 from pipelines.documents.brief import Brief
@@ -10,35 +8,20 @@ from pipelines.documents.manifest import Film
 from pipelines.planning.disk import disk_of
 from pipelines.planning.memory import Footprint, memory_of
 from pipelines.planning.plan import Slot, timeline
+from pipelines.planning.rates import RateName, Rates, Spread
 from pipelines.schema.plan import Estimate, StageEstimate
 from pipelines.schema.request import ClipRequest
+from pipelines.schema.sizes import Size
 from pipelines.schema.stages import STAGES, Stage
 
-_SMOOTHING = 0.5
-"""Weight of the newest run in the remembered rates."""
-
-
-class Rates(BaseModel):
-    """Seconds for each unit of work."""
-
-    model_config = ConfigDict(frozen=True)
-
-    shot: float
-    """For each shot that the language model writes."""
-    chunk: float
-    """For each unit of the backend's work, including both guidance passes and decoding."""
-    upscale: float
-    """For each source megapixel x frame."""
-    fixed: float
-    """Once in a run, for the stage that encodes the texts. Before anything was measured it stands
-    for loading all models and for moving files too."""
-    basis: str
-    stitch: float = 0.0
-    """For each megapixel x frame of the finished video."""
-    upload: float = 0.0
-    """Likewise."""
-
-
+_RATES: Mapping[Stage, RateName] = {
+    "enhance": "shot",
+    "encode": "fixed",
+    "chunks": "chunk",
+    "stitch": "stitch",
+    "upscale": "upscale",
+    "upload": "upload",
+}
 _COMMON = {
     "cpu": {"shot": 1.0, "upscale": 10.0, "fixed": 10.0},
     "cuda": {"shot": 1.5, "upscale": 0.6, "fixed": 60.0},
@@ -61,13 +44,14 @@ def estimate(
     """
     slots, size = timeline(brief), brief.resolved_preset().size
     effort = backend.effort(_requests(brief))
-    seconds = _seconds(brief, slots, rates, effort)
+    work = _work(brief, slots, effort)
+    spreads = {stage: rates.spread(_RATES[stage], size) for stage in STAGES}
     memory = memory_of(effort, footprint, size)
     disk = disk_of(brief, slots, archive)
     stages = tuple(
         StageEstimate(
             stage=name,
-            seconds=round(seconds[name], 1),
+            seconds=round(spreads[name].usual * work[name], 1),
             memory_bytes=memory[name].peak,
             parts=memory[name].parts,
             disk_bytes=disk[name],
@@ -76,11 +60,13 @@ def estimate(
         if _has_stage(brief, name)
     )
     return Estimate(
-        seconds=round(sum(seconds[item.stage] for item in stages), 1),
+        seconds=_sum(stages, {name: item.usual * work[name] for name, item in spreads.items()}),
+        low_seconds=_sum(stages, {name: item.low * work[name] for name, item in spreads.items()}),
+        high_seconds=_sum(stages, {name: item.high * work[name] for name, item in spreads.items()}),
         peak_memory_bytes=max(item.memory_bytes for item in stages),
         disk_bytes=sum(item.disk_bytes for item in stages),
         price=effort.price,
-        basis=rates.basis,
+        basis=_basis(rates, spreads["chunks"], size),
         stages=stages,
     )
 
@@ -91,18 +77,30 @@ def _has_stage(brief: Brief, stage: Stage) -> bool:
     return stage != "upscale" or brief.upscale > 1
 
 
-def _seconds(
-    brief: Brief, slots: Sequence[Slot], rates: Rates, effort: Effort
-) -> dict[Stage, float]:
+def _sum(stages: Sequence[StageEstimate], seconds: Mapping[Stage, float]) -> float:
+    return round(sum(seconds[item.stage] for item in stages), 1)
+
+
+def _basis(rates: Rates, chunks: Spread, size: Size) -> str:
+    """Where the seconds come from. The chunks decide it, because they take most of a run."""
+    if not chunks.runs:
+        return rates.basis
+    runs = "run" if chunks.runs == 1 else "runs"
+    sizes = f"at {size.width}x{size.height}" if chunks.same_size else "of other sizes"
+    return f"median of {chunks.runs} recent {runs} {sizes} on this machine"
+
+
+def _work(brief: Brief, slots: Sequence[Slot], effort: Effort) -> dict[Stage, float]:
+    """How many units of its work each stage has."""
     source = brief.resolved_preset().size.megapixels * sum(slot.frame_count for slot in slots)
     finished = source * brief.upscale**2
     return {
-        "enhance": rates.shot * sum(slot.transition != "continue" for slot in slots),
-        "encode": rates.fixed,
-        "chunks": rates.chunk * effort.work,
-        "stitch": rates.stitch * finished,
-        "upscale": rates.upscale * source,
-        "upload": rates.upload * finished,
+        "enhance": sum(slot.transition != "continue" for slot in slots),
+        "encode": 1.0,
+        "chunks": effort.work,
+        "stitch": finished,
+        "upscale": source,
+        "upload": finished,
     }
 
 
@@ -134,23 +132,16 @@ def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
     if not (work or enlarged or written):
         return rates
     finished = film.plan.final_size.megapixels * film.plan.frames
-    learned = {
-        "shot": _blend(rates.shot, _seconds_of(film, "enhance"), written),
-        "fixed": _blend(rates.fixed, _seconds_of(film, "encode"), 1 if work else 0),
-        "chunk": _blend(rates.chunk, sum(record.seconds for record in made), work),
-        "stitch": _blend(rates.stitch, _seconds_of(film, "stitch"), finished),
-        "upscale": _blend(rates.upscale, sum(r.seconds for r in film.segments if r.made), enlarged),
-        "upload": _blend(rates.upload, _seconds_of(film, "upload"), finished),
+    done: dict[RateName, tuple[float, float]] = {
+        "shot": (_seconds_of(film, "enhance"), written),
+        "fixed": (_seconds_of(film, "encode"), 1 if work else 0),
+        "chunk": (sum(record.seconds for record in made), work),
+        "stitch": (_seconds_of(film, "stitch"), finished),
+        "upscale": (sum(r.seconds for r in film.segments if r.made), enlarged),
+        "upload": (_seconds_of(film, "upload"), finished),
     }
-    return rates.model_copy(update={**learned, "basis": "measured on this machine"})
-
-
-def _blend(old: float, seconds: float, work: float) -> float:
-    """The new rate; the first measured one counts fully where there was none."""
-    if not work:
-        return old
-    measured = seconds / work
-    return (1 - _SMOOTHING) * old + _SMOOTHING * measured if old else measured
+    values = {name: seconds / units for name, (seconds, units) in done.items() if units}
+    return rates.learned(values, size)
 
 
 def _seconds_of(film: Film, stage: Stage) -> float:

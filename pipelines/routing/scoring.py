@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.documents.route import time_words
 from pipelines.routing.candidates import Option
 from pipelines.routing.measured import Measured
 from pipelines.routing.policy import BEST, Choices, Policy
+from pipelines.schema.durations import time_words
 
 
 @dataclass(frozen=True)

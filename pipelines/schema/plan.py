@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipelines.schema.durations import range_words, time_words
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.money import Money
@@ -207,6 +208,18 @@ class Estimate(Frozen):
     """Source of the figures: measured on this machine, or derived from which published figure."""
     stages: tuple[StageEstimate, ...] = ()
     """In the order of the run. Empty in manifests of versions up to 0.2."""
+    low_seconds: float = 0.0
+    """Between this and `high_seconds` lie most runs; both are 0 in manifests of versions up to
+    0.5."""
+    high_seconds: float = 0.0
+
+    @property
+    def time_words(self) -> str:
+        """The time in words, such as `about 3 min (2 to 4 min; median of 5 recent runs)`."""
+        usual = f"about {time_words(self.seconds)}"
+        if not self.high_seconds:
+            return f"{usual} ({self.basis})"
+        return f"{usual} ({range_words(self.low_seconds, self.high_seconds)}; {self.basis})"
 
     @property
     def memory_words(self) -> str:

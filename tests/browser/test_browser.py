@@ -179,7 +179,7 @@ def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_pa
     assert studio.cli("calendar", "put", str(file)).code == 0
     started = studio.cli("calendar", "run", "morning-loop")
     assert started.code == 0, started.err
-    run = started.out.strip()
+    run = started.out.split()[-1]
     assert studio.finish(UUID(run)).state_name == "Completed"
     open_form(studio, page)  # logs in
     page.goto(f"{studio.variables['PREFECT_API_URL'].removesuffix('/api')}/v2/runs/flow-run/{run}")

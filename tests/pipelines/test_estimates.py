@@ -198,11 +198,14 @@ def test_a_run_teaches_the_rates_what_each_stage_took() -> None:
     backend = NamedBackend(brief.backend)
     before = default_rates(brief.backend, "cpu")
     after = learn(before, film, backend)
-    assert after.basis == "measured on this machine"
-    assert after.fixed == (before.fixed + 8) / 2
+    size = film.plan.size
+    assert after.spread("fixed", size).usual == 8
     finished = film.plan.final_size.megapixels * film.plan.frames
-    assert after.stitch == after.upload == pytest.approx(8 / finished)
-    assert learn(after, film, backend).stitch == pytest.approx(after.stitch)
+    for name in ("stitch", "upload"):
+        assert after.spread(name, size).usual == pytest.approx(8 / finished)
+    assert learn(after, film, backend).spread("stitch", size).runs == 2
+    expected = estimate(brief, backend, after, Footprint(0, 0))
+    assert expected.basis == f"median of 1 recent run at {size.width}x{size.height} on this machine"
     nothing = film.model_copy(
         update={
             "chunks": tuple(item.model_copy(update={"made": False}) for item in film.chunks),

@@ -108,7 +108,7 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Client]]:
     async def check(request: Request) -> Client:  # a thread for it would cost more than it does
         client = identify(request)
         require(client, scope)
-        if scope != "read":
+        if scope not in ("read", "metrics"):
             request.state.client = client
             gateway_of(request).limits.count(f"client {client.id}")
         return client
@@ -157,3 +157,4 @@ Reader = Annotated[Client, Depends(needs("read"))]
 Maker = Annotated[Client, Depends(needs("make"))]
 Approver = Annotated[Client, Depends(needs("approve"))]
 Manager = Annotated[Client, Depends(needs("manage"))]
+Scraper = Annotated[Client, Depends(needs("metrics"))]

@@ -22,6 +22,7 @@ from infra.apps.gateway import (
     costs,
     library_pages,
     login,
+    metrics,
     model_page,
     openai_video_requests,
     openai_videos,
@@ -38,6 +39,7 @@ from infra.apps.gateway.access import identify
 from infra.apps.gateway.audit import Retention
 from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
+from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.docs_page import add_docs
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
@@ -45,6 +47,8 @@ from infra.apps.gateway.languages import choice
 from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.measures import Measures
+from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.openapi_examples import add_examples
 from infra.apps.gateway.outbox import Outbox
@@ -91,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The gateway for `settings`; it connects when it starts. Raises SettingsError."""
 
     hooks = read_hooks(settings.gateway.hooks)
+    meters = Meters()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -109,6 +114,9 @@ def create_app(settings: Settings) -> FastAPI:
             async def is_store_healthy() -> bool:
                 return await work.run(videos.is_healthy)
 
+            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
+            disks = DiskWatch(settings, database, outbox.tell)
+            readiness = Readiness(prefect=runs.is_healthy, store=is_store_healthy)
             gateway = app.state.gateway = Gateway(
                 settings=settings,
                 database=database,
@@ -120,15 +128,18 @@ def create_app(settings: Settings) -> FastAPI:
                 limits=Limits(settings.gateway.writes_per_minute),
                 hooks=hooks,
                 work=work,
-                readiness=Readiness(prefect=runs.is_healthy, store=is_store_healthy),
+                readiness=readiness,
                 library=Library(database),
                 uses=uses,
+                meters=meters,
+                measures=Measures(settings, client, store, work, readiness),
+                disks=disks,
             )
-            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
-            changes = Changes(database, runs, outbox.note if outbox.is_needed else None)
+            listener = outbox.note if outbox.is_needed else None
+            changes = Changes(database, runs, listener, EndedRuns(meters, videos).note)
             removing = partial(library_pages.remove_deleted, gateway)
             kept = (partial(repeat, act) for act in (uses.work, Retention(database).work, removing))
-            works = outbox.work, changes.work, Comparisons(index).work, *kept
+            works = outbox.work, changes.work, Comparisons(index).work, disks.work, *kept
             await stack.enter_async_context(working(*works))
             yield
 
@@ -140,6 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere; `docs_page` has its own
         redoc_url=None,
     )
+    app.state.shared_values = pages.shared_values
     add_handlers(app)
     app.include_router(service.router)
     app.include_router(routing.router)
@@ -161,6 +173,7 @@ def create_app(settings: Settings) -> FastAPI:
         costs.pages,
         choice.router,
         login.router,
+        metrics.router,
         ratings.router,
     ):
         app.include_router(hidden, include_in_schema=False)
@@ -170,6 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(RecordingMiddleware)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
     return app
 
 

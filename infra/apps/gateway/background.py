@@ -48,10 +48,19 @@ class Changes:
     """Runs of `produce-content` as they change, found by looking and not by being told: none is
     lost while the gateway is down."""
 
-    def __init__(self, database: Database, runs: Runs, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runs: Runs,
+        listener: Listener | None,
+        counter: Listener | None = None,
+    ) -> None:
+        """`listener` is told of runs at work and of those that ended, and `counter` of the latter;
+        both may hear of the same run again."""
         self._database = database
         self._runs = runs
         self._listener = listener
+        self._counter = counter
 
     async def work(self) -> None:
         """Look until cancelled."""
@@ -67,8 +76,8 @@ class Changes:
         ((looked,),) = self._database.rows("select value from marks where name = 'looked'")
         since = datetime.fromisoformat(looked) - _OVERLAP
         async for view in self._runs.changed(since, living=self._listener is not None):
-            if self._listener:
-                await run_in_threadpool(self._listener, view)
+            for tell in filter(None, (self._listener, self._counter)):
+                await run_in_threadpool(tell, view)
         self._database.run("update marks set value = ? where name = 'looked'", (began,))
         return _LOOK_EVERY if self._listener else _LOOK_SELDOM
 

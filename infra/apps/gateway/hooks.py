@@ -112,8 +112,9 @@ class Endpoint(BaseModel):
     url: str = Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")
     secret: str
     events: tuple[
-        Literal["accepted", "progress", "completed", "failed", "awaiting_approval"], ...
+        Literal["accepted", "progress", "completed", "failed", "awaiting_approval", "disk_low"], ...
     ] = ("accepted", "progress", "completed", "failed", "awaiting_approval")
+    """`disk_low` is no event of a run, and has other data: who wants it names it."""
     networks: tuple[str, ...] = ()
     """Private networks that the address may lie in, as in 10.1.0.0/16; public ones always may."""
 

@@ -1,5 +1,6 @@
 """`reelwright gateway`: serve until SIGTERM or Ctrl-C."""
 
+import logging
 import resource
 import sys
 
@@ -28,6 +29,8 @@ def serve(settings: Settings) -> None:
     from infra.apps.gateway.app import HEADERS, create_app
     from infra.apps.gateway.protocol import limited
 
+    # Of a store that does not answer, each attempt would be a line; the error at the end says it.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     with exclusive(folder / "lock", taken):
         uvicorn.run(
             create_app(settings),

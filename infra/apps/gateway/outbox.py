@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -95,6 +96,23 @@ class Outbox:
                         "values (?, ?, ?, ?, ?)",
                         (f"evt_{identity}", endpoint.name, body, time.time(), time.time()),
                     )
+
+    def tell(self, kind: str, identity: str, data: dict[str, Any]) -> None:
+        """Store an event of the studio itself for the endpoints that name its kind. The same
+        `identity` again is the same event."""
+        name = uuid5(NAMESPACE_URL, f"reelwright:studio:{kind}:{identity}").hex
+        body = {
+            "type": f"studio.{kind}",
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": data,
+        }
+        for endpoint in self._endpoints.values():
+            if kind in endpoint.events:
+                self._database.run(
+                    "insert or ignore into events (id, endpoint, body, made, due) "
+                    "values (?, ?, ?, ?, ?)",
+                    (f"evt_{name}", endpoint.name, json.dumps(body), time.time(), time.time()),
+                )
 
     def _concerns(self, endpoint: Endpoint, view: RunView) -> bool:
         rows = self._database.rows(

@@ -13,6 +13,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
+from infra.apps.environment import prefect_pages
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.api import Order, page_of
 from infra.apps.gateway.keys import Client
@@ -28,7 +29,23 @@ from pipelines.schema.shots import MAX_SEED
 router = APIRouter()
 _PAGE = 24
 _DAY = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"
+_DISK_LOW = "The studio has little disk space left, so a video may fail. Tell whoever runs it."
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
+
+
+def shared_values(request: Request) -> dict[str, Any]:
+    """What every page shows."""
+    return {"prefect": prefect_pages(), "disk_notices": _disk_notices(request)}
+
+
+def _disk_notices(request: Request) -> list[str]:
+    """A disk with little space: with numbers and remedy for keys with `manage`, who can act."""
+    disks = gateway_of(request).disks
+    try:
+        manages = "manage" in identify(request).scopes
+    except ProblemError:
+        return []
+    return disks.sentences() if manages else [_DISK_LOW for _ in disks.low()][:1]
 
 
 @router.get("/")

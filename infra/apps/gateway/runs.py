@@ -55,7 +55,9 @@ from pipelines.schema.names import (
     RENDER_VIDEO,
     brief_deployment,
 )
+from pipelines.schema.plan import digest_of
 from tasks.approval import VIDEO, asked_about
+from tasks.run_names import name_of
 
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
@@ -115,7 +117,9 @@ class Runs:
     async def _start(self, brief: Brief, key: str, tags: list[str], retry: bool) -> UUID:
         parameters = {"brief": brief.model_dump(mode="json")}
         for attempt in range(1, _ATTEMPTS + 1):
-            run = await self._create(brief.priority, parameters, f"{key}-{attempt}", tags)
+            own = f"{key}-{attempt}"
+            name = name_of(brief, digest_of(own))
+            run = await self._create(brief.priority, parameters, own, tags, name)
             if run.parameters != parameters:
                 raise ProblemError(
                     409,
@@ -128,7 +132,7 @@ class Runs:
         raise ProblemError(409, "too_many_failures", f"{_ATTEMPTS} runs of this request failed")
 
     async def _create(
-        self, priority: str, parameters: dict[str, Any], key: str, tags: list[str]
+        self, priority: str, parameters: dict[str, Any], key: str, tags: list[str], name: str
     ) -> FlowRun:
         try:
             with prefect_errors():
@@ -141,6 +145,7 @@ class Runs:
                     parameters=parameters,
                     idempotency_key=key,
                     tags=tags,
+                    name=name,
                 )
         except ObjectNotFound as error:
             self._deployments.clear()

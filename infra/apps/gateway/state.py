@@ -6,9 +6,12 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.adapters.weights.library import installed_names
 from infra.apps.gateway.database import Database
+from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.measures import Measures
+from infra.apps.gateway.meters import Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.run_pages import RunPages
@@ -36,6 +39,9 @@ class Gateway:
     readiness: Readiness
     library: Library
     uses: Uses
+    meters: Meters
+    measures: Measures
+    disks: DiskWatch
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.gateway.causes import cause_of
 from infra.apps.gateway.languages.catalog import said
 from infra.apps.worker.reconcile import STARTS
 from pipelines.backends.base import BackendDefinition
@@ -16,6 +18,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
+from tasks.run_names import plain_name
 
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
@@ -57,6 +60,9 @@ class RunView(BaseModel):
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
     video_path: str = Field("", description="Address of the video on this gateway.")
     watch: str = Field("", description="Its page, which outlives all links.")
+    cause: SkipJsonSchema[str] = Field("", exclude=True)
+    """Of a run that failed, for /metrics: see `causes`."""
+    ended_at: SkipJsonSchema[datetime | None] = Field(None, exclude=True)
 
     @property
     def ended(self) -> bool:
@@ -79,7 +85,7 @@ def view_of_run(run: FlowRun) -> RunView:
     state = run.state
     view = RunView(
         id=run.id,
-        name=run.name,
+        name=plain_name(run.name),
         state=_STATES[state.type] if state else "accepted",
         detail=_plain(state.message) if state and state.message else "",
         created=run.created,
@@ -88,12 +94,22 @@ def view_of_run(run: FlowRun) -> RunView:
         waiting_for=asked_about(run),
         model=_made_by(str(words.get("preset") or "")),
         stands_in_for=str(words.get("stands_in_for") or ""),
+        cause=_cause_of(run),
+        ended_at=run.end_time,
     )
     if state and state.name == "Rejected":
         return view.model_copy(update={"state": "rejected"})
     if state and state.is_crashed() and run.run_count >= STARTS:
         return view.model_copy(update={"state": "failed"})
     return view
+
+
+def _cause_of(run: FlowRun) -> str:
+    """Why it failed; empty for a run that did not."""
+    state = run.state
+    if state is None or not (state.is_failed() or state.is_crashed()):
+        return ""
+    return cause_of(state.message or "", crashed=state.is_crashed())
 
 
 def _made_by(preset: str) -> str:

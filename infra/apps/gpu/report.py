@@ -58,8 +58,8 @@ def _keep(settings: Settings, device: str, measured: Measured) -> None:
     if not measured.seconds_a_unit:
         return
     rates = kept_rates(settings, measured.definition, device)
-    new = {"chunk": measured.seconds_a_unit, "basis": BASIS}
-    keep_rates(settings, measured.definition, device, rates.model_copy(update=new))
+    rates = rates.measured("chunk", measured.seconds_a_unit, BASIS)
+    keep_rates(settings, measured.definition, device, rates)
 
 
 def _about_code(measured: Measured, host: DeviceHost) -> list[str]:

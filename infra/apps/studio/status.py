@@ -24,6 +24,7 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra.adapters.settings import Settings
+from infra.adapters.space import low_disks, warning_of
 from pipelines.errors import ServerError
 from pipelines.schema.names import GPU_POOL, STUDIO_POOL, WARNINGS
 
@@ -65,6 +66,8 @@ class Status:
     warnings: list[Run] = field(default_factory=list)
     """What stood in for a model or the device in the last day: each line once, with the newest run
     that says it."""
+    disks: list[str] = field(default_factory=list)
+    """A sentence for each disk of this machine with little space."""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -78,6 +81,7 @@ class Status:
             lines += [f"  {run.name}: {run.state} {run.progress}".rstrip() for run in pool.at_work]
         lines.append("last errors" if self.errors else "no errors")
         lines += [f"  {run.name}: {run.state}: {run.message}" for run in self.errors]
+        lines += [f"DISK LOW: {words}" for words in self.disks]
         lines += ["WARNINGS of the last day"] if self.warnings else []
         lines += [f"  {run.name}: {run.message}" for run in self.warnings]
         return "\n".join(lines)
@@ -100,6 +104,9 @@ def status(settings: Settings) -> Status:
                     )
                 ],
                 warnings=recent_warnings(client),
+                disks=[
+                    warning_of(space, settings.paths.disk_low_gb) for space in low_disks(settings)
+                ],
             )
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise ServerError(

@@ -23,7 +23,9 @@ from infra.apps.console import say
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.sessions import new_link
 from infra.apps.studio import upgrade
+from infra.apps.studio.log_files import log_file
 from infra.apps.studio.supervisor import Service, Startable, Stop
+from infra.apps.studio.welcome import welcome
 from pipelines.errors import ServerError, SettingsError
 from pipelines.schema.names import GPU_POOL, STUDIO_POOL
 
@@ -37,6 +39,14 @@ _IN_BATCHES = {
 """Prefect's server writes the states of tasks and the events of some seconds at once. By default
 each state of a task is a transaction of its own, three for each task; the pages show them a second
 later now."""
+_TITLES = {
+    "store": "object store",
+    "database": "database",
+    "server": "Prefect server",
+    STUDIO_POOL: "worker of the pool studio",
+    GPU_POOL: f"worker of the pool {GPU_POOL}",
+    GATEWAY: "gateway",
+}
 _LOOK_EVERY = 0.5
 _WORKER_GRACE = 8.0
 _GATEWAY_TIMEOUT = 60.0
@@ -93,6 +103,7 @@ class Studio:
         try:
             self._start_servers()
             if not stopped.asked and "server" in self._parts:
+                say("bringing the deployments up to date")
                 self._deploy()
             if not stopped.asked:
                 self._start_workers()
@@ -135,6 +146,7 @@ class Studio:
         if "server" in self._parts:
             if isinstance(database, PostgresServer):
                 database.wait()
+                say("the database is ready")
                 _say_what_prefect_changes(database)
                 variables["PREFECT_API_DATABASE_CONNECTION_URL"] = database.url
             variables |= self._server_variables()
@@ -148,6 +160,7 @@ class Studio:
             server = self._begin("server", start_server, address)
         if isinstance(store, SeaweedServer):
             store.wait()
+            say("the store is ready")
             variables |= store.variables
         variables |= self._gateway_variables()
         environment.write(self._settings, variables)
@@ -155,6 +168,7 @@ class Studio:
         ObjectStore(Settings.load().store).ensure_bucket()
         if server:
             server.wait()
+            say("the server is ready")
 
     def _from_elsewhere(self) -> dict[str, str]:
         """Addresses of the parts that run elsewhere. Raises SettingsError if one is not named."""
@@ -216,17 +230,20 @@ class Studio:
         return f"http://127.0.0.1:{self._settings.studio.gateway_port}"
 
     def _start_workers(self) -> None:
-        logs = make_directory(self._folder / "logs")
+        make_directory(self._folder / "logs")
+        data = self._settings.paths.data_dir
         cold = ["--cold"] if self._cold else []
         for pool, options in ((GPU_POOL, cold), (STUDIO_POOL, [])):
             if pool in self._parts:
-                argv, log = ["worker", pool, *options], logs / f"{pool}.log"
-                start = partial(Command, pool, argv, self._worker_env(), log)
-                self._begin(pool, start, f"worker; log: {log}")
+                argv = ["worker", pool, *options]
+                start = partial(Command, pool, argv, self._worker_env(), log_file(data, pool))
+                self._begin(pool, start, "worker")
         if GATEWAY in self._parts:
             port = self._settings.studio.gateway_port
-            begin = partial(GatewayCommand, port, self._worker_env(), logs / f"{GATEWAY}.log")
+            log = log_file(data, GATEWAY)
+            begin = partial(GatewayCommand, port, self._worker_env(), log)
             self._begin(GATEWAY, begin, self._gateway_url).wait()
+            say("the gateway is ready")
 
     def _deploy(self) -> None:
         """Run `reelwright deploy` in a process of its own, so that this one stays small."""
@@ -240,6 +257,7 @@ class Studio:
     def _begin(self, name: str, start: Callable[[], Startable], where: str) -> Startable:
         service = Service(name, start, where)
         self._services.append(service)
+        say(f"starting the {_TITLES[name]}")
         return service.begin()
 
     def _note_processes(self) -> None:
@@ -256,15 +274,19 @@ class Studio:
         return True
 
     def _table(self) -> str:
-        rows = [(service.name, service.where) for service in self._services]
+        data, link = self._settings.paths.data_dir, ""
         if GATEWAY in self._parts:
-            with opened(self._settings.paths.data_dir) as database:
+            with opened(data) as database:
                 link = new_link(
                     database, self._settings.gateway.url.rstrip("/") or self._gateway_url
                 )
-            rows.append(("log in", f"{link}  (once, within 15 minutes)"))
-        rows.append(("passwords", str(environment.path_of(self._settings))))
-        return "".join(f"{name:<10} {where}\n" for name, where in rows)
+        return welcome(
+            [(item.name, item.where, log_file(data, item.name)) for item in self._services],
+            gateway=link.partition("/login")[0],
+            link=link,
+            prefect=environment.prefect_pages(),
+            passwords=environment.path_of(self._settings),
+        )
 
 
 def _say_what_prefect_changes(database: PostgresServer) -> None:

@@ -32,6 +32,9 @@ def render(
     """The template `page` with these values."""
     language = language_of(request)
     common = {"language": language, "languages": LANGUAGES.names, "here": _place_of(request)}
+    app = request.scope.get("app")
+    if app is not None and hasattr(app.state, "shared_values"):
+        common |= app.state.shared_values(request)
     told = {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
     token = _language.set(language)
     try:
