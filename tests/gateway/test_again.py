@@ -10,8 +10,8 @@ import pytest
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
-from pipelines.documents.again import Change, again
 from pipelines.documents.manifest import Manifest
+from pipelines.planning.again import Change, again
 from pipelines.publishing import make_manifest
 from tests.conftest import Cli
 from tests.gateway.test_gateway import error_of

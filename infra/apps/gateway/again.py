@@ -14,9 +14,9 @@ from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.views import RunView
-from pipelines.documents.again import Change, again
 from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError
+from pipelines.planning.again import Change, again
 from pipelines.schema.keys import Digest
 from pipelines.schema.shots import PICK
 

@@ -41,7 +41,7 @@ from infra.apps.gateway.background import Changes, Comparisons, repeat, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.docs_page import add_docs
-from infra.apps.gateway.hooks import read_hooks
+from infra.apps.gateway.hooks import Hooks, read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.languages import choice
 from infra.apps.gateway.languages.choice import language_of
@@ -96,63 +96,25 @@ def create_app(settings: Settings) -> FastAPI:
 
     hooks = read_hooks(settings.gateway.hooks)
     meters = Meters()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            database = stack.enter_context(opened(settings.paths.data_dir))
-            client = await stack.enter_async_context(get_client())
-            store = ObjectStore(settings.store, connections=CONNECTIONS, read_seconds=READ_SECONDS)
-            work = StoreWork(settings.gateway.store_seconds)
-            stack.callback(work.close)
-            index = Index(database, store)
-            runs, videos = Runs(client, store, work, index), Videos(store, index)
-            runs.on_start = record_start(database)
-            uses = Uses(database)
-            stack.callback(uses.write)
-
-            async def is_store_healthy() -> bool:
-                return await work.run(videos.is_healthy)
-
-            outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
-            disks = DiskWatch(settings, database, outbox.tell)
-            readiness = Readiness(prefect=runs.is_healthy, store=is_store_healthy)
-            gateway = app.state.gateway = Gateway(
-                settings=settings,
-                database=database,
-                store=store,
-                runs=runs,
-                run_pages=RunPages(client, runs),
-                jobs=VideoJobs(client, runs),
-                videos=videos,
-                limits=Limits(settings.gateway.writes_per_minute),
-                hooks=hooks,
-                work=work,
-                readiness=readiness,
-                library=Library(database),
-                uses=uses,
-                meters=meters,
-                measures=Measures(settings, client, store, work, readiness),
-                disks=disks,
-            )
-            listener = outbox.note if outbox.is_needed else None
-            changes = Changes(database, runs, listener, EndedRuns(meters, videos).note)
-            removing = partial(library_pages.remove_deleted, gateway)
-            kept = (partial(repeat, act) for act in (uses.work, Retention(database).work, removing))
-            works = outbox.work, changes.work, Comparisons(index).work, disks.work, *kept
-            await stack.enter_async_context(working(*works))
-            yield
-
     app = FastAPI(
         title="Reelwright",
         version=metadata.version("reelwright"),
         description="Videos from briefs, on the studio's own GPU.",
-        lifespan=lifespan,
+        lifespan=lambda app: _running(app, settings, hooks, meters),
         docs_url=None,  # its page loads scripts from elsewhere; `docs_page` has its own
         redoc_url=None,
     )
     app.state.shared_values = pages.shared_values
     add_handlers(app)
+    _include_routers(app)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(RecordingMiddleware)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
+    return app
+
+
+def _include_routers(app: FastAPI) -> None:
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)
@@ -180,11 +142,64 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(costs.router)
     add_docs(app)
     add_examples(app)
-    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(RecordingMiddleware)
-    app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
-    return app
+
+
+@asynccontextmanager
+async def _running(
+    app: FastAPI, settings: Settings, hooks: Hooks, meters: Meters
+) -> AsyncIterator[None]:
+    """The connections and the background work of the gateway, as long as it runs."""
+    async with AsyncExitStack() as stack:
+        database = stack.enter_context(opened(settings.paths.data_dir))
+        client = await stack.enter_async_context(get_client())
+        store = ObjectStore(settings.store, connections=CONNECTIONS, read_seconds=READ_SECONDS)
+        work = StoreWork(settings.gateway.store_seconds)
+        stack.callback(work.close)
+        index = Index(database, store)
+        runs, videos = Runs(client, store, work, index), Videos(store, index)
+        runs.on_start = record_start(database)
+        uses = Uses(database)
+        stack.callback(uses.write)
+
+        async def is_store_healthy() -> bool:
+            return await work.run(videos.is_healthy)
+
+        outbox = Outbox(database, hooks.endpoints, settings.gateway.base_url)
+        disks = DiskWatch(settings, database, outbox.tell)
+        readiness = Readiness(prefect=runs.is_healthy, store=is_store_healthy)
+        gateway = app.state.gateway = Gateway(
+            settings=settings,
+            database=database,
+            store=store,
+            runs=runs,
+            run_pages=RunPages(client, runs),
+            jobs=VideoJobs(client, runs),
+            videos=videos,
+            limits=Limits(settings.gateway.writes_per_minute),
+            hooks=hooks,
+            work=work,
+            readiness=readiness,
+            library=Library(database),
+            uses=uses,
+            meters=meters,
+            measures=Measures(settings, client, store, work, readiness),
+            disks=disks,
+        )
+        listener = outbox.note if outbox.is_needed else None
+        changes = Changes(database, runs, listener, EndedRuns(meters, videos).note)
+        removing = partial(library_pages.remove_deleted, gateway)
+        await stack.enter_async_context(
+            working(
+                outbox.work,
+                changes.work,
+                Comparisons(index).work,
+                disks.work,
+                partial(repeat, uses.work),
+                partial(repeat, Retention(database).work),
+                partial(repeat, removing),
+            )
+        )
+        yield
 
 
 class BodyLimitMiddleware:

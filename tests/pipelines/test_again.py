@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.documents.again import Change, again
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
+from pipelines.planning.again import Change, again
 from pipelines.planning.plan import seed_of, timeline
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.plan import Plan
