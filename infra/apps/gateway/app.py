@@ -33,6 +33,7 @@ from infra.apps.gateway import (
     service,
     start_page,
     uploads,
+    waiting,
     wan,
 )
 from infra.apps.gateway.access import identify
@@ -47,6 +48,7 @@ from infra.apps.gateway.languages import choice
 from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.line import Line
 from infra.apps.gateway.measures import Measures
 from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
@@ -129,6 +131,7 @@ def _include_routers(app: FastAPI) -> None:
     for hidden in (
         pages.router,
         start_page.router,
+        waiting.router,
         again.pages,
         compare.pages,
         library_pages.pages,
@@ -180,6 +183,7 @@ async def _running(
             work=work,
             readiness=readiness,
             library=Library(database),
+            line=Line(client),
             uses=uses,
             meters=meters,
             measures=Measures(settings, client, store, work, readiness),

@@ -10,6 +10,7 @@ from infra.apps.gateway.disk_watch import DiskWatch
 from infra.apps.gateway.hooks import Hooks
 from infra.apps.gateway.library import Library
 from infra.apps.gateway.limits import Limits
+from infra.apps.gateway.line import Line
 from infra.apps.gateway.measures import Measures
 from infra.apps.gateway.meters import Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
@@ -38,6 +39,7 @@ class Gateway:
     work: StoreWork
     readiness: Readiness
     library: Library
+    line: Line
     uses: Uses
     meters: Meters
     measures: Measures
