@@ -28,13 +28,14 @@ from prefect.runtime import deployment, flow_run
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.documents.draft import Draft
-from pipelines.documents.manifest import Film, Manifest
+from pipelines.documents.manifest import Film, Manifest, main_key
 from pipelines.documents.route import Route
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.progress import Progress
-from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.quality import seams
+from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import WARNINGS
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
 from tasks.progress import ProgressLog, listening
@@ -45,6 +46,7 @@ _EVERY = 2.0
 the progress of another run is two."""
 _LINK_LIFE = timedelta(days=7)
 """The longest life of a signed S3 link. Addresses of the gateway do not expire."""
+_WORDS: dict[Kind, tuple[str, str]] = {"video": ("video", "Play"), "image": ("picture", "Look at")}
 _log = logging.getLogger("reelwright.page")
 
 
@@ -248,7 +250,7 @@ def page_of(path: str) -> str:
 def show_film(film: Film) -> None:
     """Show the finished video to the person who decides about it."""
     with _harmless("the film"):
-        _show_pictures(film.plan.content_id, "Not published yet.", f"/jobs/{flow_run.id}")
+        _show_pictures(film.plan, "Not published yet.", f"/jobs/{flow_run.id}")
 
 
 def describe_film(film: Film) -> str:
@@ -259,18 +261,25 @@ def describe_film(film: Film) -> str:
     """
     link = page_of(f"/jobs/{flow_run.id}")
     link = link or ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
-    return f"**The video is made, and not published yet.** [Play it]({link})"
+    noun, verb = _WORDS[film.plan.kind]
+    return f"**The {noun} is made, and not published yet.** [{verb} it]({link})"
 
 
-def _show_pictures(cid: Digest, description: str, path: str) -> None:
-    store = ObjectStore(Settings.load().store)
-    video = page_of(path) or store.link(ObjectKey.video(cid), _LINK_LIFE)
-    contact = page_of(f"/videos/{cid}-contact.jpg")
-    create_link_artifact(video, link_text="Play the video", key="video", description=description)
+def _show_pictures(plan: Plan, description: str, path: str) -> None:
+    store, cid = ObjectStore(Settings.load().store), plan.content_id
+    noun, verb = _WORDS[plan.kind]
+    video = page_of(path) or store.link(main_key(cid, plan.kind), _LINK_LIFE)
+    words = f"{verb} the {noun}"
+    create_link_artifact(video, link_text=words, key="video", description=description)
+    if plan.kind == "image":
+        shown, about = ObjectKey.poster(cid), "The picture."
+    else:
+        shown, about = ObjectKey.contact(cid), "One picture of every chunk."
+    name = f"{cid}.jpg" if plan.kind == "image" else f"{cid}-contact.jpg"
     create_image_artifact(
-        contact or store.link(ObjectKey.contact(cid), _LINK_LIFE),
+        page_of(f"/videos/{name}") or store.link(shown, _LINK_LIFE),
         key="contact-sheet",
-        description=f"One picture of every chunk. [Play the video]({video})",
+        description=f"{about} [{words}]({video})",
     )
 
 
@@ -288,7 +297,7 @@ def show_video(manifest: Manifest) -> None:
     if deployment.id is None:
         return
     with _harmless("the video"):
-        _show_pictures(manifest.content_id, manifest.address, f"/watch/{manifest.content_id}")
+        _show_pictures(manifest.plan, manifest.address, f"/watch/{manifest.content_id}")
         show_stand_ins(stand_ins(manifest.device, manifest.storyboard))
         _show_shots(manifest.plan, manifest.storyboard)
         if manifest.transitions:
@@ -302,6 +311,7 @@ def _transitions(manifest: Manifest) -> list[dict[str, Any]]:
         {
             "at": f"{join.frame / manifest.clip.fps:.2f} s",
             "join": join.made,
+            "how it looks": seams.in_words(join.seam),
             "times the usual step": join.seam.score,
             "colour": join.seam.colour,
             "structure": join.seam.structure,

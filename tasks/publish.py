@@ -19,6 +19,7 @@ from pipelines.documents.manifest import (
     SegmentRecord,
     StoredObject,
     TransitionRecord,
+    main_key,
 )
 from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
@@ -26,7 +27,7 @@ from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
 from pipelines.publishing import make_manifest, summary_of
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.storyboard import Storyboard
 from tasks.context import LocalClip, RunContext
 from tasks.costs import costs_of_video
@@ -47,13 +48,15 @@ def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> F
     manifest = _read_manifest(context.store, plan.content_id)
     if manifest is None:
         return None
+    cid = plan.content_id
     film = Film(
         plan=plan,
         storyboard=storyboard,
         clip=manifest.clip,
-        video=_object(manifest, ObjectKey.video(plan.content_id)),
-        poster=_object(manifest, ObjectKey.poster(plan.content_id)),
-        contact=_object(manifest, ObjectKey.contact(plan.content_id)),
+        video=_object(manifest, main_key(cid, plan.kind)),
+        poster=_object(manifest, ObjectKey.poster(cid)),
+        contact=_object(manifest, ObjectKey.contact(cid)),
+        webp=_object(manifest, ObjectKey.image_webp(cid)) if plan.kind == "image" else None,
         estimate=manifest.estimate,
         chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
         transitions=manifest.transitions,
@@ -62,7 +65,7 @@ def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> F
         stages=context.costs.costs,
         device=manifest.device,
     )
-    for item in _published(film):
+    for item in film.published:
         if fault := _fault_of(context.store, item):
             _log.warning("this video was published before, but %s: it is made again", fault)
             return None
@@ -129,9 +132,10 @@ def upload_film(
 
 
 class Published(BaseModel):
-    """The video that a run published."""
+    """The video or picture that a run published."""
 
     content_id: Digest
+    kind: Kind = "video"
 
 
 @task(name="publish", **STAGE)
@@ -154,7 +158,7 @@ def publish_film(
     run = summary_of(film)
     campaigns = _campaigns(before, brief)
     # The poster may have been encoded again, to other bytes than the earlier manifest names.
-    same = before is not None and set(_published(film)) <= set(before.objects)
+    same = before is not None and set(film.published) <= set(before.objects)
     if before and same and not (run.chunks_made or run.segments_made):
         if campaigns != before.campaigns:
             before = before.model_copy(update={"campaigns": campaigns})
@@ -181,7 +185,7 @@ def _check_uploaded(store: ObjectStore, film: Film) -> None:
 
 def _not_uploaded(store: ObjectStore, film: Film) -> ObjectKey | None:
     """The first part of the film that is not in the bucket."""
-    return next((item.key for item in _published(film) if store.head(item.key) != item), None)
+    return next((item.key for item in film.published if store.head(item.key) != item), None)
 
 
 def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
@@ -196,7 +200,7 @@ def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
 def _note(store: ObjectStore, film: Film) -> None:
     """Store the content id under the id of this run, for clients that know only the run."""
     if is_deployed():
-        data = Published(content_id=film.plan.content_id).model_dump_json().encode()
+        data = Published(content_id=film.plan.content_id, kind=film.plan.kind).model_dump_json().encode()
         store.put_bytes(ObjectKey.published(flow_run.id), data, "application/json")
 
 
@@ -204,10 +208,6 @@ def _middles(plan: Plan) -> list[int]:
     """The middle frame of each chunk's part of the film."""
     spans = [plan.span_of(chunk) for chunk in plan.chunks]
     return [span.start + span.frames // 2 for span in spans]
-
-
-def _published(film: Film) -> tuple[StoredObject, ...]:
-    return film.video, film.poster, film.contact
 
 
 def _read_manifest(store: ObjectStore, cid: Digest) -> Manifest | None:

@@ -115,7 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    add_handlers(app)
+    add_handlers(app, pages.problem_page)
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)

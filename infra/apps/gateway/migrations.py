@@ -79,6 +79,11 @@ MIGRATIONS = (
             "create table logins (sha256 text primary key, expires real not null)",
         ),
     ),
+    Migration(
+        "a column that tells pictures from videos",
+        # What was published before are videos: also a still, which was an MP4 of one frame.
+        ("alter table videos add column kind text not null default 'video'",),
+    ),
 )
 
 

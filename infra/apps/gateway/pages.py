@@ -23,6 +23,7 @@ from infra.apps.gateway.views import RunView
 from pipelines.backends.registry import presets
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError
+from pipelines.quality import seams
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.presets import AUTO
 
@@ -35,6 +36,24 @@ _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
     """The page `name` with these values."""
     return _templates.TemplateResponse(request, name, values, status_code=status)
+
+
+_TITLES = {
+    401: "Please log in",
+    403: "This is not allowed",
+    404: "There is no such page",
+    422: "A value is not right",
+    429: "Too many requests",
+    503: "Not now",
+}
+_OTHER_TITLE = "This did not work"
+
+
+def problem_page(request: Request, status: int, text: str) -> HTMLResponse:
+    """The page of a refused request, for a browser."""
+    login = f"/login?{urlencode({'to': request.url.path})}" if status == 401 else ""
+    title = _TITLES.get(status, _OTHER_TITLE)
+    return render(request, "message.html", status, title=title, text=text, login=login)
 
 
 @router.get("/")
@@ -80,7 +99,8 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         title = "This video cannot be shown"
         return render(request, "message.html", problem.status, title=title, text=problem.message)
     if manifest is None:
-        return render(request, "message.html", 404, title="No such video", text="It was deleted.")
+        text = "No video has this id now: it was deleted, or it never existed."
+        return render(request, "message.html", 404, title="Unknown video", text=text)
     shots = [shot.number for shot in manifest.storyboard.shots]
     seconds = {shot: manifest.plan.seconds_of_shot(shot) for shot in shots}
     return render(
@@ -90,6 +110,8 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         manifest=manifest,
         seconds=seconds,
         fps=manifest.clip.fps,
+        in_words=seams.in_words,
+        scale=seams.SCALE,
     )
 
 
@@ -119,8 +141,11 @@ async def _job(
             return render(
                 request, "message.html", error.status, title="Not now", text=error.message
             )
-        text = "Runs are shown to who started them, and forgotten after a while; videos are not."
-        return render(request, "message.html", 404, title="No such run", text=text)
+        text = (
+            "No run has this id, or it is another person's. Runs are shown to who started them, "
+            "and forgotten after a while; videos are not."
+        )
+        return render(request, "message.html", 404, title="Unknown run", text=text)
     return render(
         request,
         "job.html",

@@ -13,6 +13,7 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
+from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
 
@@ -54,7 +55,10 @@ class RunView(BaseModel):
     waiting_for: Literal["", "storyboard", "video", "cost"] = ""
     model: str = Field("", description="What makes it: a model set, or one model.")
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
-    video_path: str = Field("", description="Address of the video on this gateway.")
+    kind: Kind = Field("video", description="A video, or a single picture.")
+    video_path: str = Field(
+        "", description="Address of the video on this gateway; of a picture, that of its PNG."
+    )
     watch: str = Field("", description="Its page, which outlives all links.")
 
     @property
@@ -83,12 +87,20 @@ def view_of_run(run: FlowRun) -> RunView:
         waiting_for=asked_about(run),
         model=_made_by(str(words.get("preset") or "")),
         stands_in_for=str(words.get("stands_in_for") or ""),
+        kind=_kind_of(words),
     )
     if state and state.name == "Rejected":
         return view.model_copy(update={"state": "rejected"})
     if state and state.is_crashed() and run.run_count >= STARTS:
         return view.model_copy(update={"state": "failed"})
     return view
+
+
+def _kind_of(words: dict[str, Any]) -> Kind:
+    """What the brief of a run asks for, before anything is published."""
+    preset = presets().get(str(words.get("preset")))
+    is_picture = words.get("kind") == "image" or (preset is not None and preset.is_still)
+    return "image" if is_picture else "video"
 
 
 def _made_by(preset: str) -> str:

@@ -13,6 +13,7 @@ from infra.apps.gateway.owners import tags_of
 from infra.apps.gateway.problems import ProblemAnswer, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
+from infra.apps.gateway.videos import content_id_of
 from infra.apps.gateway.views import RunView
 from infra.apps.gateway.wan_requests import (
     Generate,
@@ -24,16 +25,18 @@ from infra.apps.gateway.wan_requests import (
 )
 from pipelines.backends.wan.service_tasks import Kind
 from pipelines.planning.plan import timeline
-from pipelines.schema.keys import Digest
-from pipelines.schema.plan import digest_of
+from pipelines.schema.plan import Kind, digest_of
 
 router = APIRouter(prefix="/generate", tags=["Wan service"])
 
 
 class Generated(BaseModel):
-    """A finished video."""
+    """A finished video or picture."""
 
-    video_path: str = Field(description="Its address on this gateway.")
+    kind: Kind = "video"
+    video_path: str = Field(
+        description="Its address on this gateway: an MP4; for `frame_num: 1` a PNG."
+    )
     video_url: str
     run: str
     watch: str
@@ -141,13 +144,14 @@ async def _answer(gateway: Gateway, run: UUID, view: RunView) -> Any:
     if view.state == "completed" and not view.video_path:
         raise ProblemError(503, "unavailable", view.detail, run=where, headers={"Retry-After": "5"})
     if view.state == "completed":
-        cid = Digest(view.video_path.removeprefix("/videos/").removesuffix(".mp4"))
+        cid = content_id_of(view.video_path.removeprefix("/videos/"))
         manifest = await gateway.work.run(gateway.videos.manifest, cid)
         model = next((m.name for m in manifest.models if m.role == "video"), "") if manifest else ""
         note = ""
         if view.stands_in_for:
             note = f"{model} of the demo set stands in for {view.stands_in_for}, at its own size"
         return Generated(
+            kind=view.kind,
             video_path=view.video_path,
             video_url=gateway.address(view.video_path),
             run=where,
