@@ -200,7 +200,8 @@ def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
 def _note(store: ObjectStore, film: Film) -> None:
     """Store the content id under the id of this run, for clients that know only the run."""
     if is_deployed():
-        data = Published(content_id=film.plan.content_id, kind=film.plan.kind).model_dump_json().encode()
+        note = Published(content_id=film.plan.content_id, kind=film.plan.kind)
+        data = note.model_dump_json().encode()
         store.put_bytes(ObjectKey.published(flow_run.id), data, "application/json")
 
 

@@ -24,7 +24,6 @@ from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
 from tasks.context import check_surroundings
 
-
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": (".mp4",), "image": (".png", ".webp")}
 
 
@@ -120,9 +119,10 @@ def _copy_out(manifest: Manifest, out: Path) -> None:
 
 def _in_words(join: TransitionRecord, fps: int) -> str:
     seam = join.seam
+    figures = f"colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g}"
     return (
-        f"{join.number} at {join.frame / fps:.2f} s, {join.made}: {seams.in_words(seam)}, {seam.score:g} times "
-        f"the usual step (colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g})"
+        f"{join.number} at {join.frame / fps:.2f} s, {join.made}: {seams.in_words(seam)}, "
+        f"{seam.score:g} times the usual step ({figures})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures: raw frames in one lossless PNG, one below the other, published pictures, and uploads."""
+"""Pictures: raw frames in one lossless PNG, one below the other; published ones; uploads."""
 
 import io
 from collections.abc import Sequence
@@ -73,8 +73,8 @@ def write_picture_copies(source: Path, webp: Path, poster: Path, contact: Path) 
         raise MediaError(f"{source.name} cannot be read: {error}") from error
     if max(picture.size) > _WEBP_SIDE:
         raise MediaError(
-            f"a picture of {picture.width}*{picture.height} pixels cannot be written as WebP, whose "
-            f"sides end at {_WEBP_SIDE}; ask for a smaller size or a smaller upscale factor"
+            f"a picture of {picture.width}*{picture.height} pixels cannot be written as WebP, "
+            f"whose sides end at {_WEBP_SIDE}; ask for a smaller size or a smaller upscale factor"
         )
     picture.save(webp, format="webp", quality=_WEBP_QUALITY)
     for path, width, height in (

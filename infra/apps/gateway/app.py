@@ -36,6 +36,7 @@ from infra.apps.gateway.index import Index
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
+from infra.apps.gateway.problem_pages import show_pages
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.runs import Runs
@@ -115,7 +116,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    add_handlers(app, pages.problem_page)
+    add_handlers(app)
+    show_pages(app, pages.problem_page)
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)

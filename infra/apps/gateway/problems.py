@@ -1,12 +1,12 @@
-"""Errors of the gateway: JSON with a code, a sentence and an HTTP status, or a page for browsers."""
+"""Errors of the gateway, each one JSON with a code, a sentence and an HTTP status."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import httpx
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -98,52 +98,28 @@ _OTHER = "http_error"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 401: "unauthorised"}
 
 
-def wants_page(request: Request) -> bool:
-    """Whether a browser asks that shows what it gets: it names HTML, and JSON not before it.
-
-    Programs, and scripts of our own pages, say `*/*`, or JSON, or nothing.
-    """
-    kinds = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
-    if "text/html" not in kinds:
-        return False
-    return "application/json" not in kinds[: kinds.index("text/html")]
-
-
-Page = Callable[[Request, int, str], Response]
-"""Makes the page of a problem from its HTTP status and its sentence."""
-
-
-def add_handlers(app: FastAPI, page: Page | None = None) -> None:
-    """Turn every error of a request into a problem response: JSON, or for a browser a `page`."""
-
-    def answer(request: Request, problem: ProblemError) -> Response:
-        response: Response = problem.response()
-        if page and wants_page(request):
-            response = page(request, problem.status, problem.message)
-            response.headers.update(problem.headers)
-        response.headers.append("Vary", "Accept")
-        return response
+def add_handlers(app: FastAPI) -> None:
+    """Turn every error of a request into a problem response."""
 
     @app.exception_handler(ProblemError)
-    def problem(request: Request, error: ProblemError) -> Response:
-        return answer(request, error)
+    def problem(_: Request, error: ProblemError) -> JSONResponse:
+        return error.response()
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         sentences = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'][1:]) or 'the body'}: {item['msg']}"
             for item in error.errors()[:5]
         )
-        return answer(request, ProblemError(422, "invalid", sentences))
+        return problem_response(422, "invalid", sentences)
 
     @app.exception_handler(BriefError)
-    def brief(request: Request, error: BriefError) -> Response:
-        return answer(request, ProblemError(422, "invalid_brief", str(error)))
+    def brief(_: Request, error: BriefError) -> JSONResponse:
+        return problem_response(422, "invalid_brief", str(error))
 
     @app.exception_handler(ReelwrightError)
-    def unavailable(request: Request, error: ReelwrightError) -> Response:
-        later = {"Retry-After": "5"}
-        return answer(request, ProblemError(503, "unavailable", str(error), headers=later))
+    def unavailable(_: Request, error: ReelwrightError) -> JSONResponse:
+        return problem_response(503, "unavailable", str(error), headers={"Retry-After": "5"})
 
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
@@ -151,9 +127,6 @@ def add_handlers(app: FastAPI, page: Page | None = None) -> None:
         return problem_response(400, "disconnected", "the client hung up")
 
     @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
-        code, headers = _CODES.get(error.status_code, _OTHER), dict(error.headers or {})
-        words = str(error.detail)
-        if (error.status_code, words) == (404, "Not Found"):  # of the framework: no such route
-            words = f"there is nothing at {request.url.path!r:.200}"
-        return answer(request, ProblemError(error.status_code, code, words, headers=headers))
+    def http(_: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, _OTHER)
+        return problem_response(error.status_code, code, str(error.detail), headers=error.headers)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from infra.adapters.weights.catalog import MODEL_SETS
 from infra.apps.worker.reconcile import STARTS
@@ -16,6 +17,7 @@ from pipelines.documents.route import Route
 from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
+from tasks.refusals import told
 
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
@@ -60,6 +62,8 @@ class RunView(BaseModel):
         "", description="Address of the video on this gateway; of a picture, that of its PNG."
     )
     watch: str = Field("", description="Its page, which outlives all links.")
+    error: SkipJsonSchema[str] = Field("", exclude=True)
+    """Class of the error that ended it, for the gateway's own use."""
 
     @property
     def ended(self) -> bool:
@@ -73,21 +77,23 @@ class RunView(BaseModel):
 
 def view_of_run(run: FlowRun) -> RunView:
     """What Prefect alone knows of it."""
-    brief = run.parameters.get("brief")
-    words: dict[str, Any] = brief if isinstance(brief, dict) else {}
+    given = run.parameters.get("brief")
+    brief: dict[str, Any] = given if isinstance(given, dict) else {}
     state = run.state
+    words = told(state.message if state else "")
     view = RunView(
         id=run.id,
         name=run.name,
         state=_STATES[state.type] if state else "accepted",
-        detail=_plain(state.message) if state and state.message else "",
+        detail=words.sentence,
+        error=words.error,
         created=run.created,
-        prompt=str(words.get("prompt") or ""),
-        campaign=str(words.get("campaign") or ""),
+        prompt=str(brief.get("prompt") or ""),
+        campaign=str(brief.get("campaign") or ""),
         waiting_for=asked_about(run),
-        model=_made_by(str(words.get("preset") or "")),
-        stands_in_for=str(words.get("stands_in_for") or ""),
-        kind=_kind_of(words),
+        model=_made_by(str(brief.get("preset") or "")),
+        stands_in_for=str(brief.get("stands_in_for") or ""),
+        kind=_kind_of(brief),
     )
     if state and state.name == "Rejected":
         return view.model_copy(update={"state": "rejected"})
@@ -96,10 +102,10 @@ def view_of_run(run: FlowRun) -> RunView:
     return view
 
 
-def _kind_of(words: dict[str, Any]) -> Kind:
+def _kind_of(brief: dict[str, Any]) -> Kind:
     """What the brief of a run asks for, before anything is published."""
-    preset = presets().get(str(words.get("preset")))
-    is_picture = words.get("kind") == "image" or (preset is not None and preset.is_still)
+    preset = presets().get(str(brief.get("preset")))
+    is_picture = brief.get("kind") == "image" or (preset is not None and preset.is_still)
     return "image" if is_picture else "video"
 
 
@@ -126,9 +132,3 @@ def name_to_install(backend: BackendDefinition) -> str:
         if backend.models and set(backend.models) <= set(item.models):
             return item.name
     return backend.models[0] if backend.models else backend.name
-
-
-def _plain(message: str) -> str:
-    """The sentence of an error without Prefect's frame around it."""
-    line = message.splitlines()[0] if message else ""
-    return line.removeprefix("Flow run encountered an exception: ")[:500]
