@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -28,14 +29,14 @@ def wants_page(request: Request) -> bool:
 def show_pages(app: FastAPI, page: Page) -> None:
     """Let every handler of errors that `app` has now answer a browser with a `page`."""
     for kind, handler in app.exception_handlers.items():
-        app.exception_handlers[kind] = _with_page(handler, page)
+        if not iscoroutinefunction(handler):  # FastAPI's own, of WebSockets, which we have none of
+            app.exception_handlers[kind] = _with_page(handler, page)
 
 
 def _with_page(handler: Any, page: Page) -> Any:
     def answer(request: Request, error: Exception) -> Response:
         response = handler(request, error)
-        if not isinstance(response, JSONResponse):  # of WebSockets, which we have none of
-            return response  # type: ignore[no-any-return]
+        assert isinstance(response, JSONResponse)
         response.headers.add_vary_header("Accept")
         if not wants_page(request):
             return response
