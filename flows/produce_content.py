@@ -24,11 +24,18 @@ from tasks.artifacts import show_video
 from tasks.discard import discard_film
 from tasks.dispatch import draft_on_gpu_host, render_on_gpu_host, runs_on_gpu_host
 from tasks.publish import publish
+from tasks.refusals import refuses_briefs
 from tasks.route import fall_back, route_brief, routed
 from tasks.run_names import run_name
 
 
-@flow(name="produce-content", flow_run_name=run_name, persist_result=False)
+@flow(
+    name="produce-content",
+    flow_run_name=run_name,
+    persist_result=False,
+    validate_parameters=False,
+)
+@refuses_briefs
 def produce_content(brief: Brief) -> Manifest | State[Any]:
     """Turn a brief into a finished, published video.
 

@@ -14,6 +14,7 @@ from tasks.context import LocalClip, open_context
 from tasks.dispatch import hand_off
 from tasks.enhance import enhance, plan_video
 from tasks.failures import failures_handed_off
+from tasks.picture import finish_picture, upload_picture
 from tasks.publish import find_published, upload_film
 from tasks.stitch import add_film_sound, join_chunks, stitch_film
 from tasks.upscale import make_segment, stored_segments
@@ -21,7 +22,7 @@ from tasks.upscale import make_segment, stored_segments
 
 @flow(name="render-video", persist_result=False)
 def render_video(brief: Brief) -> Film:
-    """Enhance, generate, stitch, upscale and upload one video.
+    """Enhance, generate, stitch, upscale and upload one video or picture.
 
     Args:
         brief: What the video shows and how it is made.
@@ -40,6 +41,11 @@ def render_video(brief: Brief) -> Film:
             before = pending[-1] if pending else None
             pending.append(make_chunk(chunk, len(plan.chunks), before, context))
         chunks = stored_chunks(pending, context)
+        if plan.kind == "image":
+            picture = finish_picture(plan, chunks, context)
+            made = upload_picture(plan, storyboard, expected, picture, context)
+            learn_rates(made, context)
+            return hand_off(made, context)
         joined = join_chunks(plan, chunks, context)
         film = joined.path
         segments: list[LocalClip] = []

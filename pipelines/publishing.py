@@ -38,10 +38,11 @@ def summary_of(film: Film) -> RunSummary:
 
 def make_manifest(brief: Brief, film: Film, bucket: str) -> Manifest:
     """The manifest of `film`, created now."""
-    objects = [film.video, film.poster, film.contact]
+    objects = [*film.published]
     objects += [item for chunk in film.chunks for item in (chunk.object, *chunk.beside)]
     objects += [segment.object for segment in film.segments]
     return Manifest(
+        kind=film.plan.kind,
         content_id=film.plan.content_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         address=f"s3://{bucket}/{film.video.key}",

@@ -28,13 +28,14 @@ from prefect.runtime import deployment, flow_run
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.documents.draft import Draft
-from pipelines.documents.manifest import Film, Manifest
+from pipelines.documents.manifest import Film, Manifest, main_key
 from pipelines.documents.route import Route
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.progress import Progress
-from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.quality import seams
+from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import WARNINGS
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
 from tasks.progress import ProgressLog, listening
@@ -47,6 +48,7 @@ _LINK_LIFE = timedelta(days=7)
 """The longest life of a signed S3 link. Addresses of the gateway do not expire."""
 _NAME = 60
 """Characters of a brief that name its video."""
+_VERBS: dict[Kind, str] = {"video": "Play", "image": "Look at"}
 _log = logging.getLogger("reelwright.page")
 
 
@@ -251,8 +253,8 @@ def show_film(film: Film, prompt: str) -> None:
     """Show the finished video of the brief `prompt` to the person who decides about it."""
     with _harmless("the film"):
         path = f"/jobs/{flow_run.id}"
-        _show_pictures(film.plan.content_id, path)
-        _show_link(film.plan.content_id, prompt, "Not published yet.", path)
+        _show_pictures(film.plan, path)
+        _show_link(film.plan, prompt, "Not published yet.", path)
 
 
 def describe_film(film: Film) -> str:
@@ -263,14 +265,17 @@ def describe_film(film: Film) -> str:
     """
     link = page_of(f"/jobs/{flow_run.id}")
     link = link or ObjectStore(Settings.load().store).link(film.video.key, _LINK_LIFE)
-    return f"**The video is made, and not published yet.** [Play it]({link})"
+    verb = _VERBS[film.plan.kind]
+    noun = "picture" if film.plan.kind == "image" else "video"
+    return f"**The {noun} is made, and not published yet.** [{verb} it]({link})"
 
 
-def _show_link(cid: Digest, prompt: str, description: str, path: str) -> None:
+def _show_link(plan: Plan, prompt: str, description: str, path: str) -> None:
     """The video by the words of its brief, one click away: in the run's log, where Prefect's page
     makes a link of an address, and as the newest artifact, which that page shows first."""
+    verb = _VERBS[plan.kind]
     address = page_of(path) or ObjectStore(Settings.load().store).link(
-        ObjectKey.video(cid), _LINK_LIFE
+        main_key(plan.content_id, plan.kind), _LINK_LIFE
     )
     words = " ".join(prompt.split())
     name = f"{words[:_NAME]}…" if len(words) > _NAME else words
@@ -278,22 +283,27 @@ def _show_link(cid: Digest, prompt: str, description: str, path: str) -> None:
     text = name.translate(str.maketrans("[]", "()"))
     create_link_artifact(
         address,
-        link_text=f"Play “{name}”",
+        link_text=f"{verb} “{name}”",
         key="video",
-        description=f"[Play “{text}”]({address})\n\n{description}",
+        description=f"[{verb} “{text}”]({address})\n\n{description}",
     )
     logging.getLogger("reelwright").setLevel(logging.INFO)
-    _log.info("play “%s”: %s", name, address)
+    _log.info("%s “%s”: %s", verb.lower(), name, address)
 
 
-def _show_pictures(cid: Digest, path: str) -> None:
-    store = ObjectStore(Settings.load().store)
-    video = page_of(path) or store.link(ObjectKey.video(cid), _LINK_LIFE)
-    contact = page_of(f"/videos/{cid}-contact.jpg")
+def _show_pictures(plan: Plan, path: str) -> None:
+    store, cid = ObjectStore(Settings.load().store), plan.content_id
+    video = page_of(path) or store.link(main_key(cid, plan.kind), _LINK_LIFE)
+    words = f"{_VERBS[plan.kind]} the {'picture' if plan.kind == 'image' else 'video'}"
+    if plan.kind == "image":
+        shown, about = ObjectKey.poster(cid), "The picture."
+    else:
+        shown, about = ObjectKey.contact(cid), "One picture of every chunk."
+    name = f"{cid}.jpg" if plan.kind == "image" else f"{cid}-contact.jpg"
     create_image_artifact(
-        contact or store.link(ObjectKey.contact(cid), _LINK_LIFE),
+        page_of(f"/videos/{name}") or store.link(shown, _LINK_LIFE),
         key="contact-sheet",
-        description=f"One picture of every chunk. [Play the video]({video})",
+        description=f"{about} [{words}]({video})",
     )
 
 
@@ -310,14 +320,14 @@ def show_video(manifest: Manifest) -> None:
         return
     with _harmless("the video"):
         path = f"/watch/{manifest.content_id}"
-        _show_pictures(manifest.content_id, path)
+        _show_pictures(manifest.plan, path)
         show_stand_ins(stand_ins(manifest.device, manifest.storyboard))
         _show_shots(manifest.plan, manifest.storyboard)
         if manifest.transitions:
             rows = _transitions(manifest)
             create_table_artifact(rows, key="joins", description="How the chunks meet")
         create_table_artifact(_costs(manifest), key="cost", description="What each stage cost")
-        _show_link(manifest.content_id, manifest.brief.prompt, manifest.address, path)
+        _show_link(manifest.plan, manifest.brief.prompt, manifest.address, path)
 
 
 def _transitions(manifest: Manifest) -> list[dict[str, Any]]:
@@ -325,6 +335,7 @@ def _transitions(manifest: Manifest) -> list[dict[str, Any]]:
         {
             "at": f"{join.frame / manifest.clip.fps:.2f} s",
             "join": join.made,
+            "how it looks": seams.in_words(join.seam),
             "times the usual step": join.seam.score,
             "colour": join.seam.colour,
             "structure": join.seam.structure,

@@ -13,7 +13,14 @@ from pipelines.documents.manifest import Film
 from pipelines.schema.keys import Digest, ObjectKey
 from tasks.options import STAGE
 
-_OBJECTS = (ObjectKey.video, ObjectKey.poster, ObjectKey.contact)
+_OBJECTS = (
+    ObjectKey.video,
+    ObjectKey.image,
+    ObjectKey.image_webp,
+    ObjectKey.poster,
+    ObjectKey.contact,
+)
+"""Of a video, or of a picture; of each some are missing, which is no error."""
 
 
 @task(name="discard-film", **STAGE)

@@ -19,6 +19,7 @@ from pipelines.documents.manifest import (
     SegmentRecord,
     StoredObject,
     TransitionRecord,
+    main_key,
 )
 from pipelines.documents.people import Act, merged
 from pipelines.documents.route import Route
@@ -27,7 +28,7 @@ from pipelines.media.codec import clip_of, write_contact_sheet, write_still
 from pipelines.progress import Progress
 from pipelines.publishing import make_manifest, summary_of
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.storyboard import Storyboard
 from tasks.context import LocalClip, RunContext
 from tasks.costs import costs_of_video
@@ -49,13 +50,15 @@ def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> F
     manifest = _read_manifest(context.store, plan.content_id)
     if manifest is None:
         return None
+    cid = plan.content_id
     film = Film(
         plan=plan,
         storyboard=storyboard,
         clip=manifest.clip,
-        video=_object(manifest, ObjectKey.video(plan.content_id)),
-        poster=_object(manifest, ObjectKey.poster(plan.content_id)),
-        contact=_object(manifest, ObjectKey.contact(plan.content_id)),
+        video=_object(manifest, main_key(cid, plan.kind)),
+        poster=_object(manifest, ObjectKey.poster(cid)),
+        contact=_object(manifest, ObjectKey.contact(cid)),
+        webp=_object(manifest, ObjectKey.image_webp(cid)) if plan.kind == "image" else None,
         estimate=manifest.estimate,
         chunks=tuple(item.model_copy(update={"made": False}) for item in manifest.chunks),
         transitions=manifest.transitions,
@@ -64,7 +67,7 @@ def find_published(plan: Plan, storyboard: Storyboard, context: RunContext) -> F
         stages=context.costs.costs,
         device=manifest.device,
     )
-    for item in _published(film):
+    for item in film.published:
         if fault := _fault_of(context.store, item):
             _log.warning("this video was published before, but %s: it is made again", fault)
             return None
@@ -131,9 +134,10 @@ def upload_film(
 
 
 class Published(BaseModel):
-    """The video that a run published."""
+    """The video or picture that a run published."""
 
     content_id: Digest
+    kind: Kind = "video"
 
 
 @task(name="publish", **STAGE)
@@ -161,7 +165,7 @@ def publish_film(
     campaigns = _campaigns(before, brief)
     people = merged(before.people if before else (), people)
     # The poster may have been encoded again, to other bytes than the earlier manifest names.
-    same = before is not None and set(_published(film)) <= set(before.objects)
+    same = before is not None and set(film.published) <= set(before.objects)
     if before and same and not (run.chunks_made or run.segments_made):
         if (campaigns, people) != (before.campaigns, before.people):
             before = before.model_copy(update={"campaigns": campaigns, "people": people})
@@ -188,7 +192,7 @@ def _check_uploaded(store: ObjectStore, film: Film) -> None:
 
 def _not_uploaded(store: ObjectStore, film: Film) -> ObjectKey | None:
     """The first part of the film that is not in the bucket."""
-    return next((item.key for item in _published(film) if store.head(item.key) != item), None)
+    return next((item.key for item in film.published if store.head(item.key) != item), None)
 
 
 def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
@@ -203,7 +207,8 @@ def _write(store: ObjectStore, manifest: Manifest, film: Film) -> None:
 def _note(store: ObjectStore, film: Film) -> None:
     """Store the content id under the id of this run, for clients that know only the run."""
     if is_deployed():
-        data = Published(content_id=film.plan.content_id).model_dump_json().encode()
+        note = Published(content_id=film.plan.content_id, kind=film.plan.kind)
+        data = note.model_dump_json().encode()
         store.put_bytes(ObjectKey.published(flow_run.id), data, "application/json")
 
 
@@ -211,10 +216,6 @@ def _middles(plan: Plan) -> list[int]:
     """The middle frame of each chunk's part of the film."""
     spans = [plan.span_of(chunk) for chunk in plan.chunks]
     return [span.start + span.frames // 2 for span in spans]
-
-
-def _published(film: Film) -> tuple[StoredObject, ...]:
-    return film.video, film.poster, film.contact
 
 
 def _read_manifest(store: ObjectStore, cid: Digest) -> Manifest | None:

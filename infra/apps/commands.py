@@ -1,6 +1,5 @@
 """Groups of commands: `reelwright keys …`, `reelwright calendar …`, `reelwright hooks …`."""
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -176,7 +175,7 @@ def hooks_check() -> None:
     hooks = read_hooks(Settings.load().gateway.hooks)
     if not (hooks.sources or hooks.endpoints):
         show(["no webhooks are declared; REELWRIGHT_GATEWAY_HOOKS names the file"])
-    show(f"from {item.name}: {item.scheme}" for item in hooks.sources.values())
+    show(f"from {item.name}: {item.proof()}" for item in hooks.sources.values())
     show(f"to {item.name}: {item.url}: {', '.join(item.events)}" for item in hooks.endpoints)
 
 
@@ -184,23 +183,22 @@ def hooks_check() -> None:
 def hooks_try(
     source: Annotated[str, typer.Argument(help="Name of the source.")],
     payload: Annotated[Path, typer.Argument(help="A body, as JSON.", exists=True, dir_okay=False)],
+    event: Annotated[
+        str | None, typer.Option(help="Of a source of the scheme github: X-GitHub-Event.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'NAME: VALUE' of a real delivery, to check its signature; repeatable."),
+    ] = None,
 ) -> None:
-    """Print the brief that a body would become; starts nothing."""
-    from infra.apps.gateway.hooks import read_hooks
-    from pipelines.errors import BriefError
-    from pipelines.planning.plan import check_timeline
+    """Print the brief that the gateway would start for a delivery; starts nothing.
 
-    sources = read_hooks(Settings.load().gateway.hooks).sources
-    if source not in sources:
-        raise BriefError(
-            f"there is no source {source!r}; there are: {', '.join(sources) or 'none'}"
-        )
-    try:
-        body = json.loads(payload.read_bytes())
-    except ValueError as error:
-        raise BriefError(f"{payload} is no JSON: {error}") from error
-    brief = sources[source].brief_of(body)
-    check_timeline(brief)
+    Without --header the body is signed here with the source's own secret. Ends with 1 if the source
+    does not ask for the event.
+    """
+    from infra.apps.hook_trial import try_delivery
+
+    brief = try_delivery(Settings.load().gateway.hooks, source, payload, event, header or [])
     sys.stdout.write(brief.model_dump_json(indent=1) + "\n")
 
 

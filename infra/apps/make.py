@@ -14,25 +14,35 @@ from infra.apps.console import ProgressBars
 from infra.apps.given_files import GivenFiles
 from infra.apps.session import session
 from pipelines.documents.brief import Brief
-from pipelines.documents.manifest import Manifest, TransitionRecord
+from pipelines.documents.manifest import Manifest, TransitionRecord, main_key
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import BriefError, DiskFullError, ReelwrightError
-from pipelines.planning.plan import check_timeline
+from pipelines.planning.plan import check_timeline, kind_of
+from pipelines.quality import seams
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
 from tasks.context import check_surroundings
 
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": (".mp4",), "image": (".png", ".webp")}
 
-def check_target(out: Path | None) -> None:
-    """Raises BriefError if `out` cannot become a file."""
+
+def check_target(out: Path | None, kind: Kind = "video") -> None:
+    """Raises BriefError if `out` cannot become a file with a video or a picture."""
     if out is None:
         return
     if out.is_dir():
         raise BriefError(f"--out {out} is a directory; name a file in it")
     if not out.absolute().parent.is_dir():
         raise BriefError(f"--out {out}: the directory {out.parent} does not exist; make it first")
-    if out.suffix.lower() in (".jpg", ".json"):
-        raise BriefError(f"--out {out}: poster and manifest take .jpg and .json; name it .mp4")
+    fitting, suffix = _SUFFIXES[kind], out.suffix.lower()
+    if suffix in (".jpg", ".json"):
+        names = " or ".join(fitting)
+        raise BriefError(f"--out {out}: poster and manifest take .jpg and .json; name it {names}")
+    if kind == "image" and suffix not in fitting:
+        raise BriefError(f"--out {out}: a picture is a PNG or a WebP; name it .png or .webp")
+    if kind == "video" and suffix in _SUFFIXES["image"]:
+        raise BriefError(f"--out {out}: a video is an MP4; name it .mp4, or add --image")
     if not os.access(out.absolute().parent, os.W_OK):
         raise BriefError(f"--out {out}: the directory {out.parent} cannot be written to")
 
@@ -60,7 +70,7 @@ def make(brief: Brief, out: Path | None, given: GivenFiles | None = None) -> Man
     Raises ReelwrightError with a sentence for the person; finished chunks are kept then.
     """
     check_timeline(brief)
-    check_target(out)
+    check_target(out, kind_of(brief))
     settings = environment.adopted()
     if brief.preset != AUTO:  # the router chooses what is installed
         check_surroundings(brief, settings)
@@ -91,25 +101,28 @@ def _make(brief: Brief, settings: Settings, out: Path | None, given: GivenFiles 
 
 
 def _copy_out(manifest: Manifest, out: Path) -> None:
-    """The video as `out`, poster (.jpg) and manifest (.json) beside it."""
+    """The video or picture as `out`, poster (.jpg) and manifest (.json) beside it."""
     store = ObjectStore(Settings.load().store)
     objects = {item.key: item for item in manifest.objects}
     cid = manifest.content_id
     try:
         store.get_file(objects[ObjectKey.poster(cid)], out.absolute().with_suffix(".jpg"))
         write_atomic(out.with_suffix(".json"), manifest.model_dump_json(indent=1).encode())
-        store.get_file(objects[ObjectKey.video(cid)], out.absolute())
+        is_webp = manifest.kind == "image" and out.suffix.lower() == ".webp"
+        key = ObjectKey.image_webp(cid) if is_webp else main_key(cid, manifest.kind)
+        store.get_file(objects[key], out.absolute())
     except OSError as error:
         raise ReelwrightError(
-            f"{out} cannot be written ({error.strerror}); the video is safe at {manifest.address}"
+            f"{out} cannot be written ({error.strerror}); it is safe at {manifest.address}"
         ) from error
 
 
 def _in_words(join: TransitionRecord, fps: int) -> str:
     seam = join.seam
+    figures = f"colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g}"
     return (
-        f"{join.number} at {join.frame / fps:.2f} s, {join.made}: {seam.score:g} times the usual "
-        f"step (colour {seam.colour:g}, structure {seam.structure:g}, motion {seam.motion:g})"
+        f"{join.number} at {join.frame / fps:.2f} s, {join.made}: {seams.in_words(seam)}, "
+        f"{seam.score:g} times the usual step ({figures})"
     )
 
 
@@ -131,11 +144,15 @@ def summary(manifest: Manifest, out: Path | None) -> str:
     if run.already_published:
         made += " (published before, nothing to do)"
     folder = manifest.address.rpartition("/")[0]
+    is_picture = manifest.kind == "image"
     lines = [
-        f"video     {manifest.address}",
+        f"{'picture' if is_picture else 'video':<9} {manifest.address}",
+        *([f"{'webp':<9} {folder}/image.webp"] if is_picture else []),
         f"poster    {folder}/poster.jpg",
         f"manifest  {folder}/manifest.json",
-        f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
+        f"size      {clip.width}x{clip.height}"
+        if is_picture
+        else f"film      {clip.frames} frames, {clip.duration:g} s, {clip.width}x{clip.height}, "
         f"{clip.fps} fps",
         f"run       {made}, {run.seconds:.1f} s",
         *_route_lines(manifest),

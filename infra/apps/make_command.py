@@ -47,7 +47,8 @@ LoraStrength = Annotated[float, _option("-1: 1, or the preset's.")]
 ShotSeeds = Annotated[list[str] | None, _option("SHOT=SEED: another take of one shot.")]
 ShotPrompts = Annotated[list[str] | None, _option("SHOT=WORDS: other words for one shot.")]
 Out = Annotated[
-    Path | None, _option("Copy the video here, poster (.jpg) and manifest (.json) beside it.")
+    Path | None,
+    _option("Copy the .mp4 (of a picture .png or .webp) here, poster and manifest beside it."),
 ]
 Json = Annotated[bool, _option("Print the manifest.", "--json")]
 

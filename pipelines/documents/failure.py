@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from pipelines.errors import (
+    BriefError,
     BudgetError,
     LostJobError,
     QuotaError,
@@ -18,13 +19,14 @@ from pipelines.errors import (
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.money import Money
 
-Kind = Literal["refused", "unavailable", "quota", "lost", "budget"]
+Kind = Literal["refused", "unavailable", "quota", "lost", "budget", "brief"]
 _CLASSES: Mapping[Kind, type[ReelwrightError]] = {
     "quota": QuotaError,
     "lost": LostJobError,
     "unavailable": UnavailableError,
     "refused": RefusedError,
     "budget": BudgetError,
+    "brief": BriefError,
 }
 """Subclasses before their base."""
 

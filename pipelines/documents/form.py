@@ -5,19 +5,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.backends.registry import offered_sizes, presets
+from pipelines.backends.registry import definitions, offered_sizes, presets
+from pipelines.schema import limits
 from pipelines.schema.keys import is_key
 from pipelines.schema.presets import AUTO
 
 
 def finish(schema: dict[str, Any]) -> None:
-    """Number the fields, and list the presets and sizes.
+    """Number the fields, limit the numbers, and list the presets and sizes.
 
     Prefect's form sorts the fields by `position`; PostgreSQL does not keep their order. The lists
     are made whenever a schema is, because backends of the operator's file come after the import.
     """
     for position, field in enumerate(schema["properties"].values()):
         field["position"] = position
+    for name, (least, most) in limits.FORM_RANGES.items():
+        schema["properties"][name] |= {"minimum": least, "maximum": most}
+    longest = max(item.capabilities.longest for item in definitions().values())
+    schema["properties"]["frames"] |= {"minimum": -1, "maximum": longest}
     schema["properties"]["preset"]["enum"] = [*presets(), AUTO]
     schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
 

@@ -14,7 +14,7 @@ from pipelines.schema.clip import Clip as Clip
 from pipelines.schema.computation import Computation
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest, ObjectKey
-from pipelines.schema.plan import Estimate, Plan, Transition
+from pipelines.schema.plan import Estimate, Kind, Plan, Transition
 from pipelines.schema.stages import Stage
 from pipelines.schema.storyboard import Storyboard
 
@@ -170,9 +170,12 @@ class Film(Frozen):
     storyboard: Storyboard
     clip: Clip
     video: StoredObject
+    """The MP4; of a picture, its PNG."""
     poster: StoredObject
     contact: StoredObject
     """A contact sheet: one frame of every chunk, in order."""
+    webp: StoredObject | None = None
+    """Of a picture: the same, smaller and lossy."""
     estimate: Estimate
     """The estimate before the start."""
     chunks: tuple[ChunkRecord, ...]
@@ -183,11 +186,22 @@ class Film(Frozen):
     device: DeviceRecord | None = None
     """None if a version up to 0.3.0 made it."""
 
+    @property
+    def published(self) -> tuple[StoredObject, ...]:
+        """The files that people see."""
+        files = (self.video, self.poster, self.contact)
+        return (*files, self.webp) if self.webp else files
+
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, values: Any) -> Any:
         is_old = isinstance(values, dict) and manifest_v3.is_old_film(values)
         return manifest_v3.upgraded_film(values) if is_old else values
+
+
+def main_key(content_id: Digest, kind: Kind) -> ObjectKey:
+    """The key of the video, or of the picture's PNG."""
+    return ObjectKey.image(content_id) if kind == "image" else ObjectKey.video(content_id)
 
 
 class RunSummary(Frozen):
@@ -206,11 +220,13 @@ class Manifest(Frozen):
     version 4; its digests stay as they are."""
 
     manifest_version: Literal[4] = 4
+    kind: Kind = "video"
+    """Versions up to 0.5.0 published a still as a video of one frame."""
     content_id: Digest
     created: str
     """UTC, ISO 8601."""
     address: str
-    """`s3://bucket/key` of the video."""
+    """`s3://bucket/key` of the video, or of the picture's PNG."""
     brief: StoredBrief
     campaigns: tuple[str, ...] = ()
     """Campaigns of all briefs that asked for this video, in the order of the requests."""

@@ -28,4 +28,6 @@ def _sentence(item: Any) -> str:
         return message
     field = ".".join(str(part) for part in item["loc"]) or "brief"
     title = Brief.model_fields[field].description if field in Brief.model_fields else ""
+    if item["type"] == "missing":  # its input is the whole brief
+        return f"{field} is missing. {title}".strip()
     return f"{field} {item.get('input')!r:.80}: {message.lower()}. {title}".strip()

@@ -1,7 +1,8 @@
-"""Pictures: raw frames in one lossless PNG, one below the other, and uploads."""
+"""Pictures: raw frames in one lossless PNG, one below the other; published ones; uploads."""
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,6 +14,12 @@ from pipelines.schema.sizes import Size
 MAX_SIDE = 4096
 """Pixels. A larger picture is refused before it is decoded."""
 _FORMATS = ("png", "jpeg", "webp")
+_WEBP_SIDE = 16_383
+"""Pixels: the longest side that the WebP format can have."""
+_WEBP_QUALITY, _JPEG_QUALITY = 90, 92
+_POSTER_SIDE, _CONTACT_SIDE = 1280, 320
+"""Pixels of the longest side of a picture's poster, and the width of its contact sheet, which is as
+wide as one picture in the contact sheet of a video."""
 
 
 def stack_png(frames: Sequence[Frame]) -> bytes:
@@ -35,6 +42,48 @@ def unstack_png(data: bytes, count: int) -> list[Frame]:
     if stack.shape[0] % count:
         raise MediaError(f"{stack.shape[0]} rows cannot be {count} raw frames")
     return list(stack.reshape(count, -1, *stack.shape[1:]))
+
+
+def write_picture(frame: Frame, path: Path) -> None:
+    """Write one frame of uint8 (height, width, 3) to `path` as a lossless PNG."""
+    Image.fromarray(frame).save(path, format="png")
+
+
+def read_picture(path: Path, size: Size) -> Frame:
+    """The frame in such a PNG, as uint8 (height, width, 3).
+
+    Raises MediaError if it cannot be read or has another size.
+    """
+    (frame,) = unstack_png(path.read_bytes(), 1)
+    found = Size(frame.shape[1], frame.shape[0])
+    if found != size:
+        raise MediaError(f"{path.name} has {found} pixels, planned were {size}")
+    return frame
+
+
+def write_picture_copies(source: Path, webp: Path, poster: Path, contact: Path) -> None:
+    """Write the PNG `source` as WebP, and smaller as two JPEGs: a poster and a contact sheet.
+
+    Raises MediaError if it is larger than a WebP can be, or cannot be read.
+    """
+    try:
+        with Image.open(source, formats=["png"]) as opened:
+            picture = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise MediaError(f"{source.name} cannot be read: {error}") from error
+    if max(picture.size) > _WEBP_SIDE:
+        raise MediaError(
+            f"a picture of {picture.width}*{picture.height} pixels cannot be written as WebP, "
+            f"whose sides end at {_WEBP_SIDE}; ask for a smaller size or a smaller upscale factor"
+        )
+    picture.save(webp, format="webp", quality=_WEBP_QUALITY)
+    for path, width, height in (
+        (poster, _POSTER_SIDE, _POSTER_SIDE),
+        (contact, _CONTACT_SIDE, picture.height),
+    ):
+        smaller = picture.copy()
+        smaller.thumbnail((width, height), Image.Resampling.LANCZOS)
+        smaller.save(path, format="jpeg", quality=_JPEG_QUALITY)
 
 
 def as_png(data: bytes) -> bytes:

@@ -74,6 +74,8 @@ def estimate(
 def _has_stage(brief: Brief, stage: Stage) -> bool:
     if stage == "enhance":
         return brief.enhance and not brief.storyboard
+    if stage == "stitch":
+        return not brief.resolved_preset().is_still
     return stage != "upscale" or brief.upscale > 1
 
 
@@ -131,7 +133,8 @@ def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
     written = film.storyboard.written
     if not (work or enlarged or written):
         return rates
-    finished = film.plan.final_size.megapixels * film.plan.frames
+    is_picture = film.plan.kind == "image"  # it is not joined, and its upload says nothing of films
+    finished = 0.0 if is_picture else film.plan.final_size.megapixels * film.plan.frames
     done: dict[RateName, tuple[float, float]] = {
         "shot": (_seconds_of(film, "enhance"), written),
         "fixed": (_seconds_of(film, "encode"), 1 if work else 0),

@@ -13,7 +13,10 @@ from pipelines.errors import BriefError
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import (
+    FILM,
+    PICTURE,
     ChunkSpec,
+    Kind,
     Plan,
     PlannedChunk,
     Transition,
@@ -33,6 +36,14 @@ from pipelines.schema.request import (
 from pipelines.schema.shots import PICK, HandShot
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.text import without_control_tokens
+
+
+def kind_of(brief: Brief) -> Kind:
+    """What is published of a brief: the preset may make single pictures only. A preset that is to
+    be chosen makes what the brief asks for."""
+    if brief.kind == "image":
+        return "image"
+    return "image" if brief.preset != AUTO and brief.resolved_preset().is_still else "video"
 
 
 def frames_of(brief: Brief) -> int:
@@ -206,7 +217,12 @@ def make_plan(
         )
         chunks.append(planned)
         shown += slot.frame_count
-    return Plan(chunks=tuple(chunks), upscale=upscale, requested_model=brief.stands_in_for)
+    return Plan(
+        recipe=PICTURE if preset.is_still else FILM,
+        chunks=tuple(chunks),
+        upscale=upscale,
+        requested_model=brief.stands_in_for,
+    )
 
 
 def _inputs(

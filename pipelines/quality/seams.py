@@ -20,9 +20,22 @@ above, of unrelated chunks 98 (`make scorecard`)."""
 MAX_SEAM = 4.0
 """Above this score even the best take is hidden by a crossfade."""
 
+SMOOTH_SEAM = 1.5
+"""Up to this score a transition is called smooth; the usual steps themselves vary as much."""
+SCALE = (
+    f"Up to {SMOOTH_SEAM:g} a join is smooth, up to {RETRY_SEAM:g} it is hardly seen, up to "
+    f"{MAX_SEAM:g} it is visible, and above that it jumps, as a cut to another picture does."
+)
+"""What `in_words` says, for a page."""
 _FLOOR = {"colour": 1.5, "structure": 0.5, "motion": 0.5}
 """Smallest step, in levels of 255, by which a ratio is divided. A step of that size is invisible,
 and in a still scene the median is 0."""
+
+
+def in_words(seam: Seam) -> str:
+    """How a transition looks: its score on SCALE."""
+    steps = ((SMOOTH_SEAM, "smooth"), (RETRY_SEAM, "hardly seen"), (MAX_SEAM, "visible"))
+    return next((words for most, words in steps if seam.score <= most), "a jump")
 
 
 def seam_between(before: Sequence[Frame], after: Sequence[Frame]) -> Seam:

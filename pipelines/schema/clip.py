@@ -24,6 +24,6 @@ class Clip(Frozen):
     width: int
     height: int
     duration: float
-    """Seconds of the pictures, frames / fps."""
+    """Seconds of the pictures, frames / fps; 0 for a picture."""
     audio: AudioInfo | None = None
     """None for a silent file."""

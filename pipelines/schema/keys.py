@@ -1,10 +1,11 @@
 """Names of objects in the bucket. The types refuse every key outside of the layout.
 
 The layout is public: `chunks/<digest>.mp4`, and `video.mp4`, `poster.jpg`, `contact.jpg` and
-`manifest.json` in `videos/<content-id>/`. Other objects let a rerun skip finished work:
-`shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside each
-chunk `chunks/<digest>.json` (its takes), `chunks/<digest>.png` (its last raw frames, one below the
-other, which the next chunk may continue) and, if it has one, its sound as `chunks/<digest>.flac`.
+`manifest.json` in `videos/<content-id>/`; a picture has `image.png` and `image.webp` there instead
+of `video.mp4`. Other objects let a rerun skip finished work: `shots/<digest>.json` (a written
+shot), `segments/<digest>.mp4` (an upscaled chunk; `.png` for a picture), and beside each chunk
+`chunks/<digest>.json` (its takes), `chunks/<digest>.png` (its last raw frames, one below the other,
+which the next chunk may continue) and, if it has one, its sound as `chunks/<digest>.flac`.
 `stills/<digest>.png` is a still of a draft, `uploads/<digest>.png` a picture that a client sent,
 `uploads/<digest>.zip` the videos that guide an animation.
 
@@ -33,9 +34,9 @@ from pydantic_core import CoreSchema, core_schema
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEY = re.compile(
     r"(?:chunks/[0-9a-f]{64}\.(?:mp4|json|png|flac)"
-    r"|segments/[0-9a-f]{64}\.mp4"
+    r"|segments/[0-9a-f]{64}\.(?:mp4|png)"
     r"|shots/[0-9a-f]{64}\.json"
-    r"|videos/[0-9a-f]{64}/(?:video\.mp4|poster\.jpg|contact\.jpg|manifest\.json)"
+    r"|videos/[0-9a-f]{64}/(?:video\.mp4|image\.(?:png|webp)|poster\.jpg|contact\.jpg|manifest\.json)"
     r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
     r"|uploads/[0-9a-f]{64}\.(?:png|zip)"
     r"|stills/[0-9a-f]{64}\.png"
@@ -100,12 +101,24 @@ class ObjectKey(str):
         return cls(f"segments/{digest}.mp4")
 
     @classmethod
+    def picture_segment(cls, digest: Digest) -> Self:
+        return cls(f"segments/{digest}.png")
+
+    @classmethod
     def shot(cls, digest: Digest) -> Self:
         return cls(f"shots/{digest}.json")
 
     @classmethod
     def video(cls, content_id: Digest) -> Self:
         return cls(f"videos/{content_id}/video.mp4")
+
+    @classmethod
+    def image(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/image.png")
+
+    @classmethod
+    def image_webp(cls, content_id: Digest) -> Self:
+        return cls(f"videos/{content_id}/image.webp")
 
     @classmethod
     def poster(cls, content_id: Digest) -> Self:

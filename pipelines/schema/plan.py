@@ -91,15 +91,28 @@ class UpscaleSpec(Frozen):
     dtype: str
 
 
+Kind = Literal["video", "image"]
+"""What is published: an MP4, or a picture as PNG and WebP."""
+FILM, PICTURE = "transitions/2", "picture/1"
+"""Recipes of a plan: its chunks are joined to a video, or its single frame is published as a
+picture. Versions up to 0.5.0 published a still as a video of one frame, with the recipe of all
+videos; its plan still says so."""
+
+
 class Plan(Frozen):
     """The whole video, before a frame of it is made."""
 
-    recipe: str = "transitions/2"
+    recipe: str = FILM
     chunks: tuple[PlannedChunk, ...]
     upscale: UpscaleSpec | None
     requested_model: str = ""
     """Model that a client asked for, if another one replaced it. Such a video has its own content
     id, so that its manifest can name that model."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is published of it."""
+        return "image" if self.recipe == PICTURE else "video"
 
     @property
     def frames(self) -> int:

@@ -195,7 +195,7 @@ def test_hooks_try_shows_the_brief_and_starts_nothing(asked: Gateway, tmp_path: 
     before = len(asked.runs())
     shown = asked.cli("hooks", "try", "shop", str(file))
     assert json.loads(shown.out)["prompt"] == "a red ball moves right"
-    file.write_text(json.dumps({"product": {}}))
+    file.write_text(json.dumps({"type": "product.created", "product": {}}))
     refused = asked.cli("hooks", "try", "shop", str(file))
     assert refused.code == 2
     assert "'title' is a required property" in refused.err

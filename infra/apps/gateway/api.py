@@ -11,8 +11,11 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
+from infra.apps.gateway.file_names import disposition, readable_name
+from infra.apps.gateway.filters import refuse_unknown_filters
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.catalog import ENGLISH
 from infra.apps.gateway.languages.choice import language_of
@@ -101,7 +104,12 @@ async def _visible(request: Request, run: UUID, client: Reader) -> RunView:
 Visible = Annotated[RunView, Depends(_visible)]
 
 
-@router.get("/runs", tags=["Runs"], responses=REFUSALS | NEXT)
+@router.get(
+    "/runs",
+    tags=["Runs"],
+    responses=REFUSALS | NEXT,
+    dependencies=[Depends(refuse_unknown_filters)],
+)
 async def runs(
     request: Request,
     response: Response,
@@ -184,7 +192,12 @@ async def cancel(request: Request, run: UUID, client: Maker) -> RunView:
     return await gateway.runs.see(run, client)
 
 
-@router.get("/videos", tags=["Videos"], responses=REFUSALS | NEXT)
+@router.get(
+    "/videos",
+    tags=["Videos"],
+    responses=REFUSALS | NEXT,
+    dependencies=[Depends(refuse_unknown_filters)],
+)
 def videos(
     request: Request,
     response: Response,
@@ -231,23 +244,33 @@ async def video(
     client: Reader,
     range: Range = "",
     if_none_match: Annotated[str, Header(max_length=200)] = "",
+    download: Annotated[
+        bool, Query(description="1: a browser saves the file and does not show it.")
+    ] = False,
 ) -> Response:
-    """A video (`….mp4`), its poster (`….jpg`), contact sheet (`…-contact.jpg`), manifest
-    (`….json`). Ranges are served, so players can seek. A film that waits for approval is there
-    for who may approve it only, and for managers."""
+    """A video (`….mp4`) or picture (`….png`, `….webp`), its poster (`….jpg`), contact sheet
+    (`…-contact.jpg`), manifest (`….json`). Content-Disposition has a readable file name. Ranges
+    are served, so players can seek. A film that waits for approval is there for who may approve it
+    only, and for managers."""
     part = await _find(gateway_of(request), client, name, range)
-    return await send_part(request, part, if_none_match)
+    return await send_part(request, part, if_none_match, name, download=download)
 
 
-async def send_part(request: Request, part: Part, if_none_match: str) -> Response:
-    """The response with a part of a file, after all of the file was verified. Raises ProblemError
-    502 if it is damaged."""
+async def send_part(
+    request: Request, part: Part, if_none_match: str, name: str, *, download: bool = False
+) -> Response:
+    """The response with a part of the file `name`, after all of the file was verified. Raises
+    ProblemError 502 if it is damaged."""
     gateway = gateway_of(request)
+    view = await run_in_threadpool(gateway.videos.index.find, content_id_of(name))
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": tag,
         "Cache-Control": "private, no-cache",
+        "Content-Disposition": disposition(
+            readable_name(view.prompt if view else "", name), attachment=download
+        ),
     }
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)

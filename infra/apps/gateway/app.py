@@ -54,6 +54,7 @@ from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.openapi_examples import add_examples
 from infra.apps.gateway.outbox import Outbox
+from infra.apps.gateway.problem_pages import show_pages
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.recording import RecordingMiddleware, record_start
@@ -108,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.shared_values = pages.shared_values
     add_handlers(app)
+    show_pages(app, pages.problem_page)
     _include_routers(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(RecordingMiddleware)

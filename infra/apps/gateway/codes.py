@@ -86,6 +86,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The body of a webhook makes no brief.",
         "Try it with `reelwright hooks try SOURCE FILE`.",
     ),
+    "unknown_filter": ErrorCode(
+        (422,), "The list has no filter of this name.", "Take one that the message names."
+    ),
     "unknown_task": ErrorCode(
         (422,), "The address does not know this task.", "Take one that the message names."
     ),

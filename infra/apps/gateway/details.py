@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.listing import file_path
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.views import STORE_SILENT, RunView, made_by
@@ -73,18 +74,19 @@ class Details:
     def _look_for_video(self, run: UUID) -> dict[str, Any]:
         try:
             data = self._store.get_bytes(ObjectKey.published(run))
-            cid = Published.model_validate_json(data).content_id if data else None
+            note = Published.model_validate_json(data) if data else None
         except (CorruptObjectError, ValidationError):
             return {"percent": 100.0, "detail": "published; the note that says where is damaged"}
-        if cid is None:
+        if note is None:
             return {"percent": 100.0, "detail": "published; this run is too old to say where"}
-        if not self._index.refresh(cid):
+        if not self._index.refresh(note.content_id):
             return {"state": "failed", "detail": "its video was deleted"}
         return {
             "percent": 100.0,
             "detail": "published",
-            "video_path": f"/videos/{cid}.mp4",
-            "watch": f"/watch/{cid}",
+            "kind": note.kind,
+            "video_path": file_path(note.content_id, note.kind),
+            "watch": f"/watch/{note.content_id}",
         }
 
     async def _progress(self, run: UUID, detail: str) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """Webhooks in: who may send what, and which brief it becomes. Read from the operator's YAML."""
 
+import base64
+import binascii
 import hashlib
 import hmac
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 import yaml
 from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import best_match
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from infra.adapters.disk import read_text
 from infra.adapters.secrets import read_secret
@@ -22,6 +27,8 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError, SettingsError
 
+_STRONG = 24
+"""Bytes: the least that the Standard Webhooks specification allows for a secret."""
 _NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
 
@@ -37,7 +44,8 @@ class Source(BaseModel):
     taken once."""
     secret: str
     events: tuple[str, ...] = ()
-    """Of `type` in the body, or X-GitHub-Event; others are thanked for and ignored."""
+    """Names of events that become a brief; empty for all. `standard`: of `type` in the body;
+    `github`: of the header X-GitHub-Event. Others are thanked for and ignored."""
     payload: dict[str, Any] = Field(default_factory=dict, alias="schema")
     """JSON Schema of the body."""
     brief: dict[str, Any]
@@ -48,7 +56,8 @@ class Source(BaseModel):
     @field_validator("secret")
     @classmethod
     def _secret_is_there(cls, value: str) -> str:
-        read_secret(value)
+        if not read_secret(value):  # everybody can sign with an empty one
+            raise ValueError(f"the secret {value!r:.80} is empty; put the sender's secret there")
         return value
 
     @model_validator(mode="after")
@@ -68,24 +77,86 @@ class Source(BaseModel):
                 raise ValueError(f"the secret is no Standard Webhooks secret: {error}") from error
         return self
 
-    def delivery(self, headers: dict[str, str], body: bytes) -> tuple[str, str]:
+    def delivery(self, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
         """Id and signature of a request that this sender signed. Raises ProblemError 401."""
-        secret = read_secret(self.secret)
+        secret = self._secret()
         if self.scheme == "standard":
             try:
-                Webhook(secret).verify(body, headers, json_parse=False)
-            except (WebhookVerificationError, ValueError, UnicodeDecodeError) as error:
+                Webhook(secret).verify(body, dict(headers), json_parse=False)
+            except (
+                *(WebhookVerificationError, EmptyWebhookSecretError),
+                *(ValueError, UnicodeDecodeError),
+            ) as error:
                 raise _unsigned(str(error) or "the signature cannot be read") from error
             return headers["webhook-id"], ""
         given = headers.get("x-hub-signature-256", "")
-        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        expected = _github_signature(secret, body)
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise _unsigned("the signature is missing or not that of this body")
         if not headers.get("x-github-delivery"):
             raise _unsigned("X-GitHub-Delivery is missing")
         return headers["x-github-delivery"], given
 
-    def event_of(self, headers: dict[str, str], payload: Any) -> str:
+    def signed(self, body: bytes, event: str | None = None) -> dict[str, str]:
+        """Headers of a delivery of `body` that this sender signs now. `event` is for the scheme
+        `github`, which names it in a header.
+
+        Raises ProblemError 401 if the secret cannot sign this body, and 422 for an `event` that
+        the scheme reads elsewhere.
+        """
+        secret, identity = self._secret(), f"try-{uuid4().hex}"
+        if self.scheme == "github":
+            return {
+                "x-hub-signature-256": _github_signature(secret, body),
+                "x-github-delivery": identity,
+                **({"x-github-event": event} if event is not None else {}),
+            }
+        if event is not None:
+            words = f"leave out --event: {self.place_of_event} names the event of this source"
+            raise ProblemError(422, "invalid", words)
+        now = datetime.now(UTC)
+        try:
+            signature = Webhook(secret).sign(identity, now, body.decode())
+        except (EmptyWebhookSecretError, ValueError) as error:
+            raise _unsigned(str(error)) from error
+        return {
+            "webhook-id": identity,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+        }
+
+    def proof(self) -> str:
+        """That its secret signs a delivery that is taken, in words for the operator.
+
+        Raises SettingsError if it does not.
+        """
+        body = b'{"type": "proof"}'
+        try:
+            self.delivery(self.signed(body), body)
+            secret = self._secret()
+        except ProblemError as error:
+            raise SettingsError(f"{self.name}: its secret cannot be used: {error}") from error
+        return (
+            f"{self.scheme}: {secret_in_words(self.scheme, secret)}; a delivery signed with it is "
+            f"taken; {self.place_of_event} names the event"
+        )
+
+    @property
+    def place_of_event(self) -> str:
+        """Where a delivery names its event."""
+        return "the header X-GitHub-Event" if self.scheme == "github" else "`type` in the body"
+
+    def _secret(self) -> str:
+        """Raises ProblemError 401 if its file is gone or empty since the start."""
+        try:
+            secret = read_secret(self.secret)
+        except ValueError as error:
+            raise _unsigned("the secret of this source cannot be read") from error
+        if not secret:
+            raise _unsigned("the secret of this source is empty")
+        return secret
+
+    def event_of(self, headers: Mapping[str, str], payload: Any) -> str:
         """What happened at the sender."""
         if self.scheme == "github":
             return headers.get("x-github-event", "")
@@ -178,12 +249,23 @@ def _each(kind: type[Any], values: Any, word: str, problems: list[str]) -> list[
     return found
 
 
-def parse_body(body: bytes) -> Any:
-    """JSON. Raises ProblemError 400."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(400, "no_json", f"the body is no JSON: {error}") from error
+def secret_in_words(scheme: str, secret: str) -> str:
+    """How long the key of a secret is, and what is weak about it."""
+    if scheme == "github":
+        length = len(secret.encode())
+    else:
+        text = secret.removeprefix("whsec_")
+        try:
+            length = len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+        except binascii.Error:
+            # The library drops what is no base64; another sender's library may not.
+            return "a secret that is no clean base64, which other libraries may read in another way"
+    weak = f", fewer than the {_STRONG} that are advised" if length < _STRONG else ""
+    return f"a secret of {length} bytes{weak}"
+
+
+def _github_signature(secret: str, body: bytes) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def _unsigned(reason: str) -> ProblemError:

@@ -140,6 +140,14 @@ class Index:
         )
         return sorted(str(name) for (name,) in rows)
 
+    def find(self, cid: Digest) -> VideoView | None:
+        """What is shown of one video; None if it is not published, or cannot be shown."""
+        rows = self._database.rows(
+            f"select {COLUMNS} from videos where id = ? and state = 'published'",  # noqa: S608
+            (cid,),
+        )
+        return of_row(rows[0]) if rows else None
+
     def has(self, cid: Digest) -> bool:
         """Whether a manifest was seen in the bucket, readable or not."""
         return bool(self._database.rows("select 1 from videos where id = ?", (cid,)))
@@ -245,7 +253,7 @@ class Index:
                     continue
                 connection.execute(
                     f"insert into videos ({COLUMNS}, state, manifest_sha256, manifest_etag) "  # noqa: S608
-                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'published', ?, ?)",
+                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'published', ?, ?)",
                     (*as_row(row.view), row.sha256, row.etag),
                 )
                 connection.executemany(

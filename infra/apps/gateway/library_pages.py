@@ -185,7 +185,7 @@ def shared_page(request: Request, secret: Secret) -> Response:
 async def shared_file(
     request: Request,
     secret: Secret,
-    kind: Literal["video.mp4", "poster.jpg"],
+    kind: Literal["video.mp4", "picture.png", "poster.jpg"],
     range: Annotated[str, Header(max_length=100)] = "",
     if_none_match: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
@@ -194,7 +194,7 @@ async def shared_file(
     cid, _ = _shared(gateway, secret)
     name = f"{cid}{kind[kind.index('.') :]}"
     part = await gateway.work.run(lambda: gateway.videos.part(name, range, unpublished=False))
-    return await send_part(request, part, if_none_match)
+    return await send_part(request, part, if_none_match, name)
 
 
 async def remove_deleted(gateway: Gateway) -> float:

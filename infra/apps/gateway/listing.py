@@ -10,35 +10,48 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from pipelines.documents.manifest import Manifest
+from pipelines.documents.manifest import Manifest, main_key
 from pipelines.schema.keys import Digest
+from pipelines.schema.plan import Kind
+
+
+def file_path(cid: str, kind: Kind) -> str:
+    """Address of a published file on the gateway: an MP4, or the PNG of a picture."""
+    return f"/videos/{cid}.{'png' if kind == 'image' else 'mp4'}"
 
 
 class VideoView(BaseModel):
-    """A published video."""
+    """A published video or picture."""
 
     id: str = Field(description="Content id: the same brief with the same models has the same.")
+    kind: Kind = "video"
     name: str
-    video_path: str
+    video_path: str = Field(description="Address of the MP4; of a picture, that of its PNG.")
+    image_path: str = Field("", description="Of a picture: address of its PNG, without loss.")
+    webp_path: str = Field("", description="Of a picture: address of its WebP, which is smaller.")
     poster_path: str
     watch: str
     prompt: str
     campaigns: tuple[str, ...] = ()
     created: str
-    seconds: float
+    seconds: float = Field(description="0 for a picture.")
     width: int
     height: int
-    size: int
+    size: int = Field(description="Bytes of the file at `video_path`.")
     model: str
     stands_in_for: str = ""
 
     @classmethod
-    def of(cls, cid: str, **values: Any) -> Self:
-        """The view of a video, with the addresses that follow from its id."""
+    def of(cls, cid: str, kind: Kind, **values: Any) -> Self:
+        """The view of a video or picture, with the addresses that follow from its id."""
+        path, is_picture = file_path(cid, kind), kind == "image"
         return cls(
             id=cid,
-            name=f"{cid}.mp4",
-            video_path=f"/videos/{cid}.mp4",
+            kind=kind,
+            name=path.removeprefix("/videos/"),
+            video_path=path,
+            image_path=path if is_picture else "",
+            webp_path=f"/videos/{cid}.webp" if is_picture else "",
             poster_path=f"/videos/{cid}.jpg",
             watch=f"/watch/{cid}",
             **values,
@@ -124,11 +137,13 @@ class Page:
 def view_of(manifest: Manifest) -> VideoView:
     """What a list shows of it. Raises ValueError if the manifest lacks what a list needs."""
     model = next((m.name for m in manifest.models if m.role == "video"), None)
-    size = next((o.size for o in manifest.objects if o.key.endswith("video.mp4")), None)
+    main = main_key(manifest.content_id, manifest.kind)
+    size = next((item.size for item in manifest.objects if item.key == main), None)
     if model is None or size is None:
         raise ValueError("its manifest names no video, or no model that made it")
     return VideoView.of(
         manifest.content_id,
+        manifest.kind,
         prompt=manifest.brief.prompt,
         campaigns=manifest.campaigns,
         created=as_utc(manifest.created),
@@ -155,7 +170,9 @@ def as_utc(text: str) -> str:
         raise ValueError(f"its date {text[:40]!r} cannot be told in UTC") from error
 
 
-COLUMNS = "id, created, prompt, campaigns, seconds, width, height, size, model, requested_model"
+COLUMNS = (
+    "id, created, prompt, campaigns, seconds, width, height, size, model, requested_model, kind"
+)
 """Of the table `videos`, in the order of `as_row`."""
 
 
@@ -163,14 +180,17 @@ def as_row(view: VideoView) -> tuple[Any, ...]:
     """The values of a video for COLUMNS."""
     campaigns = json.dumps(view.campaigns)
     size = view.seconds, view.width, view.height, view.size
-    return view.id, view.created, view.prompt, campaigns, *size, view.model, view.stands_in_for
+    made = view.model, view.stands_in_for, view.kind
+    return view.id, view.created, view.prompt, campaigns, *size, *made
 
 
 def of_row(row: tuple[Any, ...]) -> VideoView:
     """The video of a row with COLUMNS."""
-    cid, created, prompt, campaigns, seconds, width, height, size, model, requested = row
+    cid, created, prompt, campaigns, seconds, width, height, size, *made = row
+    model, requested, kind = made
     return VideoView.of(
         cid,
+        kind,
         created=created,
         prompt=prompt,
         campaigns=tuple(json.loads(campaigns)),

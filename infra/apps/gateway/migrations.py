@@ -133,6 +133,11 @@ MIGRATIONS = (
             "create index videos_of_prompt on videos (prompt, created)",
         ),
     ),
+    Migration(
+        "a column that tells pictures from videos",
+        # What was published before are videos: also a still, which was an MP4 of one frame.
+        ("alter table videos add column kind text not null default 'video'",),
+    ),
 )
 
 

@@ -96,9 +96,8 @@ def job_of(run: FlowRun, view: RunView) -> VideoJob:
 
 def _why(view: RunView) -> VideoError:
     """A refusal has a code of its own: whoever asked must not ask a laxer service then."""
-    name, found, words = view.detail.partition(": ")
-    if found and name == RefusedError.__name__:  # as Prefect writes an exception
-        return VideoError(code="run_refused", message=words)
+    if view.error == RefusedError.__name__:
+        return VideoError(code="run_refused", message=view.detail)
     state = view.state if view.state != "completed" else "failed"
     return VideoError(code=f"run_{state}", message=view.detail or f"the run is {state}")
 

@@ -88,7 +88,7 @@ async def content(
     name = path.removeprefix("/videos/").removesuffix(".mp4") + _FILES[variant]
     find = partial(gateway.videos.part, unpublished=False)
     part = await gateway.work.run(find, name, range)
-    return await send_part(request, part, if_none_match)
+    return await send_part(request, part, if_none_match, name)
 
 
 @router.delete("/{video}", responses=REFUSALS)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.environment import prefect_pages
@@ -23,6 +23,7 @@ from infra.apps.gateway.listing import VideoFilter, view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from pipelines.backends.registry import presets
+from pipelines.quality import seams
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.shots import MAX_SEED
 
@@ -30,6 +31,7 @@ router = APIRouter()
 _PAGE = 24
 _DAY = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _DISK_LOW = "The studio has little disk space left, so a video may fail. Tell whoever runs it."
+_NO_VIDEO = "No video has this id now: it was deleted, or it never existed."
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -46,6 +48,24 @@ def _disk_notices(request: Request) -> list[str]:
     except ProblemError:
         return []
     return disks.sentences() if manages else [_DISK_LOW for _ in disks.low()][:1]
+
+
+_TITLES = {
+    401: "Please log in",
+    403: "This is not allowed",
+    404: "There is no such page",
+    422: "A value is not right",
+    429: "Too many requests",
+    503: "Not now",
+}
+_OTHER_TITLE = "This did not work"
+
+
+def problem_page(request: Request, status: int, text: str) -> HTMLResponse:
+    """The page of a refused request, for a browser."""
+    login = f"/login?{urlencode({'to': request.url.path})}" if status == 401 else ""
+    title = _TITLES.get(status, _OTHER_TITLE)
+    return render(request, "message.html", status, title=title, text=text, login=login)
 
 
 @router.get("/")
@@ -137,13 +157,15 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         presets=[*presets().values()],
         take=secrets.randbelow(MAX_SEED),
         key=secrets.token_hex(8),
+        in_words=seams.in_words,
+        scale=seams.SCALE,
     )
 
 
 def _absent(request: Request, client: Client, trashed: Trashed | None) -> Response:
     """A video that is not there; who may delete may take it back."""
     if trashed is None or "manage" not in client.scopes:
-        return render(request, "message.html", 404, title="No such video", text="It was deleted.")
+        return render(request, "message.html", 404, title="Unknown video", text=_NO_VIDEO)
     until = datetime.fromtimestamp(trashed.removed_at, UTC)
     return render(request, "deleted.html", 404, cid=trashed.id, until=until)
 
@@ -174,8 +196,11 @@ async def _job(
             return render(
                 request, "message.html", error.status, title="Not now", text=error.message
             )
-        text = "Runs are shown to who started them, and forgotten after a while; videos are not."
-        return render(request, "message.html", 404, title="No such run", text=text)
+        text = (
+            "No run has this id, or it is another person's. Runs are shown to who started them, "
+            "and forgotten after a while; videos are not."
+        )
+        return render(request, "message.html", 404, title="Unknown run", text=text)
     return render(
         request,
         "job.html",

@@ -11,14 +11,12 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Manager, gateway_of
-from infra.apps.gateway.hooks import Source, parse_body
+from infra.apps.gateway.deliveries import outcome_of, require_size
+from infra.apps.gateway.hooks import Source
 from infra.apps.gateway.outbox import send_test
 from infra.apps.gateway.problems import REFUSALS, ProblemAnswer, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
-from pipelines.documents.brief import Brief
-from pipelines.errors import BriefError
-from pipelines.planning.plan import check_timeline
 
 router = APIRouter(tags=["Webhooks"])
 _REPEATED_FOR = 30
@@ -43,20 +41,18 @@ async def receive(request: Request, source: Annotated[str, Path(max_length=40)])
     found = gateway.hooks.sources.get(source)
     if found is None:
         raise ProblemError(404, "not_found", f"no webhooks are taken from {source!r}")
-    body = await _body(request, found.max_bytes)
+    body = await _body(request, found)
     headers = {name.lower(): value for name, value in request.headers.items()}
     delivery, signature = found.delivery(headers, body)
     if signature:
         await run_in_threadpool(_remember, gateway, source, signature, delivery)
     gateway.limits.count(f"hook {source}", found.per_minute)
-    payload = parse_body(body)
-    event = found.event_of(headers, payload)
-    if not found.wants(event):
-        return Received(status=f"the event {event!r:.60} is not asked for")
-    brief = _brief(found, payload)
+    outcome = outcome_of(found, headers, body)
+    if outcome.brief is None:
+        return Received(status=outcome.sentence)
     run = await start_run(
         gateway,
-        brief,
+        outcome.brief,
         f"hook-{source}-{hashlib.sha256(delivery.encode()).hexdigest()[:40]}",
         ["webhook", f"webhook:{source}"],
         retry=False,
@@ -103,13 +99,12 @@ async def send_to_endpoint(
     )
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def _body(request: Request, source: Source) -> bytes:
     """The body, given up as soon as it is too long. Raises ProblemError 413."""
     blocks, size = [], 0
     async for block in request.stream():
         size += len(block)
-        if size > limit:
-            raise ProblemError(413, "too_large", f"this source may send {limit:,} bytes at most")
+        require_size(source, size)
         blocks.append(block)
     return b"".join(blocks)
 
@@ -136,12 +131,3 @@ def _remember(gateway: Gateway, source: str, signature: str, delivery: str) -> N
         raise ProblemError(
             401, "replayed", f"this delivery came before, and is taken again for {days} days only"
         )
-
-
-def _brief(source: Source, payload: Any) -> Brief:
-    try:
-        brief = source.brief_of(payload)
-        check_timeline(brief)
-    except BriefError as error:
-        raise ProblemError(422, "invalid_payload", str(error)) from error
-    return brief

@@ -1,5 +1,5 @@
-"""Files of published videos by their names: `<content-id>.mp4`, its poster, contact sheet,
-manifest."""
+"""Files of published videos by their names: `<content-id>.mp4` (of a picture `.png` and `.webp`),
+its poster, contact sheet, manifest."""
 
 import asyncio
 import re
@@ -24,7 +24,14 @@ from pipelines.schema.keys import Digest, ObjectKey
 from tasks.discard import is_there, remove_film
 from tasks.sweeping import kept_after_delete
 
-_NAME = re.compile(r"([0-9a-f]{64})(-contact)?\.(mp4|jpg|json)\Z")
+_NAME = re.compile(r"([0-9a-f]{64})(-contact)?\.(mp4|png|webp|jpg|json)\Z")
+_FILES = {
+    "mp4": ObjectKey.video,
+    "png": ObjectKey.image,
+    "webp": ObjectKey.image_webp,
+    "jpg": ObjectKey.poster,
+    "json": ObjectKey.manifest,
+}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 _VERIFIED = 10_000
 """Objects of which is remembered that they were read whole: 3 MB."""
@@ -203,7 +210,8 @@ class Videos:
         """
         key = key_of(name)
         cid = _content_id(key)
-        if key != ObjectKey.video(cid) or not is_there(self._store, cid):
+        files = (ObjectKey.video(cid), ObjectKey.image(cid))
+        if key not in files or not is_there(self._store, cid):
             raise absent(name)
         kept: tuple[Kept, ...] = ()
         with suppress(ProblemError):  # one whose manifest is damaged can be deleted, too
@@ -284,11 +292,9 @@ def key_of(name: str) -> ObjectKey:
     if match is None:
         raise absent(name)
     cid, contact, suffix = Digest(match[1]), match[2], match[3]
-    if contact:
-        return ObjectKey.contact(cid)
-    return {"mp4": ObjectKey.video, "jpg": ObjectKey.poster, "json": ObjectKey.manifest}[suffix](
-        cid
-    )
+    if contact and suffix != "jpg":
+        raise absent(name)
+    return ObjectKey.contact(cid) if contact else _FILES[suffix](cid)
 
 
 def _name_of(found: StoredObject) -> str:

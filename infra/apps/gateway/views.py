@@ -16,8 +16,10 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
+from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
 from tasks.approval import asked_about
+from tasks.refusals import told
 from tasks.run_names import plain_name
 
 RunState = Literal[
@@ -58,11 +60,16 @@ class RunView(BaseModel):
     waiting_for: Literal["", "storyboard", "video", "cost"] = ""
     model: str = Field("", description="What makes it: a model set, or one model.")
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
-    video_path: str = Field("", description="Address of the video on this gateway.")
+    kind: Kind = Field("video", description="A video, or a single picture.")
+    video_path: str = Field(
+        "", description="Address of the video on this gateway; of a picture, that of its PNG."
+    )
     watch: str = Field("", description="Its page, which outlives all links.")
     cause: SkipJsonSchema[str] = Field("", exclude=True)
     """Of a run that failed, for /metrics: see `causes`."""
     ended_at: SkipJsonSchema[datetime | None] = Field(None, exclude=True)
+    error: SkipJsonSchema[str] = Field("", exclude=True)
+    """Class of the error that ended it, for the gateway's own use."""
 
     @property
     def ended(self) -> bool:
@@ -80,20 +87,23 @@ class RunView(BaseModel):
 
 def view_of_run(run: FlowRun) -> RunView:
     """What Prefect alone knows of it."""
-    brief = run.parameters.get("brief")
-    words: dict[str, Any] = brief if isinstance(brief, dict) else {}
+    given = run.parameters.get("brief")
+    brief: dict[str, Any] = given if isinstance(given, dict) else {}
     state = run.state
+    words = told(state.message if state else "")
     view = RunView(
         id=run.id,
         name=plain_name(run.name),
         state=_STATES[state.type] if state else "accepted",
-        detail=_plain(state.message) if state and state.message else "",
+        detail=words.sentence,
+        error=words.error,
         created=run.created,
-        prompt=str(words.get("prompt") or ""),
-        campaign=str(words.get("campaign") or ""),
+        prompt=str(brief.get("prompt") or ""),
+        campaign=str(brief.get("campaign") or ""),
         waiting_for=asked_about(run),
-        model=_made_by(str(words.get("preset") or "")),
-        stands_in_for=str(words.get("stands_in_for") or ""),
+        model=_made_by(str(brief.get("preset") or "")),
+        stands_in_for=str(brief.get("stands_in_for") or ""),
+        kind=_kind_of(brief),
         cause=_cause_of(run),
         ended_at=run.end_time,
     )
@@ -110,6 +120,13 @@ def _cause_of(run: FlowRun) -> str:
     if state is None or not (state.is_failed() or state.is_crashed()):
         return ""
     return cause_of(state.message or "", crashed=state.is_crashed())
+
+
+def _kind_of(brief: dict[str, Any]) -> Kind:
+    """What the brief of a run asks for, before anything is published."""
+    preset = presets().get(str(brief.get("preset")))
+    is_picture = brief.get("kind") == "image" or (preset is not None and preset.is_still)
+    return "image" if is_picture else "video"
 
 
 def _made_by(preset: str) -> str:
@@ -135,9 +152,3 @@ def name_to_install(backend: BackendDefinition) -> str:
         if backend.models and set(backend.models) <= set(item.models):
             return item.name
     return backend.models[0] if backend.models else backend.name
-
-
-def _plain(message: str) -> str:
-    """The sentence of an error without Prefect's frame around it."""
-    line = message.splitlines()[0] if message else ""
-    return line.removeprefix("Flow run encountered an exception: ")[:500]

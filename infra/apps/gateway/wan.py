@@ -1,6 +1,7 @@
 """The Wan service's contract: `/generate/…`, so that its clients keep working."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
@@ -13,7 +14,9 @@ from infra.apps.gateway.owners import tags_of
 from infra.apps.gateway.problems import ProblemAnswer, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
+from infra.apps.gateway.videos import content_id_of
 from infra.apps.gateway.views import RunView
+from infra.apps.gateway.wan_notes import notes_of, warnings_of
 from infra.apps.gateway.wan_requests import (
     Generate,
     GenerateAnimation,
@@ -24,22 +27,25 @@ from infra.apps.gateway.wan_requests import (
 )
 from pipelines.backends.wan.service_tasks import Kind
 from pipelines.planning.plan import timeline
-from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
 
 router = APIRouter(prefix="/generate", tags=["Wan service"])
 
 
 class Generated(BaseModel):
-    """A finished video."""
+    """A finished video or picture."""
 
-    video_path: str = Field(description="Its address on this gateway.")
+    kind: Literal["video", "image"] = "video"
+    video_path: str = Field(
+        description="Its address on this gateway: an MP4; for `frame_num: 1` a PNG."
+    )
     video_url: str
     run: str
     watch: str
     model: str
     stands_in_for: str = Field("", description="The model that was asked for, if not the same.")
-    note: str = ""
+    note: str = Field("", description="What was changed of the request; empty if nothing was.")
+    warnings: list[str] = Field(default_factory=list, description="Fields that were ignored.")
 
 
 class Accepted(BaseModel):
@@ -50,6 +56,16 @@ class Accepted(BaseModel):
     state: str
     model: str
     stands_in_for: str = ""
+    note: str = Field("", description="What was changed of the request; empty if nothing was.")
+    warnings: list[str] = Field(default_factory=list, description="Fields that were ignored.")
+
+
+@dataclass(frozen=True)
+class _Remarks:
+    """What the answer says about its request."""
+
+    note: str
+    warnings: list[str]
 
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -122,32 +138,36 @@ async def _generate(
 ) -> Any:
     gateway = gateway_of(request)
     task = task_of(kind, body.task)
-    brief = brief_of(body, task, kind, backend_for(gateway, task, kind))
+    backend = backend_for(gateway, task, kind)
+    brief = brief_of(body, task, kind, backend)
     timeline(brief)  # what cannot be planned is refused before it starts
     for upload in brief.uploads:
         if await gateway.work.run(gateway.store.head, upload) is None:
             raise ProblemError(422, "invalid", f"{upload} was not uploaded; POST /uploads first")
-    key = digest_of(["api", client.id, key or body.model_dump(mode="json"), kind])[:40]
+    key = digest_of(["api", client.id, key or body.known(), kind])[:40]
     run = await start_run(gateway, brief, f"api-{key}", tags_of(client))
     if "respond-async" in prefer:
         view = await gateway.runs.see(run, client)
     else:
         view = await gateway.runs.finish(run, client, gateway.settings.gateway.wait_seconds)
-    return await _answer(gateway, run, view)
+    remarks = _Remarks(notes_of(body, backend, brief), warnings_of(body))
+    return await _answer(gateway, run, view, remarks)
 
 
-async def _answer(gateway: Gateway, run: UUID, view: RunView) -> Any:
+async def _answer(gateway: Gateway, run: UUID, view: RunView, remarks: _Remarks) -> Any:
     where = f"/runs/{run}"
     if view.state == "completed" and not view.video_path:
         raise ProblemError(503, "unavailable", view.detail, run=where, headers={"Retry-After": "5"})
     if view.state == "completed":
-        cid = Digest(view.video_path.removeprefix("/videos/").removesuffix(".mp4"))
+        cid = content_id_of(view.video_path.removeprefix("/videos/"))
         manifest = await gateway.work.run(gateway.videos.manifest, cid)
         model = next((m.name for m in manifest.models if m.role == "video"), "") if manifest else ""
-        note = ""
+        note = remarks.note
         if view.stands_in_for:
-            note = f"{model} of the demo set stands in for {view.stands_in_for}, at its own size"
+            own = f"{model} of the demo set stands in for {view.stands_in_for}, at its own size"
+            note = "; ".join(filter(None, (own, note)))
         return Generated(
+            kind=view.kind,
             video_path=view.video_path,
             video_url=gateway.address(view.video_path),
             run=where,
@@ -155,6 +175,7 @@ async def _answer(gateway: Gateway, run: UUID, view: RunView) -> Any:
             model=model,
             stands_in_for=view.stands_in_for,
             note=note,
+            warnings=remarks.warnings,
         )
     if view.ended:
         raise ProblemError(
@@ -166,6 +187,8 @@ async def _answer(gateway: Gateway, run: UUID, view: RunView) -> Any:
         state=view.state,
         model=view.model,
         stands_in_for=view.stands_in_for,
+        note=remarks.note,
+        warnings=remarks.warnings,
     )
     return JSONResponse(
         body.model_dump(), 202, headers={"Location": where, "Preference-Applied": "respond-async"}

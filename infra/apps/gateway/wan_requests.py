@@ -30,10 +30,10 @@ _SIZE = re.compile(r"\d{2,4}\*\d{2,4}\Z")
 
 
 class Generate(BaseModel):
-    """A request as the Wan service takes it. What it does not know is ignored."""
+    """A request as the Wan service takes it. What it does not know is ignored, with a warning."""
 
     model_config = ConfigDict(
-        extra="ignore",
+        extra="allow",  # kept only to name it in a warning
         json_schema_extra={
             "examples": [
                 {
@@ -56,6 +56,10 @@ class Generate(BaseModel):
     sample_steps: int = Field(25, ge=1, le=100)
     sample_guide_scale: float = Field(6.0, ge=0, le=20)
     base_seed: int = Field(-1, ge=-1, le=MAX_SEED, description="-1 derives it from the prompt.")
+
+    def known(self) -> dict[str, Any]:
+        """The fields that it knows, as JSON values. Only they decide which request is the same."""
+        return self.model_dump(mode="json", include=set(type(self).model_fields))
 
 
 class GenerateImage(Generate):

@@ -27,6 +27,7 @@ from infra.adapters.settings import Settings
 from infra.adapters.space import low_disks, warning_of
 from pipelines.errors import ServerError
 from pipelines.schema.names import GPU_POOL, STUDIO_POOL, WARNINGS
+from tasks.refusals import told
 
 _ERRORS = 5
 _RECENT = timedelta(days=1)
@@ -167,8 +168,8 @@ def warning_lines(pages: Iterable[Artifact]) -> dict[str, Artifact]:
 
 def _run(run: FlowRun, progress: str = "") -> Run:
     state = run.state
-    words = (state.message or "") if state else ""
-    return Run(run.name, state.name or "" if state else "", words.split("\n")[0], progress)
+    words = told(state.message).sentence if state else ""
+    return Run(run.name, state.name or "" if state else "", words, progress)
 
 
 def _in(*types: StateType) -> FlowRunFilter:
