@@ -62,7 +62,8 @@ def _framing(brief: Brief, shot: Shot, count: int) -> tuple[str, str]:
     if hand:
         return hand.size, hand.camera
     if shot.plan:
-        return shot.plan.size, shot.plan.camera_move
+        move = shot.plan.camera_move
+        return shot.plan.size, "static camera" if move == "static" else move
     # The list of `prompting.cameras` has sizes, and one move.
     if shot.source in ("editor", "continued") or not shot.prompt.startswith(shot.camera):
         return "", ""
