@@ -15,6 +15,7 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError, EnhancerError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
+from pipelines.prompting.by_hand import grant_wishes, with_sheet
 from pipelines.prompting.llama import PromptEnhancer, ShotRequest
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.keys import Digest, ObjectKey
@@ -44,6 +45,8 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         storyboard = write_storyboard(
             brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
+        storyboard = with_sheet(storyboard, brief.sheet)
+        storyboard = grant_wishes(storyboard, brief, rewrite=None)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:

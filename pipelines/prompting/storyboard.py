@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError
+from pipelines.planning.framing import with_style
 from pipelines.planning.plan import hand_shot_of
+from pipelines.prompting.by_hand import camera_by_hand, sheet_by_hand, words_by_hand
 from pipelines.prompting.cameras import camera_of
 from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import PromptEnhancer, ShotRequest
@@ -103,10 +105,11 @@ def _by_hand(brief: Brief, count: int) -> Storyboard:
     for number in range(1, count + 1):
         given = hand_shot_of(brief, number, count)
         assert given is not None
-        words = without_control_tokens(given.prompt)
-        shot = Shot(number=number, camera="as written", prompt=words, source="editor")
+        words, camera = words_by_hand(given), camera_by_hand(given)
+        shot = Shot(number=number, camera=camera, prompt=words, source=given.source)
         shots.append(_styled(_override(shot, brief), brief))
-    return Storyboard(shots=tuple(shots), enhancer="none", written=0)
+    sheet = sheet_by_hand(brief.sheet)
+    return Storyboard(shots=tuple(shots), enhancer="none", written=0, sheet=sheet)
 
 
 def shot_digests(count: int, idea: str, seed: int, enhancer: str) -> Iterator[Digest]:
@@ -214,7 +217,4 @@ def _override(shot: Shot, brief: Brief) -> Shot:
 
 
 def _styled(shot: Shot, brief: Brief) -> Shot:
-    if not brief.style:
-        return shot
-    style = without_control_tokens(brief.style)
-    return shot.model_copy(update={"prompt": f"{shot.prompt.rstrip('.')}. {style}"})
+    return shot.model_copy(update={"prompt": with_style(shot.prompt, brief.style)})

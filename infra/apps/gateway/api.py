@@ -10,10 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
+from infra.apps.gateway.answers import Answer, give_answer
 from infra.apps.gateway.file_names import disposition, readable_name
 from infra.apps.gateway.filters import refuse_unknown_filters
 from infra.apps.gateway.keys import Client
@@ -30,7 +31,6 @@ from infra.apps.gateway.videos import Part, content_id_of
 from infra.apps.gateway.views import RunState, RunView
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
-from pipelines.schema.shots import HandShot
 from tasks.sweeping import ages_of
 
 router = APIRouter()
@@ -51,16 +51,6 @@ NEXT: dict[int | str, dict[str, Any]] = {
     }
 }
 """For the OpenAPI document of a list."""
-
-
-class Answer(BaseModel):
-    """A person's decision on a storyboard or a video that waits for approval."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    decision: Literal["approve", "reject"]
-    reason: str = Field("", max_length=500)
-    shots: list[HandShot] = Field(default_factory=list, max_length=300)
 
 
 class KeptPart(BaseModel):
@@ -169,15 +159,13 @@ async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[Serve
 
 @router.post("/runs/{run}/answer", tags=["Runs"], status_code=202, responses=REFUSALS)
 async def answer(request: Request, run: UUID, body: Answer, client: Approver) -> RunView:
-    """Approve or reject the storyboard or video that a run waits for. Shots of a storyboard may
-    be changed."""
+    """Approve or reject what a run waits for. Shots of a storyboard may be changed, added, removed
+    and reordered; `revise` makes stills of what changed and asks again. An answer that cannot be
+    made is refused with a sentence for each shot, and the run goes on waiting."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
     request.state.detail = f"{body.decision}: {body.reason}".rstrip(": ")
-    values = body.model_dump(mode="json") | {"by": client.name}
-    if not body.shots or view.waiting_for != "storyboard":
-        del values["shots"]
-    await gateway.runs.decide(run, values)
+    await give_answer(gateway, view, body, client.name)
     return await gateway.runs.see(run, client)
 
 

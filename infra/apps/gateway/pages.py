@@ -4,17 +4,18 @@ step."""
 import secrets
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.environment import prefect_pages
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
+from infra.apps.gateway.answers import give_answer
 from infra.apps.gateway.api import Order, page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
@@ -22,7 +23,9 @@ from infra.apps.gateway.library import Trashed
 from infra.apps.gateway.listing import VideoFilter, view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.storyboard_form import SEE_THE_SHOTS, StoryboardForm, read_form, shown
 from pipelines.backends.registry import presets
+from pipelines.errors import BriefError, StoryboardError
 from pipelines.quality import seams
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.shots import MAX_SEED
@@ -179,8 +182,14 @@ async def job(request: Request, run: UUID) -> Response:
 
 
 async def _job(
-    request: Request, run: UUID, client: Client, problem: str = "", status: int = 200
+    request: Request,
+    run: UUID,
+    client: Client,
+    problem: str = "",
+    status: int = 200,
+    form: StoryboardForm | None = None,
 ) -> Response:
+    """The page of a run; `form` has what was typed into its storyboard."""
     gateway = gateway_of(request)
     draft = film = None
     try:
@@ -211,34 +220,31 @@ async def _job(
         asks=approves and view.waiting_for == "cost",
         route=route,
         problem=problem,
+        **shown(draft, form),
     )
 
 
 @router.post("/jobs/{run}/answer")
-async def answer(
-    request: Request,
-    run: UUID,
-    client: Approver,
-    decision: Annotated[Literal["approve", "reject"], Form()],
-    reason: Annotated[str, Form(max_length=500)] = "",
-    prompt: Annotated[list[str] | None, Form()] = None,
-    seed: Annotated[list[int] | None, Form()] = None,
-) -> Response:
-    """The buttons below a draft or a finished video."""
+async def answer(request: Request, run: UUID, client: Approver) -> Response:
+    """The buttons below a draft, a price or a finished video. Those that move, add and remove shots
+    give the page back; so does an answer that cannot be made, with what was typed."""
     gateway = gateway_of(request)
-    await gateway.runs.see(run, client)
-    request.state.detail = f"{decision}: {reason}".rstrip(": ")
-    values: dict[str, Any] = {"decision": decision, "reason": reason, "by": client.name}
-    if prompt and seed and len(prompt) == len(seed):
-        values["shots"] = [
-            {"prompt": words.strip(), "seed": number}
-            for words, number in zip(prompt, seed, strict=True)
-            if words.strip()
-        ]
+    view = await gateway.runs.see(run, client)
+    draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
+    data = await request.form()
+    form = read_form(data, draft)
+    if "edit" in data:
+        return await _job(request, run, client, form=form.edited(str(data["edit"])))
+    request.state.detail = f"{data.get('decision')}: {data.get('reason')}".rstrip(": ")
     try:
-        await gateway.runs.decide(run, values)
+        await give_answer(gateway, view, form.answer(data.get("decision")), client.name)
+    except StoryboardError as error:
+        form = form.with_problems(error)
+        return await _job(request, run, client, SEE_THE_SHOTS, 422, form)
+    except BriefError as error:
+        return await _job(request, run, client, str(error), 422, form)
     except ProblemError as problem:
-        return await _job(request, run, client, problem.message, problem.status)
+        return await _job(request, run, client, problem.message, problem.status, form)
     return RedirectResponse(f"/jobs/{run}", 303)
 
 
