@@ -60,7 +60,5 @@ def missing(text: str) -> list[str]:
         f"{name}{wanted} of {query}"
         for query in queries()
         for name, wanted in selectors_of(query)
-        if not any(
-            known == name and wanted.items() <= labels.items() for known, labels in found
-        )
+        if not any(known == name and wanted.items() <= labels.items() for known, labels in found)
     ]
