@@ -146,6 +146,18 @@ def test_runs_are_listed_with_their_words_and_cancelled(served: Gateway) -> None
     assert states[run] == "cancelled"
 
 
+@pytest.mark.xdist_group("gateway")
+def test_the_gateway_s_links_into_prefect_say_that_it_asks_for_a_login(served: Gateway) -> None:
+    pages = served.cli.env["PREFECT_API_URL"].removesuffix("/api") + "/v2"
+    with served.client() as client:
+        run = client.post("/briefs", json=brief()).json()["id"]
+        job, new = client.get(f"/jobs/{run}").text, client.get("/new").text
+        client.delete(f"/runs/{run}")
+    for text, link in ((job, f"{pages}/runs/flow-run/{run}"), (new, f"{pages}/deployments")):
+        assert f'href="{link}"' in text
+        assert "Prefect asks for a login" in text
+
+
 @pytest.mark.parametrize("words", [("videos", "list"), ("runs", "list")])
 def test_without_a_gateway_the_command_says_how_to_start_one(
     bare_cli: Cli, words: tuple[str, str]
