@@ -16,6 +16,7 @@ from infra.adapters.weights.library import state_of
 from infra.adapters.weights.model import Model
 from infra.adapters.weights.space import RESERVE, free_bytes, size_text
 from infra.apps.doctor_files import examine_files
+from infra.apps.doctor_studio import examine_studio
 from infra.apps.findings import Finding as Finding
 from infra.apps.findings import check
 from pipelines.errors import SettingsError, WeightsError
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield check("language model", lambda: _llama(settings))
     yield check("disk", lambda: _disk(settings.paths.data_dir))
     yield check("object store", lambda: _store(settings))
+    yield check("studio", lambda: examine_studio(settings))
     yield from examine_files(settings)
     yield from examine_models(settings.paths.models)
 
@@ -131,7 +133,11 @@ def examine_models(folder: Path) -> Iterator[Finding]:
         found.append(finding.good)
         yield finding
     if not any(found):
-        text = "no set is installed; run: reelwright models download demo, or studio on a GPU host"
+        sizes = {name: sum(MODELS[item].size for item in names) for name, names in needed.items()}
+        text = (
+            f"no set is installed; run: reelwright models download demo ({size_text(sizes['demo'])}"
+            f"), or studio on a GPU host ({size_text(sizes['studio'])})"
+        )
         yield Finding("models", False, text)
 
 

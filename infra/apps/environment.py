@@ -19,7 +19,7 @@ _CHOSEN = ("REELWRIGHT_RETENTION_", "REELWRIGHT_COSTS_", "REELWRIGHT_GPU_HOUR_PR
 _USER = "studio"
 _ANSWER_TIMEOUT = 10.0
 """Seconds to wait for a response; a server on a busy machine has taken 3."""
-_API = "PREFECT_API_URL"
+_API, _PAGES = "PREFECT_API_URL", "/v2"
 _OF_SERVER, _OF_STORE = "PREFECT_API_", "REELWRIGHT_S3_"
 
 
@@ -89,10 +89,15 @@ def gateway_address(settings: Settings) -> str:
 
 
 def prefect_pages() -> str:
-    """Where a browser finds Prefect's pages: PREFECT_UI_URL, or beside its API; empty if the
-    environment names no server."""
+    """Where a browser finds Prefect's pages: at PREFECT_UI_URL, or beside its API; empty if the
+    environment names no server.
+
+    Below `/v2`, because an address without it opens the older pages, which Prefect shows nobody who
+    comes by its front door.
+    """
     given = os.environ.get("PREFECT_UI_URL", "")
-    return (given or os.environ.get(_API, "").rstrip("/").removesuffix("/api")).rstrip("/")
+    base = (given or os.environ.get(_API, "").rstrip("/").removesuffix("/api")).rstrip("/")
+    return f"{base.removesuffix(_PAGES)}{_PAGES}" if base else ""
 
 
 def prefect_password(settings: Settings) -> str:

@@ -10,11 +10,14 @@ import httpx
 import psutil
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.documents.manifest import Film, Manifest
 from pipelines.schema.keys import ObjectKey
 from tasks.discard import is_there
 from tests.conftest import operator_of
+from tests.support.dashboard import missing, queries, series_of
+from tests.support.prometheus import BINARY, prometheus
 from tests.support.studio import Studio, descendants, processes_of, start_studio, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio"), pytest.mark.timeout(1800)]
@@ -54,6 +57,52 @@ def test_a_brief_from_the_form_ends_as_a_published_video(studio: Studio) -> None
     assert {"progress", "storyboard", "contact-sheet", "video", "joins", "cost"} <= set(page)
     assert {"progress", "storyboard"} <= set(gpu_page)
     assert manifest.address in (page["video"].description or "")
+
+
+def test_every_query_of_the_dashboard_has_data_after_a_brief(studio: Studio) -> None:
+    key = studio.cli("keys", "add", "prometheus", "--scope", "metrics").out.strip()
+    with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+
+        def counted() -> str:
+            text = client.get(f"{studio.gateway}/metrics").text
+            found = {
+                (sample.name, *sorted(sample.labels.items())): sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+            }
+            chunks = ("device", "cpu"), ("stage", "chunks")
+            made = found[("reelwright_stage_seconds_count", *chunks)]
+            ended = found[("reelwright_briefs_ended_total", ("outcome", "completed"))]
+            return text if made and ended else ""
+
+        text = wait_for("the brief in the figures", counted)
+    assert missing(text) == []
+    folders = {labels.get("folder") for _, labels in series_of(text)}
+    assert {"data", "models", "store"} <= folders
+
+
+@pytest.mark.skipif(BINARY is None, reason="Prometheus is not installed here")
+def test_a_real_prometheus_answers_every_query_of_the_dashboard(
+    studio: Studio, tmp_path: Path
+) -> None:
+    assert BINARY is not None
+    key = studio.cli("keys", "add", "grafana", "--scope", "metrics").out.strip()
+    target = studio.gateway.removeprefix("http://")
+    with prometheus(tmp_path, target, key, BINARY) as found:
+        studio.finish(studio.start(prompt=f"{RED}, for Prometheus", seconds=1, frames=17))
+        for query in queries():
+            wait_for(query, lambda query=query: found.has_data(query))
+
+
+def test_a_run_is_named_by_its_brief_s_words(studio: Studio) -> None:
+    run = studio.finish(studio.start(prompt=f"{RED} once more", seconds=1, frames=17))
+    assert run.name.startswith("red-ball-moves-to-the-right-over-a-dark-")
+    (child,) = studio.children(run.id)
+    assert child.name == f"{run.name} (render 1)"
+    assert "waiting for you" not in run.tags
+    log = studio.cli("logs", "--run", str(run.id), "--lines", "1000")
+    assert f"{studio.gateway}/watch/" in log.out
+    assert "chunk 1 of" in log.out  # of the run on the GPU
 
 
 def test_a_warm_worker_loads_each_model_once_and_a_cold_one_for_every_run(studio: Studio) -> None:
@@ -210,6 +259,12 @@ def test_a_brief_that_waits_holds_no_slot(studio: Studio) -> None:
         return all(run and run.state and run.state.is_paused() for run in found)
 
     wait_for("four drafts", all_wait)
+    for run, text in zip(runs, words, strict=True):
+        found = studio.look(run)
+        assert found is not None
+        assert found.name.startswith("waiting for you: cyan-circle-moves-left-" + text[-1])
+        assert "waiting for you" in found.tags
+        assert "waiting-for-you" in studio.artifacts(run)
     other = studio.finish(studio.start(prompt="a cyan square moves left", seconds=1))
     assert other.state is not None
     assert other.state.is_completed(), other.state.message
@@ -221,6 +276,8 @@ def test_a_brief_that_waits_holds_no_slot(studio: Studio) -> None:
         ended = studio.finish(run)
         assert ended.state is not None
         assert ended.state.name == "Rejected"
+        assert ended.name.startswith("cyan-circle-moves-left-")
+        assert "waiting-for-you" not in studio.artifacts(run)
 
 
 def test_stopped_it_leaves_nothing_and_started_again_it_has_everything(studio: Studio) -> None:

@@ -162,6 +162,7 @@ def test_caps_and_disks_are_told(asked: Gateway, operator: httpx.Client) -> None
     [
         ("Flow run encountered an exception: BriefError: seconds is 0", False, "brief"),
         ("RenderError: the run ended as Failed: CorruptObjectError: x", False, "corrupt_object"),
+        ("This brief cannot be made: seconds: too few", False, "brief"),
         ("Its host went silent.", True, "crashed"),
         ("ValueError: unexpected", False, "other"),
         ("a NoSuchBriefError: is none of ours", False, "other"),

@@ -1,10 +1,12 @@
 """The object store keeps bytes exactly, says plainly what is wrong, and is closed to others."""
 
 import hashlib
+import logging
 import os
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -238,3 +240,17 @@ def test_a_data_directory_of_a_version_without_certificates_goes_on_working(
         assert not masters & set((tmp_path / "store" / "data").glob("m[0-9]*"))
     finally:
         server.stop()
+
+
+def test_more_calls_at_once_than_connections_are_kept_leave_no_warning(
+    store_settings: StoreSettings, store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = ObjectKey.calendar()
+    store.put_bytes(key, b"x" * 100_000, "application/yaml")
+    few = ObjectStore(store_settings, connections=1)
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(8) as pool:
+        streams = [few.stream(key, 0, 100_000) for _ in range(8)]
+        assert all(pool.map(next, streams))  # each has a connection of its own now
+        for stream in streams:
+            list(stream)
+    assert [record.getMessage() for record in caplog.records] == []

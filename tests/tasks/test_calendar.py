@@ -280,3 +280,35 @@ def test_an_entry_that_cannot_start_leaves_the_others(store: ObjectStore) -> Non
     # Nothing is lost: the next look starts what this one could not.
     assert tick(calendar, marks, at("2027-05-01T11:57"), server.start).started == 3
     assert server.of("a") == {at("2027-05-01T11:56"), at("2027-05-01T11:57")}
+
+
+def test_every_error_of_an_entry_is_named(bare_cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "calendar.yaml"
+    file.write_text(
+        "entries: [{name: A b, cron: 'x * * * *', time_zone: Mars, priority: soon, more: 1,"
+        " active_from: 2027-02-01, active_to: 2027-01-01,"
+        " brief: {prompt: '', seconds: -1, priority: rush}},"
+        " {name: b, brief: {prompt: x, seconds: 0}, active_from: 2027-02-01,"
+        " active_to: 2027-01-01}]",
+        encoding="utf-8",
+    )
+    first, second = bare_cli("calendar", "check", str(file)).out.splitlines()
+    for word in ("name", "cron 'x", "Mars", "priority:", "more", "active_to", "belongs to the"):
+        assert word in first, first
+    assert "seconds" in first
+    for word in ("either cron or dates", "active_to", "seconds"):
+        assert word in second, second
+
+
+@pytest.mark.xdist_group("gateway")
+def test_a_started_entry_is_said_with_its_run(deployed: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "calendar.yaml"
+    text = "entries: [{name: fox, cron: '0 8 * * *', brief: {prompt: A red fox trots}}]"
+    file.write_text(text, encoding="utf-8")
+    env = {"REELWRIGHT_CALENDAR_FILE": str(file)}
+    found = deployed("calendar", "run", "fox", **env)
+    words = found.out.split()
+    assert words[:2] == ["started", "fox"]
+    assert words[4] == "red-fox-trots"
+    assert found.out.rstrip().endswith(f"with priority normal: run {words[-1]}")
+    assert len(words[-1]) == 36

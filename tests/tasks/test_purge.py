@@ -15,7 +15,7 @@ from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
-from prefect.states import Completed, Running
+from prefect.states import Cancelled, Completed, Running
 
 from flows.content_calendar import content_calendar
 from flows.purge_scratch import purge_scratch
@@ -157,3 +157,31 @@ def test_ended_runs_go_with_their_artifacts_and_living_ones_stay(surroundings: N
 def artifacts_of(client: SyncPrefectClient, run: UUID) -> int:
     theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
     return len(client.read_artifacts(artifact_filter=theirs))
+
+
+def test_the_calendar_s_empty_minutes_leave_no_run_behind(
+    surroundings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that started something stay, as do the last minutes."""
+    from tasks import purge
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "datetime":  # type: ignore[override]
+            return datetime.now(UTC) + timedelta(minutes=10)
+
+    with get_client(sync_client=True) as client:
+        empty = run_of(client, content_calendar, Running(), Completed(message=NOTHING_DUE))
+        never = run_of(client, content_calendar, Cancelled())
+        busy = run_of(client, content_calendar, Running(), Completed(message="1 started"))
+        purge.forget_empty_minutes()
+        assert client.read_flow_run(empty.id)  # it is young
+        monkeypatch.setattr(purge, "datetime", Later)
+        monkeypatch.setenv("REELWRIGHT_RETENTION_EMPTY_MINUTES", "0")
+        assert purge.forget_empty_minutes() == 0
+        monkeypatch.delenv("REELWRIGHT_RETENTION_EMPTY_MINUTES")
+        assert purge.forget_empty_minutes() >= 2
+        assert client.read_flow_run(busy.id)
+        for run in (empty, never):
+            with pytest.raises(ObjectNotFound):
+                client.read_flow_run(run.id)

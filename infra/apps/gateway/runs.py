@@ -120,7 +120,7 @@ class Runs:
         parameters = {"brief": brief.model_dump(mode="json")}
         for attempt in range(1, _ATTEMPTS + 1):
             own = f"{key}-{attempt}"
-            name = name_of(brief, digest_of(own))
+            name = name_of(brief.prompt, digest_of(own))
             run = await self._create(brief.priority, parameters, own, tags, name)
             if run.parameters != parameters:
                 raise ProblemError(

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -25,6 +24,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from infra.adapters.settings import Settings
 from infra.adapters.space import low_disks, warning_of
+from infra.apps.studio.processes import processes_of
 from pipelines.errors import ServerError
 from pipelines.schema.names import GPU_POOL, STUDIO_POOL, WARNINGS
 from tasks.refusals import told
@@ -94,7 +94,7 @@ def status(settings: Settings) -> Status:
     try:
         with get_client(sync_client=True) as client:
             return Status(
-                processes=_processes(settings),
+                processes=processes_of(settings),
                 pools=[_pool(client, name) for name in (STUDIO_POOL, GPU_POOL)],
                 errors=[
                     _run(run)
@@ -174,11 +174,3 @@ def _run(run: FlowRun, progress: str = "") -> Run:
 
 def _in(*types: StateType) -> FlowRunFilter:
     return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
-
-
-def _processes(settings: Settings) -> dict[str, bool]:
-    try:
-        text = (settings.paths.data_dir / "studio" / "running.json").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    return {name: Path(f"/proc/{pid}").exists() for name, pid in json.loads(text).items()}
