@@ -227,7 +227,7 @@ def login(
         sys.stdout.write(f"{key}\n")
         return
     with opened(settings.paths.data_dir) as database:
-        client = users.named(database, user).client if user else OPERATOR
+        client = users.allowed(database, user).client if user else OPERATOR
         link = new_link(database, environment.gateway_address(settings), client)
         sys.stdout.write(f"{link}\n")
     say("it works once, within 15 minutes, and keeps a browser logged in for seven days")

@@ -127,6 +127,8 @@ def test_a_new_password_or_disabling_ends_sessions_links_and_keys(database: Data
     assert sessions.use_link(database, link) is None
     assert keys.client_of(database, key) is None
     assert users.client_of(database, "ann", "another " + WORDS) is None
+    with pytest.raises(BriefError, match="users enable ann"):
+        users.allowed(database, "ann")
     users.enable(database, "ann")
     assert keys.client_of(database, key) is not None
     assert sessions.client_of_session(database, token) is None
