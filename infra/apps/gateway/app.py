@@ -39,7 +39,7 @@ from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
-from infra.apps.gateway.openapi_examples import add_examples
+from infra.apps.gateway.openapi_document import complete_document
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
@@ -144,7 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     add_docs(app)
-    add_examples(app)
+    complete_document(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(RecordingMiddleware)
     app.add_middleware(BodyLimitMiddleware)
