@@ -234,7 +234,7 @@ def login(
         say("whoever has it can run code on the workers: give it to editors who need that form")
         return
     with opened(settings.paths.data_dir) as database:
-        client = users.named(database, user).client if user else OPERATOR
+        client = users.allowed(database, user).client if user else OPERATOR
         link = new_link(database, environment.gateway_address(settings), client)
         sys.stdout.write(f"{link}\n")
     say("it works once, within 15 minutes, and keeps a browser logged in for seven days")

@@ -73,7 +73,7 @@ def keys_add(
 
     scopes = scope or ["read", "make"]
     with opened_by_operator() as database:
-        owner = users.named(database, user).id if user else ""
+        owner = users.allowed(database, user).id if user else ""
         key = keys.add(database, name, scopes, days=days, user_id=owner)
         until = f" for {days} days" if days else ""
         record(database, "key.added", name, f"{' '.join(scopes)}{until}{user and f' of {user}'}")

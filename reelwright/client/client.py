@@ -158,8 +158,9 @@ class Client:
         path = Path(file)
         with path.open("rb") as stream:
             answer = self._transport.send("POST", "/uploads", files={"file": (path.name, stream)})
-        kind = MotionUpload if "motion" in _json(answer) else Upload
-        return self._model(kind, answer)
+        if "motion" in _json(answer):
+            return self._model(MotionUpload, answer)
+        return self._model(Upload, answer)
 
     # Videos ------------------------------------------------------------------------------------
 

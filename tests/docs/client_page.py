@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from infra.apps.gateway.openapi_examples import recorded
+from infra.apps.gateway.openapi_document import recorded
 from reelwright.client import Client
 from tests.docs.tables import NOTICE
 

@@ -127,6 +127,8 @@ def test_a_new_password_or_disabling_ends_sessions_links_and_keys(database: Data
     assert sessions.use_link(database, link) is None
     assert keys.client_of(database, key) is None
     assert users.client_of(database, "ann", "another " + WORDS) is None
+    with pytest.raises(BriefError, match="users enable ann"):
+        users.allowed(database, "ann")
     users.enable(database, "ann")
     assert keys.client_of(database, key) is not None
     assert sessions.client_of_session(database, token) is None
@@ -295,12 +297,13 @@ def test_a_proxy_elsewhere_needs_no_secret() -> None:
     assert [str(net) for net in found.proxy_networks] == ["10.0.0.5/32", "fd00::/64"]
 
 
-def test_a_limit_can_be_looked_at_without_counting() -> None:
+def test_what_is_given_back_was_not_counted() -> None:
     limits = Limits(120)
-    for _ in range(3):
-        limits.check("ann", 2)
+    for _ in range(5):
+        limits.count("ann", 2)
+        limits.give_back("ann", 2)
     limits.count("ann", 2)
     limits.count("ann", 2)
     with pytest.raises(ProblemError, match="more than 2"):
-        limits.check("ann", 2)
-    limits.check("bob", 2)
+        limits.count("ann", 2)
+    limits.count("bob", 2)

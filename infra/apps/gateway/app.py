@@ -52,7 +52,7 @@ from infra.apps.gateway.line import Line
 from infra.apps.gateway.measures import Measures
 from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
-from infra.apps.gateway.openapi_examples import add_examples
+from infra.apps.gateway.openapi_document import complete_document
 from infra.apps.gateway.outbox import Outbox
 from infra.apps.gateway.problem_pages import show_pages
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
@@ -146,7 +146,7 @@ def _include_routers(app: FastAPI) -> None:
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     add_docs(app)
-    add_examples(app)
+    complete_document(app)
 
 
 @asynccontextmanager

@@ -16,13 +16,6 @@ class Limits:
         self._size = per_minute
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def check(self, name: str, per_minute: int) -> None:
-        """Raises ProblemError 429 if `count` would; counts nothing."""
-        left, then = self._buckets.get(name, (float(per_minute), 0.0))
-        left = min(per_minute, left + (time.monotonic() - then) * per_minute / 60)
-        if left < 1:
-            raise _too_many(per_minute, left)
-
     def count(self, name: str, per_minute: int | None = None) -> None:
         """Raises ProblemError 429 with the seconds to wait."""
         size = float(per_minute or self._size)
@@ -34,6 +27,11 @@ class Limits:
             raise _too_many(size, left)
         while len(self._buckets) > _MAX_NAMES:
             self._buckets.popitem(last=False)
+
+    def give_back(self, name: str, per_minute: int) -> None:
+        """Take back one that `count` has counted."""
+        left, then = self._buckets.get(name, (float(per_minute), time.monotonic()))
+        self._buckets[name] = (min(float(per_minute), left + 1), then)
 
 
 def _too_many(size: float, left: float) -> ProblemError:

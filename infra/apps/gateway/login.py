@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,8 @@ _USED = "This link was used, or is older than 15 minutes. Print another one: ree
 _UNKNOWN = "This key is not known, or was revoked."
 _FOR_PROGRAMS = "This key belongs to a user, and is for programs. Log in as that user instead."
 _WRONG = "There is no user with this name and password, or the user is disabled."
+_WAITING = 30
+"""Passwords that wait to be looked at, each for about a tenth of a second of a core."""
 _GUESSES = 10
 """Wrong passwords a minute for one name from one address. Further ones are not looked at, not even
 a right one, or guessing would go on."""
@@ -74,12 +77,21 @@ async def _with_password(request: Request, name: str, password: str, to: str) ->
         )
     peer = request.client.host if request.client else ""
     guesses = f"password {name} {peer}"
-    gateway.limits.check(guesses, _GUESSES)
-    client = await run_in_threadpool(users.client_of, gateway.database, name, password)
+    gateway.limits.count(guesses, _GUESSES)  # before the check: many may come at once
+    if gateway.checks.statistics().tasks_waiting >= _WAITING:
+        raise ProblemError(
+            503,
+            "too_many",
+            "many people log in at the same time; try again in a while",
+            headers={"Retry-After": "5"},
+        )
+    client = await to_thread.run_sync(
+        users.client_of, gateway.database, name, password, limiter=gateway.checks
+    )
     if client is None:
-        gateway.limits.count(guesses, _GUESSES)
         await _note_failure(request, f"a wrong password for {name!r:.70}")
         return _page(request, to, _WRONG, 401)
+    gateway.limits.give_back(guesses, _GUESSES)
     return await _begun(request, client, to, "password")
 
 

@@ -1,6 +1,8 @@
 """The state that all requests of a gateway share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from anyio import CapacityLimiter
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
@@ -44,6 +46,8 @@ class Gateway:
     meters: Meters
     measures: Measures
     disks: DiskWatch
+    checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+    """Passwords that are looked at at once: each takes a core and 19 MiB."""
 
     def installed(self) -> frozenset[str]:
         """Names of the backends whose models are on this machine, for what they need at least.

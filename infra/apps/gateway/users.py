@@ -80,6 +80,14 @@ def named(database: Database, name: str) -> User:
     return found
 
 
+def allowed(database: Database, name: str) -> User:
+    """The user of that name. Raises BriefError if there is none, or if they are disabled."""
+    user = named(database, name)
+    if user.disabled:
+        raise BriefError(f"{name!r} is disabled; let them in with: reelwright users enable {name}")
+    return user
+
+
 def find_named(database: Database, name: str) -> User | None:
     """The user of that name; None if there is none."""
     rows = database.rows(f"select {_COLUMNS} from users where name = ?", (name,))  # noqa: S608

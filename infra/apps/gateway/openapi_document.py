@@ -1,6 +1,6 @@
-"""Examples of requests and answers in the OpenAPI document, as a real gateway answered them.
+"""What FastAPI does not put into the OpenAPI document: how a request is allowed, and examples.
 
-`examples.json` is recorded by tests/gateway/test_client.py.
+`examples.json` has requests and answers of a real gateway, which a test of the client records.
 """
 
 import json
@@ -11,6 +11,13 @@ from fastapi import FastAPI
 
 _FILE = Path(__file__).with_name("examples.json")
 _JSON = "application/json"
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, `rw_…`. A browser that is logged in needs none.",
+}
+_OPEN = {"/health", "/ready", "/hooks/{source}"}
+"""Addresses that need no key."""
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -19,19 +26,28 @@ def recorded() -> list[dict[str, Any]]:
     return found
 
 
-def add_examples(app: FastAPI) -> None:
-    """Put the examples into the document that `app` serves; the first of an address stands."""
+def complete_document(app: FastAPI) -> None:
+    """Have `app` serve a document with the key and the examples; the first of an address stands."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         is_new = app.openapi_schema is None
         document = plain()
         if is_new:
+            _add_key(document)
             for exchange in recorded():
                 _add(document, exchange)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _add_key(document: dict[str, Any]) -> None:
+    document.setdefault("components", {})["securitySchemes"] = {"key": _KEY}
+    document["security"] = [{"key": []}]
+    for path in _OPEN & set(document["paths"]):
+        for operation in document["paths"][path].values():
+            operation["security"] = []
 
 
 def _add(document: dict[str, Any], exchange: dict[str, Any]) -> None:
