@@ -18,6 +18,7 @@ from pipelines.documents.draft import Draft
 from tests.conftest import Cli
 from tests.gateway.test_gateway import error_of
 from tests.support.gateway import Gateway, gateway
+from tests.support.studio import wait_for
 from tests.support.waiting import BALL, answer_of, let_it_wait
 
 pytestmark = pytest.mark.xdist_group("gateway")
@@ -238,9 +239,12 @@ def test_a_second_question_about_a_storyboard_is_another_event(
     first = RunView.model_validate(client.get(f"/runs/{run}").json())
     assert client.post(f"/runs/{run}/answer", json={"decision": "revise"}).status_code == 202
     let_it_wait(asked.cli, store, UUID(run), "storyboard-round-2")
-    second = first
-    while second.round < 2:
-        second = RunView.model_validate(client.get(f"/runs/{run}").json())
+
+    def asks_again() -> RunView | None:
+        found = RunView.model_validate(client.get(f"/runs/{run}").json())
+        return found if found.round == 2 else None
+
+    second = wait_for("the second question", asks_again)
     assert second.waiting_for == "storyboard"
     assert ("awaiting_approval", "storyboard") in events_of(first)
     assert ("awaiting_approval", "storyboard-2") in events_of(second)
