@@ -76,9 +76,11 @@ def refuses_briefs(
 
 
 def _understood(brief: Any) -> Brief:
-    if not isinstance(brief, Brief):
-        if not isinstance(brief, dict):
-            raise BriefError(f"a brief is a form with a prompt, and not {brief!r:.80}")
-        brief = parse_brief(brief)
-    check_timeline(brief)
-    return brief
+    if isinstance(brief, Brief):
+        found = brief
+    elif isinstance(brief, dict):
+        found = parse_brief(brief)
+    else:
+        raise BriefError(f"a brief is a form with a prompt, and not {brief!r:.80}")
+    check_timeline(found)
+    return found

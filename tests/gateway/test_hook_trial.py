@@ -99,6 +99,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
     own = Settings.load()
     (tmp_path / "data").mkdir()
     hooks, started, app = read_hooks(own.gateway.hooks), Started(), FastAPI()
+    monkeypatch.setattr("infra.apps.hook_trial.read_hooks", lambda _: hooks)  # read once
     add_handlers(app)
     app.include_router(receiving.router)
     with opened(own.paths.data_dir) as database:
@@ -126,17 +127,15 @@ def payloads() -> st.SearchStrategy[bytes]:
     tree = st.recursive(
         leaf, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
     )
+    letters = st.text("abc é สุ", min_size=1, max_size=9).map(lambda words: f"x{words}x")
+    title, tags = letters, st.lists(letters, max_size=2)
     number = st.sampled_from([0, 0.1, 2, "2", 4.5, 601, "long", None])
-    product = st.fixed_dictionaries(
-        {},
-        optional={
-            "title": st.text(max_size=30) | tree,
-            "seconds": number | tree,
-            "tags": st.lists(st.text(max_size=8), max_size=2) | tree,
-        },
+    good = st.fixed_dictionaries({"title": title, "seconds": st.just(2), "tags": tags})
+    strange = st.fixed_dictionaries(
+        {}, optional={"title": title | tree, "seconds": number | tree, "tags": tags | tree}
     )
-    kinds = st.sampled_from(["product.created", "product.deleted", "", 7, None])
-    near = st.fixed_dictionaries({}, optional={"type": kinds, "product": product, "more": tree})
+    kinds = st.sampled_from(["product.created"] * 3 + ["product.deleted", "", 7, None])
+    near = st.fixed_dictionaries({"type": kinds, "product": good | strange})
     bodies = (near | near | tree).map(lambda value: json.dumps(value).encode())
     return bodies | st.binary(max_size=40)
 
@@ -152,7 +151,7 @@ def test_the_command_and_the_gateway_agree_on_every_body_and_event(both: Both) -
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(payloads(), st.sampled_from([None, "release", "push", ""]))
+    @given(payloads(), st.sampled_from(["release", "release", None, "push", ""]))
     def one(body: bytes, event: str | None) -> None:
         seen.add(both.compare("shop", body)[0])
         seen.add(both.compare("forge", body + b" " * len(seen), event)[0])

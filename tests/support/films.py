@@ -3,6 +3,8 @@
 import io
 from datetime import UTC, datetime, timedelta
 
+from PIL import Image
+
 from infra.adapters.object_store import ObjectStore
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Clip, Film, Manifest, ModelRecord
@@ -14,9 +16,9 @@ from tests.support.planned import plan_brief, storyboard_of
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def brief_of(prompt: str, campaign: str = "") -> Brief:
+def brief_of(prompt: str, campaign: str = "", **values: object) -> Brief:
     """A brief of one shot."""
-    return Brief.model_validate({"prompt": prompt, "campaign": campaign, "seconds": 1})
+    return Brief.model_validate({"prompt": prompt, "campaign": campaign, "seconds": 1} | values)
 
 
 def film_of(store: ObjectStore, brief: Brief) -> Film:
@@ -38,6 +40,24 @@ def film_of(store: ObjectStore, brief: Brief) -> Film:
         segments=(),
         models=(model,),
         stages=(),
+    )
+
+
+def picture_of(store: ObjectStore, brief: Brief) -> Film:
+    """The picture of `brief` as it lies in the bucket after the upload: 64 x 48 grey pixels."""
+    film, files = film_of(store, brief), {}
+    cid = film.plan.content_id
+    for kind in ("png", "webp"):
+        data = io.BytesIO()
+        Image.new("RGB", (64, 48), "grey").save(data, format=kind)
+        files[kind] = data.getvalue()
+    store.delete(ObjectKey.video(cid))
+    return film.model_copy(
+        update={
+            "clip": Clip(frames=1, fps=16, width=64, height=48, duration=0),
+            "video": store.put_bytes(ObjectKey.image(cid), files["png"], "image/png"),
+            "webp": store.put_bytes(ObjectKey.image_webp(cid), files["webp"], "image/webp"),
+        }
     )
 
 

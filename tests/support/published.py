@@ -17,6 +17,7 @@ from pipelines.documents.manifest import (
     SegmentRecord,
     StoredObject,
     Take,
+    main_key,
 )
 from pipelines.planning.plan import seed_of, timeline
 from pipelines.prompting.storyboard import shot_digests
@@ -50,7 +51,8 @@ def film_of(brief: Brief) -> Film:
         plan=plan,
         storyboard=storyboard,
         clip=Clip(frames=plan.frames, fps=16, width=size.width, height=size.height, duration=1.0),
-        video=_object(ObjectKey.video(cid)),
+        video=_object(main_key(cid, plan.kind)),
+        webp=_object(ObjectKey.image_webp(cid)) if plan.kind == "image" else None,
         poster=_object(ObjectKey.poster(cid)),
         contact=_object(ObjectKey.contact(cid)),
         estimate=Estimate(seconds=1, peak_memory_bytes=1, disk_bytes=1, basis="nothing"),

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -82,6 +82,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> None:
 def message_of(brief: Any) -> str:
     """The message of the state in which the flow's function ends."""
     state = produce_content.fn(brief)
+    assert isinstance(state, State)
     assert state.is_failed(), state
     return str(state.message)
 
@@ -118,7 +119,7 @@ def test_what_is_no_brief_at_all_is_refused_too() -> None:
 
 def test_outside_a_studio_the_error_is_raised() -> None:
     with pytest.raises(BriefError, match="seconds 0 is outside"):
-        produce_content.fn({"prompt": "a red ball", "seconds": 0})
+        message_of({"prompt": "a red ball", "seconds": 0})
 
 
 @pytest.mark.usefixtures("deployed")
@@ -131,9 +132,10 @@ def test_prefect_shows_the_sentence_and_logs_no_traceback(
         temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         get_client(sync_client=True) as client,
     ):
-        brief = {"prompt": "a red ball", "seconds": 0}
-        state = produce_content(brief, return_state=True)  # type: ignore[arg-type]
-        run = client.read_flow_run(state.state_details.flow_run_id)
+        brief: Any = {"prompt": "a red ball", "seconds": 0}
+        identity = produce_content(brief, return_state=True).state_details.flow_run_id
+        assert identity is not None
+        run = client.read_flow_run(identity)
     assert run.state is not None
     sentence = f"{REFUSED}seconds 0 is outside 0.25 to 600; choose a number in that range"
     assert run.state.message == sentence

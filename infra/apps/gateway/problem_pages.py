@@ -50,5 +50,5 @@ def _with_page(handler: Any, page: Page) -> Any:
 
 
 def _sentence(response: JSONResponse) -> str:
-    body = json.loads(response.body)
+    body = json.loads(bytes(response.body))
     return str(body["error"]["message"] if "error" in body else body.get("detail", ""))
