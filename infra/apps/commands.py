@@ -177,6 +177,11 @@ def hooks_check() -> None:
         show(["no webhooks are declared; REELWRIGHT_GATEWAY_HOOKS names the file"])
     show(f"from {item.name}: {item.proof()}" for item in hooks.sources.values())
     show(f"to {item.name}: {item.url}: {', '.join(item.events)}" for item in hooks.endpoints)
+    if hooks.sources or hooks.endpoints:
+        count = f"{len(hooks.sources)} sources and {len(hooks.endpoints)} endpoints"
+        show(
+            [f"checked: {count} can be used; a gateway that runs reads the file at its next start"]
+        )
 
 
 @hooks_app.command("try")

@@ -59,7 +59,8 @@ def videos_list(
     """Published videos, the newest first."""
     from infra.apps.ask_gateway import ask
 
-    settings, found, cursor = adopt_studio(), [], ""
+    settings, cursor = adopt_studio(), ""
+    found: list[dict[str, Any]] = []
     while len(found) < limit:
         size = min(_PAGE, limit - len(found))
         answer = ask(settings, "GET", "/videos", limit=size, campaign=campaign, cursor=cursor)

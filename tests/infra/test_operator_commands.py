@@ -20,6 +20,7 @@ from infra.apps.studio.welcome import welcome
 from pipelines.errors import BriefError, ServerError
 from tests.conftest import Cli
 from tests.support.gateway import Gateway, brief, gateway
+from tests.support.hooks import settings_of
 from tests.support.published import publish
 
 TOKEN = "a-token-of-this-test-that-is-long-enough"
@@ -216,6 +217,13 @@ def test_the_login_of_prefect_is_printed_for_the_operator_to_pass_on(bare_cli: C
 def test_a_revoked_key_is_said_to_be_revoked(bare_cli: Cli) -> None:
     assert bare_cli("keys", "add", "cms").code == 0
     assert bare_cli("keys", "revoke", "cms").out.startswith("the key 'cms' is revoked")
+
+
+def test_what_was_checked_of_the_webhooks_is_said(bare_cli: Cli, tmp_path: Path) -> None:
+    there = {"name": "cms", "url": "https://cms.test/hooks", "secret": "env:HOOK_SECRET"}
+    found = bare_cli("hooks", "check", **settings_of(tmp_path, [there]))
+    (*_, last) = found.out.splitlines()
+    assert "sources and 1 endpoints can be used" in last
 
 
 # Doctor ---------------------------------------------------------------------------------------

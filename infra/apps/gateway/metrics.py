@@ -52,7 +52,7 @@ class FiguresCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield _info()
         parts = {(name,): float(up) for name, up in self._figures.parts.items()}
-        yield _gauge("part_up", "1 if the part answered a moment ago.", ("part",), parts)
+        yield _gauge("part_up", "1 if the part answered a moment ago.", ("part",), parts.items())
         if self._figures.queue is not None:
             yield from _queue(self._figures.queue)
         if self._figures.spending is not None:
@@ -65,34 +65,36 @@ class FiguresCollector(Collector):
         size = {(space.folder,): float(space.size) for space in spaces}
         is_low = {(space.folder,): float(space.is_low(low)) for space in spaces}
         label = ("folder",)
-        yield _gauge("disk_free_bytes", "Free on the disk of a folder.", label, free)
-        yield _gauge("disk_size_bytes", "Size of the disk of a folder.", label, size)
-        yield _gauge("disk_low", "1 if less is free than the setting wants.", label, is_low)
+        yield _gauge("disk_free_bytes", "Free on the disk of a folder.", label, free.items())
+        yield _gauge("disk_size_bytes", "Size of the disk of a folder.", label, size.items())
+        yield _gauge("disk_low", "1 if less is free than the setting wants.", label, is_low.items())
 
 
 def _queue(queue: Queue) -> Iterator[Metric]:
     runs = {pair: float(count) for pair, count in queue.runs.items()}
-    yield _gauge("runs", "Runs that have not ended.", ("flow", "state"), runs)
+    yield _gauge("runs", "Runs that have not ended.", ("flow", "state"), runs.items())
     workers = {(pool,): float(count) for pool, count in queue.workers.items()}
-    yield _gauge("workers", "Workers that are online.", ("pool",), workers)
+    yield _gauge("workers", "Workers that are online.", ("pool",), workers.items())
     busy = {(): queue.gpu_busy}
-    yield _gauge("gpu_busy_ratio", "Share of the GPU workers that have a run, 0 to 1.", (), busy)
+    yield _gauge(
+        "gpu_busy_ratio", "Share of the GPU workers that have a run, 0 to 1.", (), busy.items()
+    )
 
 
 def _spending(spending: Spending) -> Iterator[Metric]:
     currency = spending.currency
     spent = {(name, currency): float(total) for name, total in spending.services.items()}
     text = "Spent and reserved in the present month, by service; gpu is our own."
-    yield _gauge("spent_this_month", text, ("service", "currency"), spent)
+    yield _gauge("spent_this_month", text, ("service", "currency"), spent.items())
     caps = {(name, currency): float(amount) for name, amount in spending.caps.items()}
-    yield _gauge("spending_cap", "Caps of the operator.", ("cap", "currency"), caps)
+    yield _gauge("spending_cap", "Caps of the operator.", ("cap", "currency"), caps.items())
 
 
 def _gauge(
-    name: str, text: str, labels: tuple[str, ...], values: dict[tuple[str, ...], float]
+    name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
 ) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"reelwright_{name}", text, labels=labels)
-    for key, value in values.items():
+    for key, value in values:
         family.add_metric(key, value)
     return family
 

@@ -139,8 +139,8 @@ class Runs:
         try:
             with prefect_errors():
                 if priority not in self._deployments:
-                    name = brief_deployment(priority)
-                    found = await self._client.read_deployment_by_name(name)
+                    deployment = brief_deployment(priority)
+                    found = await self._client.read_deployment_by_name(deployment)
                     self._deployments[priority] = found.id
                 return await self._client.create_flow_run_from_deployment(
                     self._deployments[priority],
