@@ -4,8 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-_EMPTY = frozenset(
-    """
+_WITHOUT_MEANING = """
     a about above across after against all along also although am among an and any are around as at
     away back be because been before behind being below beneath beside between beyond both but by
     can could did do does doing down during each either else every few for from further had has have
@@ -15,16 +14,14 @@ _EMPTY = frozenset(
     something somewhere still such than that the their them then there these they this those though
     through to together too toward towards under until up upon us very was we were what when where
     which while who whose why will with within would yet you your
-    """.split()
-)
-"""Words without a meaning of their own: articles, pronouns, prepositions, auxiliary verbs."""
-_UNSEEN = frozenset(
-    """
+"""
+"""Articles, pronouns, prepositions, auxiliary verbs."""
+_NOT_SEEN = """
     animation cinematic clip day documentary film footage movie music picture please scene shot
     show showing shows someone sound story thing things time video
-    """.split()
-)
+"""
 """Words of a brief that name the film or cannot be seen. They are not looked for in its shots."""
+_EMPTY = frozenset((_WITHOUT_MEANING + _NOT_SEEN).split())
 _NEGATION = re.compile(
     r"\b(?:no|not|never|without|none|nobody|nothing|nowhere|neither|nor|cannot|avoid|except)\b"
     r"|n['’]t\b",
@@ -84,7 +81,7 @@ def content_words(idea: str) -> list[str]:
 
 def _is_content(word: str) -> bool:
     plain = word.partition("'")[0]
-    return len(plain) > 1 and plain not in _EMPTY and plain not in _UNSEEN
+    return len(plain) > 1 and plain not in _EMPTY
 
 
 def missing_words(words: Iterable[str], text: str) -> list[str]:
