@@ -158,7 +158,8 @@ def _cleaned(value: Any) -> Any:
 
 def _set_off(text: str) -> str:
     """`text` without the angle brackets that mark where people's words begin and end."""
-    return re.sub(r"[<>]", " ", without_control_tokens(text))
+    lines = (re.sub(r"[<>]", " ", without_control_tokens(line)) for line in text.splitlines())
+    return "\n".join(" ".join(line.split()) for line in lines)
 
 
 def _shown(text: str) -> str:

@@ -7,11 +7,13 @@ light, colours. Whoever is on the sheet appears with the sheet's words, never wi
 import re
 from collections.abc import Iterable, Iterator
 
-from pipelines.prompting.words import quoted, stems_of, words_of
+from pipelines.prompting.words import plain, quoted, stems_of, words_of
 from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, ShotPlan, Storyboard
 
 MIN_WORDS, MAX_WORDS = 60, 100
-"""Words of a prompt without the brief's style, as Wan's own prompt writer makes them."""
+"""Words of a prompt without the brief's style: about as many as Wan's own prompt writer makes."""
+SHORT_WORDS = 40
+"""Fewest words of a second answer. A shot that is too short says more than the template."""
 MAX_CHARACTERS, MAX_PLACES = 2, 1
 """Entries of the sheet whose appearance a shot repeats. More would leave no words for the rest."""
 
@@ -114,7 +116,8 @@ def in_quotation_marks(beats: list[str], texts: Iterable[str]) -> list[str]:
     where a beat has these words, else at the end of the first one."""
     beats = list(beats)
     for text in texts:
-        pattern = re.compile(rf"[\"']?\b{re.escape(text)}(?!\w)[\"']?", re.IGNORECASE)
+        either = f"{re.escape(text)}|{re.escape(plain(text))}"
+        pattern = re.compile(rf"[\"']?(?<!\w)(?:{either})(?!\w)[\"']?", re.IGNORECASE)
         for index, beat in enumerate(beats):
             if found := pattern.search(beat):
                 beats[index] = f'{beat[: found.start()]}"{text}"{beat[found.end() :]}'

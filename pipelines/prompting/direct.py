@@ -2,10 +2,11 @@
 then each shot. Code counts, checks, joins the words, and keeps what is written in the bucket."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from pipelines.prompting.asking import NoAnswerError, ask
-from pipelines.prompting.compose import in_quotation_marks, prompt_of, shows_of
+from pipelines.prompting.compose import SHORT_WORDS, in_quotation_marks, prompt_of, shows_of
 from pipelines.prompting.gates_direct import (
     ShotCheck,
     fault_of_outline,
@@ -118,9 +119,11 @@ class Direct:
         }
         question = shot_question(data, self.sheet, sizes, self._seed + number)
         check = ShotCheck(self._idea, self.sheet, required, earlier)
+        checks = iter((check, replace(check, least=SHORT_WORDS)))
 
         def fault_of(answer: ShotAnswer) -> str:
-            return fault_of_choices(answer, sizes) or fault_of_shot(self._plan(answer, beat), check)
+            plan = self._plan(answer, beat)
+            return fault_of_choices(answer, sizes) or fault_of_shot(plan, next(checks))
 
         self._stop_after_failures()
         try:

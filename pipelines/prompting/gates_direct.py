@@ -17,12 +17,15 @@ from pipelines.prompting.compose import (
 )
 from pipelines.prompting.gates import MAX_OVERLAP, MAX_REPEATED_TRIGRAMS, added_fixed_word
 from pipelines.prompting.words import (
+    attributes,
     content_words,
     is_negated,
     missing_words,
     overlap,
+    plain,
     quoted,
     says,
+    stem_of,
     stems_of,
     words_of,
 )
@@ -77,6 +80,8 @@ class ShotCheck:
     earlier: Sequence[Shot]
     wish: str = ""
     """An editor's wish, whose words the shot may use."""
+    least: int = MIN_WORDS
+    """Fewest words of its prompt."""
 
 
 def fault_of_outline(
@@ -116,8 +121,9 @@ def fault_of_sheet(entries: Sequence[SheetEntry], known: Sheet, told: str, idea:
         noun = words_of(entry.name)[-1]
         looks = entry.appearance
         fault = _fault_of_text(looks, idea) or _length(looks, APPEARANCE_WORDS)
-        if not fault and missing_words([noun], looks):
-            fault = f"does not say {noun!r}"
+        wanted = [noun, *(one for one, two in attributes(idea) if says(two, [stem_of(noun)]))]
+        if not fault and (missing := missing_words(wanted, looks)):
+            fault = f"does not say {missing[0]!r}"
         if fault:
             return f"the appearance of {entry.name!r}: {fault}"
     return ""
@@ -139,7 +145,7 @@ def fault_of_shot(plan: ShotPlan, check: ShotCheck) -> str:
         or _colour(plan, check, allowed)
         or _repeated(own_words(plan))
         or _like_earlier(plan, check.earlier)
-        or _length_of_prompt(prompt)
+        or _length_of_prompt(prompt, check.least)
         or _not_kept(prompt, plan, check)
     )
 
@@ -207,11 +213,11 @@ def _fault_of_text(text: str, allowed: str) -> str:
 def _on_screen(text: str, allowed: str) -> str:
     """A word of `text` that asks for letters in the picture, unless the brief has it or a quotation
     of its own."""
+    given = {plain(quote).lower() for quote in quoted(allowed)}
     for quote in quoted(text):
-        if quote in quoted(allowed):
+        if plain(quote).lower() in given:
             text = text.replace(f'"{quote}"', " ")
-    said = set(words_of(allowed))
-    permitted = bool(quoted(allowed))
+    said, permitted = set(words_of(allowed)), bool(given)
     for found in _ON_SCREEN.finditer(text):
         if found[0] == '"' or not (permitted or said.intersection(words_of(found[0]))):
             return found[0]
@@ -230,9 +236,9 @@ def _length(text: str, limits: tuple[int, int]) -> str:
     return "" if low <= count <= high else f"{count} words instead of {low} to {high}"
 
 
-def _length_of_prompt(prompt: str) -> str:
+def _length_of_prompt(prompt: str, least: int) -> str:
     count = len(words_of(prompt))
-    if count < MIN_WORDS:
+    if count < least:
         few = MIN_WORDS - count
         return f"the shot has {count} words, {few} too few; say more of setting and light"
     return f"the shot has {count} words, {count - MAX_WORDS} too many" if count > MAX_WORDS else ""

@@ -47,10 +47,10 @@ MAX_SHEET = 12
 """Most entries of a sheet. A longer list would take the room of the shot's own words."""
 _FIELDS: Mapping[str, tuple[int, int]] = {
     "subject": (3, 60),
-    "action": (15, 120),
-    "setting": (50, 190),
-    "light": (25, 110),
-    "palette": (15, 80),
+    "action": (20, 120),
+    "setting": (80, 200),
+    "light": (45, 130),
+    "palette": (30, 100),
 }
 """Fewest and most characters of the texts of a shot."""
 _ROOM = 12

@@ -22,6 +22,7 @@ from pipelines.prompting.direct import Direct
 from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.llama import PromptEnhancer
 from pipelines.prompting.stored import Shelf, shot_digests
+from pipelines.prompting.words import wanted
 from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot, Strategy
 
@@ -113,8 +114,9 @@ def direct_team(
     """The team whose first member is `direct`, with outline and sheet for `count` shots."""
     direct = Direct(idea, seed, seconds, model, shelf)
     direct.prepare(count)
-    after = Complete(idea, seed, count, model) if continues_texts(model) else None
-    return Team(direct, after, idea), direct
+    shown = wanted(idea)
+    after = Complete(shown, seed, count, model) if continues_texts(model) else None
+    return Team(direct, after, shown), direct
 
 
 def is_completed(idea: str, seed: int, enhancer: str, shelf: Shelf) -> bool:

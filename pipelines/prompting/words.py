@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 _WITHOUT_MEANING = """
     a about above across after against all along also although am among an and any are around as at
@@ -29,6 +30,10 @@ _NEGATION = re.compile(
 )
 _CLAUSE = re.compile(r"(?<=[,.;:!?])\s+|\s+(?=but\b)")
 _QUOTED = re.compile(r"[\"“”„«»]([^\"“”„«»]{1,60})[\"“”„«»]")
+_LEADS_TO_QUOTE = re.compile(
+    r"\b(?:(?:that|which) )?(?:says?|reads?|saying|reading|called|named|titled)\b(?=\W{0,3}[\"“„«])"
+)
+"""What says that a quotation follows, and cannot be seen itself."""
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": ".", "\u00a0": " "}
 )
@@ -37,8 +42,8 @@ _MARKS = frozenset({"So", "Sk"})
 
 
 def words_of(text: str) -> list[str]:
-    """The words of `text` in lower case, without their `'s`."""
-    found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower().replace("’", "'"))
+    """The words of `text` in lower case, without their `'s` and without accents."""
+    found = re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain(text).lower())
     return [word.removesuffix("'s") for word in found]
 
 
@@ -63,9 +68,10 @@ def says(word: str, stems: Iterable[str]) -> bool:
     return any(stem == other or (len(stem) >= 4 and other.startswith(stem)) for other in stems)
 
 
-def stems_of(text: str) -> set[str]:
+@lru_cache(maxsize=4_096)  # each shot of a long film is compared with all shots before it
+def stems_of(text: str) -> frozenset[str]:
     """The stems of all words of `text`."""
-    return {stem_of(word) for word in words_of(text)}
+    return frozenset(stem_of(word) for word in words_of(text))
 
 
 def content_words(idea: str) -> list[str]:
@@ -74,14 +80,23 @@ def content_words(idea: str) -> list[str]:
     Code cannot tell a verb from a noun, so verbs are among them. What the idea excludes ("no
     people") and what stands in quotation marks is not.
     """
-    shown = _QUOTED.sub(" ", wanted(idea))
+    shown = _QUOTED.sub(" ", _LEADS_TO_QUOTE.sub(" ", wanted(idea)))
     found = [word for word in words_of(shown) if _is_content(word)]
     return list(dict.fromkeys(found))
 
 
 def _is_content(word: str) -> bool:
-    plain = word.partition("'")[0]
-    return len(plain) > 1 and plain not in _EMPTY
+    whole = word.partition("'")[0]
+    return len(whole) > 1 and whole not in _EMPTY
+
+
+def attributes(idea: str) -> list[tuple[str, str]]:
+    """Neighbours among the words of `idea`, such as `red` and `kite`: an attribute and its noun, or
+    something that is none, such as a noun and its verb."""
+    kept = content_words(idea)
+    words = words_of(wanted(idea))
+    pairs = zip(words, words[1:], strict=False)
+    return [(one, two) for one, two in pairs if one in kept and two in kept]
 
 
 def missing_words(words: Iterable[str], text: str) -> list[str]:
@@ -125,6 +140,8 @@ def plain(text: str) -> str:
 
     A language model writes typographic quotation marks and dashes, and `café`.
     """
+    if text.isascii():
+        return text
     folded = unicodedata.normalize("NFKD", text.translate(_PLAIN))
     return "".join(char for char in folded if not unicodedata.combining(char))
 

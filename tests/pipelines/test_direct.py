@@ -264,24 +264,25 @@ def test_a_brief_that_was_completed_before_an_upgrade_stays_completed() -> None:
 
 def check_fuzzed(seeds: range) -> None:
     for seed in seeds:
-        board = direct(FaultyWriter(fuzzed(seed)), count=3)
+        only = ((), ("outline",), ("sheet",), ("shot",))[seed % 4]
+        board = direct(FaultyWriter(fuzzed(seed), only=only), count=3)
         assert len(board.shots) == 3
         board.model_dump_json().encode()
 
 
 def test_three_hundred_damaged_answers_end_in_a_film() -> None:
-    check_fuzzed(range(60))
+    check_fuzzed(range(300))
 
 
 @pytest.mark.slow
 def test_a_thousand_damaged_answers_end_in_a_film() -> None:
-    check_fuzzed(range(1_000, 1_400))
+    check_fuzzed(range(1_000, 2_000))
 
 
 @pytest.mark.parametrize(
     ("idea", "seen"),
     [
-        ("🦊❄️🌲", ["fox", "snowflake", "evergreen tree"]),
+        ("🦊❄️🌲", ["fox", "snowflake", "evergreen"]),
         ("Volcano", ["volcano"]),
         ("a black cat, the cat is white, at noon, at midnight", ["black", "white", "midnight"]),
         ("a harbour without people, but with gulls", ["harbour", "gulls"]),
@@ -305,7 +306,7 @@ def test_a_special_brief_ends_in_a_sensible_storyboard(idea: str, seen: list[str
 
 
 def test_a_brief_of_2000_characters_is_directed_if_there_are_enough_shots() -> None:
-    idea = " ".join(f"{kind}stone" for kind in ("red", "blue", "tall") * 84)
+    idea = " ".join(f"{kind}stone" for kind in ("red", "blue", "tall") * 66)
     assert strategies(direct(GoodWriter(), prompt=idea, count=2)) == ["direct"] * 2
     syllables = ("ba", "ke", "li", "mo", "nu", "ra", "se", "ti", "vo", "zu")
     many = " ".join(a + b + "ner" for a in syllables for b in syllables)

@@ -10,7 +10,7 @@ from pipelines.errors import EnhancerError
 from pipelines.prompting.instruct import Instruction
 from pipelines.prompting.llama import ShotRequest
 from pipelines.prompting.texts import DIRECTIONS
-from pipelines.prompting.words import content_words
+from pipelines.prompting.words import attributes, content_words
 
 VILLAGE = "A day in a fishing village"
 BEATS = (
@@ -43,7 +43,7 @@ SHEET = {
 _ACTIONS = (
     "moves slowly from the left edge towards the middle of the picture",
     "turns round once and comes to rest in the open space",
-    "rises a little above the ground and sinks back gently",
+    "rises a little above the ground in a calm upward curve",
     "grows larger as it comes nearer along a straight path",
     "sways to and fro in a light and steady wind",
     "rolls down a gentle slope until it reaches the bottom",
@@ -51,34 +51,42 @@ _ACTIONS = (
     "stands at the far end and leans forward a little",
 )
 _SETTINGS = (
-    "on bare rocks above a calm grey bay, thin mist over far hills, wide empty sky behind everything",
-    "beside a row of tall pines, dry needles covering soft earth, blue mountains standing at great distance",
-    "among rolling waves of deep open sea, foam drifting past, one long horizon beneath heavy clouds",
-    "in a narrow yard of old brick, ropes hanging from hooks, puddles shining between worn cobbles",
-    "near a broad wooden pier, barrels stacked along one side, shallow water lapping at mossy posts",
-    "upon a beach of pale sand, scattered shells and driftwood, dunes with tall grass rising further back",
-    "under wide eaves of a barn, straw heaped in corners, a dirt road winding off through meadows",
-    "along a steep lane, shuttered windows above, iron railings, chimneys and gulls high over everything",
+    "on bare rocks above a calm grey bay, thin mist over far hills, wide empty sky behind everything,"
+    " seaweed drying at its feet",
+    "beside a row of tall pines, dry needles covering soft earth, blue mountains standing at great"
+    " distance, a stream crossing further down",
+    "among rolling waves of deep open sea, foam drifting past, one long horizon beneath heavy clouds,"
+    " spray hanging over it all",
+    "in a narrow yard of old brick, ropes hanging from hooks, puddles shining between worn cobbles,"
+    " a wooden gate half open",
+    "near a broad wooden pier, barrels stacked along one side, shallow water lapping at mossy posts,"
+    " masts crowding far away",
+    "upon a beach of pale sand, scattered shells and driftwood, dunes with tall grass rising further"
+    " back towards an empty road",
+    "under wide eaves of a barn, straw heaped in corners, a dirt road winding off through meadows"
+    " and low hedges",
+    "along a steep lane, shuttered windows above, iron railings, chimneys and gulls high over"
+    " everything, a bicycle leaning nearby",
 )
 _LIGHTS = (
-    "soft dawn light comes from low on the left, long pale shadows",
-    "bright noon sun stands straight overhead, short and hard shadows everywhere",
-    "cool overcast daylight spreads evenly from above, hardly any shadow anywhere",
-    "golden late afternoon rays fall through gaps, warm edges on everything",
-    "blue dusk settles around, a single warm lamp glimmers far behind",
-    "silver moonlight pours from high on the right, deep quiet shadows",
-    "hazy morning glow filters through thin cloud, gentle and diffuse contrast",
-    "flickering firelight plays from below in front, dark surroundings around it",
+    "soft dawn light comes from low on the left, long pale shadows on wet stone",
+    "bright noon sun stands straight overhead, short and hard shadows everywhere under open sky",
+    "cool overcast daylight spreads evenly from above, hardly any shadow anywhere upon dull surfaces",
+    "golden late afternoon rays fall through gaps, warm edges along everything that faces west",
+    "blue dusk settles around, a single warm lamp glimmers far behind in one corner",
+    "silver moonlight pours from high on the right, deep quiet shadows beneath every edge",
+    "hazy morning glow filters through thin cloud, gentle and diffuse contrast over all shapes",
+    "flickering firelight plays from below in front, dark surroundings close in around it",
 )
 _PALETTES = (
-    "muted blues, warm greys and a little cream",
-    "deep greens, rust brown and dusty straw tones",
-    "slate, pewter and cold white foam",
-    "brick, umber and faded ochre",
-    "teal, tarred wood and pale linen",
-    "sand, shell and washed denim",
-    "hay, chestnut and soft sage",
-    "iron, chalk and dim amber",
+    "muted blues, warm greys and a little cream near the ground",
+    "deep greens, rust brown and dusty straw tones in broad patches",
+    "slate, pewter and cold white foam with hints of olive",
+    "brick, umber and faded ochre against small touches of black",
+    "teal, tarred wood and pale linen under a milky veil",
+    "sand, shell and washed denim with one spot of coral",
+    "hay, chestnut and soft sage fading into mild lavender",
+    "iron, chalk and dim amber around a core of soot",
 )
 
 
@@ -180,14 +188,17 @@ def _sheet(data: Mapping[str, str]) -> dict[str, Any]:
     if data["listed"] != "- nothing":
         return {"characters": [], "places": []}
     noun = (content_words(data["idea"]) or ["thing"])[-1]
-    looks = f"a {noun} of middle size with a smooth and even surface"
+    before = " ".join(one for one, two in attributes(data["idea"]) if two == noun)
+    looks = " ".join(f"a {before} {noun} of middle size with a smooth and even surface".split())
     return {"characters": [{"name": noun, "appearance": looks}], "places": []}
 
 
 def _shot(instruction: Instruction) -> dict[str, Any]:
     data, fields = instruction.data, instruction.schema["properties"]
     beat = data.get("beat") or data.get("wish", "")
-    index = BEATS.index(beat) if beat in BEATS else sum(map(ord, beat)) % len(_ACTIONS)
+    turns = ("as the day begins", "noon sunlight", "at a lake", "towards evening", "moonlight")
+    known = BEATS if beat in BEATS else turns
+    index = next((n for n, turn in enumerate(known) if turn in beat), 7)
     names = fields["shows"]["items"]["enum"] if "shows" in fields else []
     named = [name for name in names if name in beat.lower()]
     words = data.get("words", "").removeprefix("Use these words: ").rstrip(".")
@@ -284,9 +295,33 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def fuzzed(seed: int) -> Fault:
-    """Damages an answer at random: characters deleted, doubled, replaced; parts swapped or
-    retyped."""
+    """Damages an answer at random: half of them in their characters, half in the values of a JSON
+    that stays valid."""
     source = random.Random(seed)
+    damaged = _characters(source)
+
+    def fault(instruction: Instruction, good: str) -> str:
+        if source.random() < 0.5:
+            return damaged(instruction, good)
+        return json.dumps(_retyped(json.loads(good), source))
+
+    return fault
+
+
+def _retyped(value: Any, source: random.Random) -> Any:
+    """`value` in which one of four leaves is another one."""
+    if isinstance(value, dict):
+        return {key: _retyped(item, source) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [_retyped(item, source) for item in value]
+        return source.choice([items, items, items, items * 2, items[1:], None])
+    words = str(value).split()
+    others: list[Any] = [None, -1, 2.5, True, [], {}, "", " ", "x" * 900, "\ud800", "คน", "<idea>"]
+    others += [" ".join(words * 3), " ".join(words[:2]), " ".join(source.sample(words, len(words)))]
+    return source.choice(others) if source.random() < 0.25 else value
+
+
+def _characters(source: random.Random) -> Fault:
     alphabet = '{}[]",:\\ \n\x00aZ9é\ud800🦊'
 
     def fault(_: Instruction, good: str) -> str:
