@@ -172,8 +172,9 @@ def _in_place(
 
 
 def _seconds_of_shot(brief: Brief) -> float:
-    """Seconds of a whole chunk."""
-    return brief.resolved_preset().frames / brief.backend.capabilities.fps
+    """Seconds of a whole chunk; of a picture, those that its action would take."""
+    frames, fps = brief.resolved_preset().frames, brief.backend.capabilities.fps
+    return max(1.0, round(frames / fps, 1))
 
 
 def _by_hand(brief: Brief, count: int) -> Storyboard:
