@@ -1,5 +1,6 @@
 """One shot of a storyboard, written again with an editor's wish such as "closer, at night"."""
 
+import logging
 from dataclasses import dataclass
 
 from pipelines.prompting.asking import NoAnswerError, ask
@@ -20,6 +21,7 @@ from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
 from pipelines.schema.storyboard import Shot, ShotPlan, Storyboard
 
+_log = logging.getLogger("reelwright.enhance")
 MAX_BEAT = 400
 """Characters of a shot's words that stand for its beat, if it has none."""
 
@@ -60,6 +62,14 @@ class Rewriter:
         self.shelf.keep(digest, written)
         return written
 
+    def shot_or_none(self, storyboard: Storyboard, number: int, wish: str) -> Shot | None:
+        """The same, or None if the model cannot write it; the log says why."""
+        try:
+            return self.shot(storyboard, number, wish)
+        except NoAnswerError as error:
+            _log.warning("shot %s is not written again: %s", number, error.fault)
+            return None
+
     def _digest(self, shot: Shot, wish: str) -> Digest:
         return digest_of(
             [STORY_RECIPE, "rewrite", self.model.name, self.idea, shot.prompt, wish, self.seed]
@@ -92,13 +102,3 @@ class Rewriter:
         answer, repaired = ask(self.model, question, fault_of)
         new = directed_shot(shot.number, plan_of(answer), storyboard.sheet, repaired=repaired)
         return new.model_copy(update={"seed": shot.seed})
-
-
-def rewritten_or_none(
-    rewriter: Rewriter, storyboard: Storyboard, number: int, wish: str
-) -> tuple[Shot | None, str]:
-    """Shot `number` written again, or None and the reason."""
-    try:
-        return rewriter.shot(storyboard, number, wish), ""
-    except NoAnswerError as error:
-        return None, error.fault
