@@ -22,8 +22,11 @@ MAX_INTEGERS = 1_000
 _PRINTABLE = ((0x20, 0x7E), (0xA0, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
 """Without control characters and surrogates."""
 _QUOTE, _BACKSLASH, _SPACE = 0x22, 0x5C, 0x20
-_PATTERN = re.compile(r"\^?\[((?:[^\]\\]|\\.)+)\][*+]\$?")
-"""A pattern that names the characters of the whole string, such as `^[ -~]*$`."""
+_PATTERN = re.compile(r"\^\[((?:[^\]\\]|\\.)+)\](?:([*+])|\{(\d+)(,?)(\d*)\})\$")
+"""A pattern that names the characters of the whole string, such as `^[ -~]*$` or `^[a-z]{2,9}$`."""
+_ITEM = re.compile(r"(?:\\.|[^\\])(?:-(?:\\.|[^\\]))?")
+"""One character of a class, or a range of them."""
+_LENGTHS = ("minLength", "maxLength")
 _KNOWN_CLASSES = {"d": "0-9", "w": "a-zA-Z0-9_"}
 
 Ranges = tuple[tuple[int, int], ...]
@@ -33,9 +36,10 @@ Ranges = tuple[tuple[int, int], ...]
 def grammar_of(schema: Mapping[str, Any]) -> str:
     """The grammar of `schema`, whose start is `root`.
 
-    `object` with `properties`; `array` with `items` and `maxItems`; `string` with `maxLength` and
-    perhaps a `pattern` such as `^[ -~]*$`, which names its characters; `integer` with `minimum` and
-    `maximum`; `boolean`, `null`, `enum`, `const`, `anyOf`, and `$ref` into `$defs`.
+    `object` with `properties`; `array` with `items` and `maxItems`; `string` with `maxLength`, or a
+    `pattern` such as `^[ -~]{20,80}$`, which names its characters and their number, or both;
+    `integer` with `minimum` and `maximum`; `boolean`, `null`, `enum`, `const`, `anyOf`, and `$ref`
+    into `$defs`.
 
     Raises ValueError for anything else, with where it stands in the schema and what to write.
     """
@@ -127,10 +131,10 @@ class _Rules:
         return self._name(f"{_literal('[')} {inner} {_literal(']')}")
 
     def _string(self, schema: Mapping[str, Any], where: str) -> str:
-        low, high = _bounds(schema, "minLength", "maxLength", where)
+        allowed, counted = _pattern_of(schema, where)
+        low, high = _bounds(_narrowed(counted, schema), *_LENGTHS, where)
         if high == 0:
             return self._name(_literal('""'))
-        allowed = _ranges_of(schema, where)
         first = self._character(_without(allowed, _SPACE), where)
         more = f"{self._character(allowed, where)}{{{max(low - 1, 0)},{high - 1}}}"
         filled = f"{first} {more}" if high > 1 else first
@@ -169,22 +173,33 @@ def _bounds(schema: Mapping[str, Any], least: str, most: str, where: str) -> tup
     return low, high
 
 
-def _ranges_of(schema: Mapping[str, Any], where: str) -> Ranges:
-    """The characters of a string: those that its pattern names, as far as they can be printed."""
+def _pattern_of(schema: Mapping[str, Any], where: str) -> tuple[Ranges, Mapping[str, int]]:
+    """What the pattern of a string allows: the characters, as far as they can be printed, and their
+    number as `minLength` and `maxLength`."""
     pattern = schema.get("pattern")
     if pattern is None:
-        return _PRINTABLE
+        return _PRINTABLE, {}
     match = _PATTERN.fullmatch(pattern)
     if match is None or match[1].startswith("^"):
         raise ValueError(
             f"{where} has the pattern {pattern!r}; only one that lists the characters of the whole "
-            "string can be used, such as '^[ -~]*$'"
+            "string can be used, such as '^[ -~]{20,80}$'"
         )
-    named = [
-        _pair(item) for item in re.findall(r"(?:\\.|[^\\])(?:-(?:\\.|[^\\]))?", _opened(match[1]))
-    ]
+    named = [_pair(item) for item in _ITEM.findall(_opened(match[1]))]
     cut = [(max(low, least), min(high, most)) for low, high in named for least, most in _PRINTABLE]
-    return tuple((low, high) for low, high in cut if low <= high)
+    _, sign, low, comma, high = match.groups()
+    counted = {"minLength": int(low or sign == "+")}
+    if not sign and (high or not comma):
+        counted["maxLength"] = int(high or low)
+    return tuple((low, high) for low, high in cut if low <= high), counted
+
+
+def _narrowed(counted: Mapping[str, int], schema: Mapping[str, Any]) -> dict[str, int]:
+    """The lengths of `schema`, where they are narrower than those `counted` in its pattern."""
+    least, most = _LENGTHS
+    narrowed = {least: max(schema.get(least, 0), counted.get(least, 0))}
+    highest = [item[most] for item in (schema, counted) if most in item]
+    return {**narrowed, most: min(highest)} if highest else narrowed
 
 
 def _opened(characters: str) -> str:
