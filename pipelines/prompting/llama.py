@@ -72,9 +72,9 @@ class LlamaOptions:
     """Of every answer; 0: the most probable token each time. None: as each question asks."""
     prompt_cache: bool = True
     """Whether the beginnings that prompts share are evaluated once."""
-    plain_questions: bool = False
-    """Whether questions are put to a model without a chat template too, as plain text. Its answers
-    follow the schema, and make little sense."""
+    strategy: Literal["auto", "complete", "direct"] = "auto"
+    """How the model is to be asked for shots; `auto`: as its kind can. With `direct` a base model
+    is asked questions as plain text. Its answers follow the schema, and make little sense."""
     load_timeout: float = 300.0
     answer_timeout: float = 120.0
     """For every `MAX_TOKENS` of the longest answer."""
@@ -148,6 +148,13 @@ class LlamaEnhancer:
     def kind(self) -> Kind:
         """Whether it continues or obeys."""
         return self._kind
+
+    @property
+    def strategy(self) -> Literal["complete", "direct"]:
+        """How it is to be asked for shots."""
+        if self._options.strategy != "auto":
+            return self._options.strategy
+        return "direct" if self._kind == "instruct" else "complete"
 
     @property
     def context(self) -> int:
@@ -247,7 +254,7 @@ class LlamaEnhancer:
         return {
             "question": filled.strip(),
             "head": head.rstrip(),
-            "plain": self._options.plain_questions and self._kind == "completion",
+            "plain": self._kind == "completion" and self._options.strategy == "direct",
             "grammar": grammar,
             **self._sampling(instruction.seed, instruction.max_tokens, instruction.temperature),
         }
