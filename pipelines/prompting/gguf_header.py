@@ -84,7 +84,8 @@ class _Cursor:
     def skip(self, kind: int) -> None:
         """Pass over the next value, of that type."""
         if kind == _TEXT:
-            self._offset += self.take("Q")
+            length = self.take("Q")  # which moves the offset itself
+            self._offset += length
         elif kind == _ARRAY:
             inner = self.take("I")
             for _ in range(self.take("Q")):

@@ -186,6 +186,7 @@ def _load(path: str, options: dict[str, Any], log: LoadLog) -> Any:
     """The model at `path`, loaded with `options` of llama_cpp.Llama. Raises ValueError, with what
     llama.cpp gives as the cause."""
     import llama_cpp
+    from jinja2 import TemplateError
 
     @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
     def callback(level: int, text: bytes, _: object) -> None:
@@ -195,6 +196,8 @@ def _load(path: str, options: dict[str, Any], log: LoadLog) -> Any:
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     try:
         model = llama_cpp.Llama(path, verbose=False, **options)
+    except TemplateError as error:  # llama_cpp parses the file's templates at once
+        raise ValueError(f"its chat template is broken: {error}") from error
     except ValueError as error:
         raise ValueError(f"{error} ({log.first_error})" if log.first_error else error) from error
     # Nobody reads the logits, but every saving and loading of the state would copy them: a

@@ -121,21 +121,15 @@ def _rendered(model: Any) -> str:
         model._model.token_get_text(token) if token >= 0 else ""
         for token in (model.token_eos(), model.token_bos())
     ]
-    formatter: Any = Jinja2ChatFormatter(template, *texts)  # sandboxed
-    formatter.strftime_now = _TODAY.strftime
+    failures = (TemplateError, ValueError, TypeError, LookupError, AttributeError)
     try:
+        formatter: Any = Jinja2ChatFormatter(template, *texts)  # sandboxed
+        formatter.strftime_now = _TODAY.strftime
         rendered = formatter(
             messages=[{"role": "user", "content": _QUESTION}],
             enable_thinking=False,  # a grammar leaves no room for thoughts before the answer
         )
-    except (
-        TemplateError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:
+    except (*failures, ArithmeticError, RecursionError) as error:
         raise ValueError(f"the model's chat template cannot be rendered: {error}") from error
     return str(rendered.prompt)
 
