@@ -3,10 +3,13 @@
 import logging
 from dataclasses import dataclass
 
+from pipelines.documents.brief import Brief
+from pipelines.planning.plan import seed_of
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import SHORT_WORDS, shows_of
 from pipelines.prompting.direct import directed_shot
 from pipelines.prompting.gates_direct import ShotCheck, fault_of_shot
+from pipelines.prompting.injection import without_commands
 from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
     SIZES,
@@ -16,14 +19,30 @@ from pipelines.prompting.questions import (
     shot_question,
 )
 from pipelines.prompting.stored import STORY_RECIPE, Shelf
+from pipelines.prompting.storyboard import seconds_of_shot
+from pipelines.prompting.strategies import Enhancer, follows_instructions, strategy_of
 from pipelines.prompting.words import wanted
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
 from pipelines.schema.storyboard import Shot, ShotPlan, Storyboard
+from pipelines.schema.text import without_control_tokens
 
 _log = logging.getLogger("reelwright.enhance")
 MAX_BEAT = 400
 """Characters of a shot's words that stand for its beat, if it has none."""
+
+
+def rewriter_of(
+    brief: Brief, storyboard: Storyboard, enhancer: Enhancer | None, shelf: Shelf
+) -> "Rewriter | None":
+    """Who writes shots of `brief` again; None if its language model follows no instructions."""
+    if not brief.enhance or enhancer is None or not follows_instructions(enhancer):
+        return None
+    if strategy_of(enhancer) != "direct":
+        return None
+    words = storyboard.translation.english if storyboard.translation else brief.prompt
+    idea = without_commands(without_control_tokens(words))
+    return Rewriter(idea, seed_of(brief), seconds_of_shot(brief), enhancer, shelf)
 
 
 @dataclass(frozen=True)
