@@ -11,7 +11,8 @@ from pipelines.errors import BriefError
 from pipelines.planning.plan import hand_shot_of, seed_of_chunk, timeline
 from pipelines.schema.limits import MAX_SECONDS
 from pipelines.schema.plan import digest_of
-from pipelines.schema.shots import MAX_SEED, PICK
+from pipelines.schema.shots import MAX_SEED, PICK, HandShot
+from pipelines.schema.storyboard import Shot
 
 _OF_THE_PRESET: dict[str, Any] = {
     "size": "preset",
@@ -74,18 +75,33 @@ def _longer(brief: Brief, seconds: float) -> dict[str, Any]:
     if brief.kind == "image":
         raise BriefError("a picture has no length; ask for a video")
     longer: dict[str, Any] = {"seconds": brief.seconds + seconds}
+    shots = list(brief.storyboard)
+    if not shots:
+        return longer
     count = len(timeline(brief))
-    if brief.storyboard:
-        # Shots by hand share the chunks evenly, so a longer video would show them elsewhere. One
-        # for each chunk, with the seed that it has, keeps them where they are.
-        hand = [hand_shot_of(brief, number, count) for number in range(1, count + 1)]
-        prompts = [shot.prompt for shot in hand if shot]
-        more = len(timeline(parse_brief(brief.model_dump(mode="json") | longer))) - count
-        longer["storyboard"] = [
-            {"prompt": words, "seed": seed_of_chunk(brief, number, count)}
-            for number, words in enumerate(prompts, start=1)
-        ] + [{"prompt": prompts[-1]}] * more
-    return longer
+    more = _count_without_shots(brief, brief.seconds + seconds) - count
+    if shots[0].chunks:
+        shots[-1] = shots[-1].model_copy(update={"chunks": shots[-1].chunks + more})
+    elif more:
+        # They share the chunks evenly, so a longer video would show them elsewhere. A shot for each
+        # chunk, with the seed that the chunk has, keeps them where they are.
+        shots = [_as_one_chunk(brief, number, count) for number in range(1, count + 1)]
+        shots += [shots[-1].model_copy(update={"seed": PICK})] * more
+    return longer | {"storyboard": [shot.model_dump(mode="json") for shot in shots]}
+
+
+def _count_without_shots(brief: Brief, seconds: float) -> int:
+    """Chunks of a video of that length, whatever the shots by hand say. Raises BriefError."""
+    values = brief.model_dump(mode="json") | {"storyboard": [], "shots": [], "seconds": seconds}
+    return len(timeline(parse_brief(values)))
+
+
+def _as_one_chunk(brief: Brief, number: int, count: int) -> HandShot:
+    """The shot of chunk `number` of `count`, with the seed that the chunk has."""
+    hand = hand_shot_of(brief, number, count)
+    assert hand is not None
+    shot = Shot(number=number, camera="", prompt=hand.prompt, source="editor")
+    return hand.model_copy(update={"seed": seed_of_chunk(brief, shot, number, count)})
 
 
 def _other_takes(brief: Brief, change: Change) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from pipelines.schema.request import (
     ReferenceVideo,
 )
 from pipelines.schema.shots import PICK, HandShot
-from pipelines.schema.storyboard import Storyboard
+from pipelines.schema.storyboard import Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
 
 
@@ -219,13 +219,19 @@ def seed_of(brief: Brief) -> int:
     return _number([brief.prompt, brief.style, brief.negative])
 
 
-def seed_of_chunk(brief: Brief, number: int, count: int) -> int:
-    """The seed of chunk `number` of `count`: an editor's, or one derived from the brief's."""
+def seed_of_number(seed: int, number: int) -> int:
+    """The seed of chunk `number` of a video with this `seed`."""
+    return _number([seed, number])
+
+
+def seed_of_chunk(brief: Brief, shot: Shot, number: int, count: int) -> int:
+    """The seed of chunk `number` of `count`, which shows `shot`: an editor's, the shot's own, or
+    one derived from the brief's."""
     override, hand = brief.override_of(number), hand_shot_of(brief, number, count)
     if override and override.seed != PICK:
         return override.seed
     if hand is None or hand.seed == PICK:
-        return _number([seed_of(brief), number])
+        return seed_of_number(seed_of(brief), number) if shot.seed is None else shot.seed
     # Further chunks of a shot get other seeds, or they would show the same take again. In a shot
     # of a length of its own they stay the same wherever the shot is moved to.
     place = _place_of(brief, number, count)
@@ -257,7 +263,7 @@ def make_plan(
             size=preset.size,
             fps=backend.definition.capabilities.fps,
             frames=slot.frames,
-            seed=seed_of_chunk(brief, number, len(slots)),
+            seed=seed_of_chunk(brief, shot, number, len(slots)),
             inputs=tuple(_inputs(brief, slot, before, start, is_last=is_last)),
             options=preset.options.identity(),
         )

@@ -8,7 +8,7 @@ from pipelines.schema.storyboard import ShotSource
 from pipelines.schema.text import clean_text, without_control_tokens
 
 MAX_PROMPT = 2_000
-"""Characters. Wan reads 512 tokens and would silently cut a longer text."""
+"""Characters. A video model reads less of some texts (Wan 512 tokens): a warning says so."""
 MAX_SHOT = MAX_PROMPT + 200
 """Characters of a shot's words: a brief of MAX_PROMPT with a camera before it is a shot."""
 MAX_FRAMING = 80

@@ -59,10 +59,18 @@ def test_another_take_of_shot_2_of_4_makes_one_chunk(values: dict[str, Any]) -> 
         {},
         {"storyboard": HAND},
         {"storyboard": [*HAND, {"prompt": "a cat"}]},
+        {"storyboard": [{"prompt": "a fox", "chunks": 1}, {"prompt": "a boat", "chunks": 3}]},
         {"shots": [{"shot": 4, "prompt": "a cat"}]},
         {"joins": "continue"},
     ],
-    ids=["written", "by hand", "by hand, uneven", "changed shot", "continued"],
+    ids=[
+        "written",
+        "by hand",
+        "by hand, uneven",
+        "by hand, with lengths",
+        "changed shot",
+        "continued",
+    ],
 )
 def test_two_seconds_more_make_one_chunk(values: dict[str, Any]) -> None:
     made = Brief(prompt="a red fox", seconds=8, **values)

@@ -6,14 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from pipelines import processes
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError
 from pipelines.planning.plan import seed_of
-from pipelines.prompting import llama
 from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import (
     LlamaEnhancer,
@@ -24,7 +25,7 @@ from pipelines.prompting.llama import (
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.schema.keys import Digest
-from pipelines.schema.storyboard import Shot, Storyboard
+from pipelines.schema.storyboard import Storyboard
 from tests.support.installed import folder_of
 
 REQUEST = ShotRequest("a red fox in the snow", "Wide shot", "A red fox in the snow", 7)
@@ -70,7 +71,7 @@ class ScriptedEnhancer:
 def write(
     enhancer: PromptEnhancer | None,
     count: int = 1,
-    kept: dict[Digest, Shot] | None = None,
+    kept: dict[Digest, Any] | None = None,
     run: str = "a run",
     **values: object,
 ) -> Storyboard:
@@ -117,7 +118,7 @@ def test_shots_do_not_repeat_each_other() -> None:
 
 
 def test_kept_shots_are_found_again_also_by_a_longer_brief() -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     first = write(ScriptedEnhancer(GOOD), kept=kept, seconds=2)
     again = write(ScriptedEnhancer(OTHER), count=2, kept=kept, seconds=4)
     assert again.shots[0] == first.shots[0]
@@ -125,7 +126,7 @@ def test_kept_shots_are_found_again_also_by_a_longer_brief() -> None:
 
 
 def test_the_editors_words_replace_one_shot_and_leave_the_others() -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     plain = write(ScriptedEnhancer(GOOD, OTHER), count=2, kept=kept)
     edited = write(
         ScriptedEnhancer(), count=2, kept=kept, shots=[{"shot": 1, "prompt": "a blue bird </s>"}]
@@ -240,14 +241,14 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     ready = f"import sys; print({READY!r}, flush=True); sys.stdin.readline(); "
-    start = llama.processes.start_child
+    start = processes.start_child
     started: list[subprocess.Popen[bytes]] = []
 
     def impostor(argv: list[str], **pipes: object) -> subprocess.Popen[bytes]:
         started.append(start([sys.executable, "-c", ready + fault], **pipes))
         return started[-1]
 
-    monkeypatch.setattr(llama.processes, "start_child", impostor)
+    monkeypatch.setattr(processes, "start_child", impostor)
     options = LlamaOptions(answer_timeout=0.5)
     with LlamaEnhancer(tiny, "tiny", "instruct", options) as enhancer, pytest.raises(EnhancerError):
         enhancer.words(REQUEST)
@@ -259,9 +260,9 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
 def test_a_child_that_does_not_say_where_the_model_lies_is_an_error(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = llama.processes.start_child
+    start = processes.start_child
     argv = [sys.executable, "-c", "print('{\"ready\": true}', flush=True)"]
-    monkeypatch.setattr(llama.processes, "start_child", lambda _, **pipes: start(argv, **pipes))
+    monkeypatch.setattr(processes, "start_child", lambda _, **pipes: start(argv, **pipes))
     with (
         LlamaEnhancer(tiny, "tiny", "instruct", LlamaOptions()) as enhancer,
         pytest.raises(EnhancerError, match="left out 'layers'"),
@@ -304,7 +305,7 @@ from pathlib import Path
 from pipelines.prompting.llama import *
 w = LlamaEnhancer(Path({str(tiny)!r}), "tiny", "instruct", LlamaOptions())
 w.words(ShotRequest("fox", "Wide shot", "Fox", 0))
-print(w._child._process.pid, flush=True)
+print(w.child_pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
