@@ -8,7 +8,7 @@ weather, times of day, landscape, plants, buildings, furniture, cameras, colours
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -31,8 +31,11 @@ _BEFORE_NOUN = _words(
 """A word that may be a verb is a noun if one of the two words before it is one of these; `s` is the
 end of a genitive."""
 _PRONOUNS = _words("he she his her hers him who whose they their someone everyone nobody")
-_LIKE_BEINGS = _words("robot doll puppet statue figure snowman scarecrow barista")
-"""Things with a body, and a person whom WordNet 3.0 does not know."""
+_LIKE_BEINGS = _words(
+    "robot doll puppet statue figure snowman scarecrow barista dragon unicorn mermaid fairy elf "
+    "ghost angel monster alien zombie phoenix"
+)
+"""What has a body and is no person or animal in WordNet."""
 _ANYBODY = _words("person people someone somebody man woman human individual")
 """What any person may be called."""
 _WITH_MEALS = _words("restaurant cafe kitchen bakery market bar picnic cook cooks chef")
@@ -118,13 +121,19 @@ class _Allowed:
             case "body":
                 return self.has_being
             case "person":
-                return base in _ANYBODY and "person" in kinds
+                return _has_group(self.nouns) or (base in _ANYBODY and "person" in kinds)
             case "clothing":
                 return "person" in kinds or bool(self.tokens & _PRONOUNS)
             case "meal":
                 return "meal" in kinds
             case _:
                 return noun.is_part and "thing" in kinds
+
+
+def _has_group(nouns: Iterable[Noun]) -> bool:
+    """Whether one of them is a group of persons, such as a team."""
+    person = _lexicon().nouns["person"].path[-1]
+    return any(noun.kind == "person" and noun.path[-1] != person for noun in nouns)
 
 
 def _nouns_in(text: str) -> Iterator[tuple[str, Noun]]:
