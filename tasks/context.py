@@ -17,8 +17,9 @@ from infra.adapters.device.choice import device_lock, upscaler_dtype
 from infra.adapters.device.host import DeviceHost, NoDeviceHost
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
-from infra.adapters.weights.catalog import MODELS, set_models
+from infra.adapters.weights.catalog import set_models
 from infra.adapters.weights.library import require_models
+from infra.adapters.weights.own_writer import own_writer, writer_settings
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
 from pipelines.backends.remote.access import RemoteAccess
 from pipelines.backends.remote.config import RemoteConfig
@@ -74,7 +75,9 @@ class RunContext:
         self.device = self.host.device if self.host else "remote"
         """`cpu`, `cuda`, or `remote` for a run without a device."""
         if self.host:
-            require_models(settings.paths.models, models_of(brief))
+            require_models(
+                settings.paths.models, models_of(brief, own_writer=settings.llm.file is not None)
+            )
         self.backend = create_backend(
             brief, self.host or NoDeviceHost(settings, self._remote_access)
         )
@@ -82,7 +85,7 @@ class RunContext:
         # which attention may have to be tried on the device: that is not ours yet.
         self.backend.models(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
-        self.enhancer_model = self._companion(companions.enhancer) if _is_enhanced(brief) else None
+        self.enhancer_model = self._writer(companions.enhancer) if _is_enhanced(brief) else None
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
         self.folder = Path()
         """Scratch; it is set as soon as the run has the device."""
@@ -98,6 +101,12 @@ class RunContext:
     def _companion(self, name: str) -> ModelFolder | None:
         """The installed enhancer or upscaler of that name; None without a device."""
         return self.host.model(name) if self.host else None
+
+    def _writer(self, name: str) -> ModelFolder | None:
+        """The language model: the operator's own, or the installed one of that name."""
+        if self.host is None or self.settings.llm.file is None:
+            return self._companion(name)
+        return own_writer(self.settings.llm.file)
 
     def _remote_access(self, config: RemoteConfig) -> RemoteAccess:
         """What this run gives to a backend on another machine."""
@@ -174,8 +183,7 @@ class RunContext:
         if self.host is None or folder is None:
             yield None
             return
-        entry = MODELS[folder.name].enhancer
-        assert entry is not None
+        entry = writer_settings(folder, self.settings.llm.kind)
         options = self._llama_options(folder)
         name = f"{folder.title}@{folder.components['file'][:12]}"
 
@@ -184,12 +192,13 @@ class RunContext:
 
         need = self.writer_bytes
         beside = self._writer_bytes - need
-        with self.host.lent("enhancer", (name, str(options)), load, need, beside=beside) as model:
+        with self.host.lent(
+            "enhancer", (name, entry.prompt, str(options)), load, need, beside=beside
+        ) as model:
             yield model.renew()
 
     def _llama_options(self, folder: ModelFolder) -> LlamaOptions:
-        entry = MODELS[folder.name].enhancer
-        assert entry is not None
+        entry = writer_settings(folder, self.settings.llm.kind)
         return llama_options(self.settings.llm, entry.context, self.device)
 
     def upscaler(self) -> "RealEsrgan":
@@ -284,11 +293,12 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
         yield context
 
 
-def models_of(brief: Brief) -> tuple[str, ...]:
-    """Names in the catalog of all models that a run of `brief` on a device uses."""
+def models_of(brief: Brief, *, own_writer: bool = False) -> tuple[str, ...]:
+    """Names in the catalog of all models that a run of `brief` on a device uses. With `own_writer`
+    the language model is none of the catalog."""
     backend, companions = brief.backend, set_models(brief.backend.model_set)
     loras = brief.resolved_preset().options.models
-    beside = [companions.enhancer] if _is_enhanced(brief) else []
+    beside = [companions.enhancer] if _is_enhanced(brief) and not own_writer else []
     beside += [companions.upscaler] if brief.upscale > 1 else []
     return (*backend.models_for(brief.inputs), *loras, *beside)
 

@@ -28,6 +28,7 @@ from tasks.dispatch import is_deployed
 from tasks.language_model import with_placement
 from tasks.options import STAGE
 from tasks.progress import report
+from tasks.texts import with_cut_texts
 
 _log = logging.getLogger("reelwright.enhance")
 _KEPT: TypeAdapter[Kept] = TypeAdapter(Kept)
@@ -54,7 +55,7 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         if shot.stands_in:
             _log.warning("shot %s: %s", shot.number, shot.note)
     report(Progress("enhance", count, count, "shots written"))
-    return storyboard
+    return with_cut_texts(storyboard, brief, context)
 
 
 class _Shots:

@@ -20,6 +20,9 @@ def llama_options(llm: LlmSettings, context: int, device: str) -> LlamaOptions:
         gpu_layers=llm.gpu_layers if device == "cuda" else 0,
         flash_attention=llm.flash_attention,
         kv_cache=llm.kv_cache,
+        temperature=None if llm.temperature < 0 else llm.temperature,
+        prompt_cache=llm.prompt_cache,
+        strategy=llm.strategy,
         answer_timeout=llm.timeout,
     )
 

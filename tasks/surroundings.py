@@ -73,7 +73,7 @@ class HostSurroundings:
     def availability(self, brief: Brief) -> Availability:
         """Of the backend, and of the upscaler if the brief asks for one."""
         if needs_device(brief):
-            names = models_of(brief)
+            names = models_of(brief, own_writer=self._settings.llm.file is not None)
             found = (
                 _on_host(self._elsewhere, names)
                 if self._elsewhere
@@ -130,7 +130,7 @@ class HostSurroundings:
         companions, cuda = set_models(brief.backend.model_set), self._host.device == "cuda"
         settings = self._settings.upscaler
         return Footprint(
-            enhancer=self._size_of(companions.enhancer),
+            enhancer=self._writer_size(companions.enhancer),
             upscaler=self._size_of(companions.upscaler) if brief.upscale > 1 else 0,
             way=Way(settings.batch or (4 if cuda else 1), settings.tile),
             scale=UPSCALER_SCALE,
@@ -138,6 +138,12 @@ class HostSurroundings:
             base=DEVICE_CONTEXT if cuda else PROCESS_BYTES,
             room=self._host.room_bytes(),
         )
+
+    def _writer_size(self, name: str) -> int:
+        own = self._settings.llm.file
+        if own is None:
+            return self._size_of(name)
+        return own.stat().st_size if own.is_file() else 0
 
     def _size_of(self, model: str) -> int:
         try:

@@ -13,12 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from infra.adapters.section import PREFIX as PREFIX
 from infra.adapters.section import Section
 from infra.adapters.settings_gateway import GatewaySettings as GatewaySettings
+from infra.adapters.settings_llm import LlmSettings as LlmSettings
 from pipelines.errors import SettingsError
-
-_LEAST_CONTEXT = 1024
-"""Tokens: a brief of 600 characters, which stands twice in the prompt, took 739 with Mistral's
-vocabulary, and the answer may have 96."""
-
 
 _Cap = Annotated[Decimal | None, Field(ge=0, max_digits=18, decimal_places=6)]
 
@@ -113,54 +109,6 @@ class RemoteSettings(Section):
     backends: Path | None = Field(
         None, description="YAML file of remote backends; without it there are none."
     )
-
-
-class LlmSettings(Section):
-    """The language model that writes the shots."""
-
-    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}LLM_", frozen=True, extra="ignore")
-
-    gpu_layers: int = Field(
-        -1,
-        ge=-1,
-        description="Layers on the GPU, if there is one. `-1` is all of them, `0` none: then the "
-        "language model does not see the GPU, and no video model leaves for it. Mistral 7B has 33.",
-    )
-    context: int = Field(
-        0,
-        ge=0,
-        description="Tokens of prompt and answer together, at least 1024; `0` is what the catalog "
-        "says (4096 for Mistral 7B, 2048 for Gemma 270M). Each 1024 take 134 MB with Mistral 7B.",
-    )
-    batch: int = Field(
-        512, ge=32, le=8192, description="Tokens of a prompt that are evaluated at once."
-    )
-    flash_attention: bool = Field(False, description="Use llama.cpp's flash attention.")
-    kv_cache: Literal["f16", "q8_0", "q4_0"] = Field(
-        "f16",
-        description="Numbers of the context; `q8_0` and `q4_0` take about half or a quarter of the "
-        "memory of `f16` and turn flash attention on.",
-    )
-    threads: int = Field(
-        1, ge=1, description="CPU threads that write words; more are slower on a busy machine."
-    )
-    prompt_threads: int = Field(
-        0, ge=0, description="CPU threads that read a prompt; `0` is one for each core."
-    )
-    timeout: float = Field(
-        120.0,
-        gt=0,
-        description="Seconds that one sentence may take before the template stands in.",
-    )
-
-    @field_validator("context")
-    @classmethod
-    def _context_holds_a_prompt(cls, value: int) -> int:
-        if 0 < value < _LEAST_CONTEXT:
-            raise ValueError(
-                f"a prompt and its answer need {_LEAST_CONTEXT} tokens, or set it to 0"
-            )
-        return value
 
 
 class UpscalerSettings(Section):

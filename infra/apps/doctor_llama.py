@@ -9,6 +9,8 @@ from infra.adapters.device.choice import device_name
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.library import state_of
+from infra.adapters.weights.own_writer import NAME as OWN_WRITER
+from infra.adapters.weights.own_writer import own_writer, writer_settings
 from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.placement import Placement
@@ -38,7 +40,7 @@ def examine_llama(settings: Settings) -> str:
     load.
     """
     device = device_name(settings)
-    subject = _installed(settings.paths.models)
+    subject = _own(settings) or _installed(settings.paths.models)
     reason = "no language model is installed"
     if subject:
         try:
@@ -56,6 +58,15 @@ def examine_llama(settings: Settings) -> str:
         except EnhancerError as error:
             raise SettingsError(_remedy(error, tiny.name)) from error
     return f"{_said(placement, tiny.title, settings, device)}; {reason}"
+
+
+def _own(settings: Settings) -> _Subject | None:
+    """The model file that the settings name. Raises WeightsError if it is not there."""
+    if settings.llm.file is None:
+        return None
+    found = own_writer(settings.llm.file)
+    context = writer_settings(found, settings.llm.kind).context
+    return _Subject(found.name, found.title, found.path, context)
 
 
 def _installed(folder: Path) -> _Subject | None:
@@ -88,5 +99,7 @@ def _remedy(error: EnhancerError, name: str) -> str:
             f"llama.cpp does not find a library of CUDA: {error}; install the CUDA toolkit that it "
             "was built with, or run: make studio"
         )
+    if name == OWN_WRITER:
+        return f"{error}; give REELWRIGHT_LLM_FILE another file"
     again = f"reelwright models download {name}" if name else "pip install llama-cpp-python"
     return f"{error}; run again: {again}"

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.backends.texts import TextLimit
 from pipelines.errors import WeightsError
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.computation import Computation
@@ -277,6 +278,8 @@ class BackendDefinition:
     """What it needs besides for an input."""
     negative: str = ""
     """Words that its clips always avoid, after those of the brief."""
+    text: TextLimit | None = None
+    """How much of a text it reads; None: all of it, or its server says if one is too long."""
     stand_in: bool = False
     """Whether it may make a video in place of a backend that is not installed."""
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -5,13 +5,12 @@ context, and buffers for the computation. A writer that is let in with room for 
 while it loads, and the template writes the shots.
 """
 
-import mmap
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import WeightsError
+from pipelines.prompting.gguf_header import TOKENS, header_of
 
 BATCH = 512
 """llama.cpp's tokens of one pass, for which it reserves its buffers."""
@@ -19,10 +18,6 @@ _FLOAT = 4
 """Bytes of a number of the computation."""
 _HIDDEN_STATES = 4
 """Tensors of a pass as wide as the model that llama.cpp holds at once."""
-_NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
-"""Types of the format, as `struct` names them."""
-_TEXT, _ARRAY = 8, 9
-_TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def writer_footprint(
     or its header lacks a length.
     """
     try:
-        values = _header(model)
+        values = header_of(model)
         kind = values["general.architecture"]
         layers = _number(values[f"{kind}.block_count"])
         width = _number(values[f"{kind}.embedding_length"])
@@ -61,7 +56,7 @@ def writer_footprint(
         pairs = _number(values.get(f"{kind}.attention.head_count_kv", heads))
         key = _number(values.get(f"{kind}.attention.key_length", width // heads))
         value = _number(values.get(f"{kind}.attention.value_length", width // heads))
-        words = _number(values.get(_TOKENS, 0))
+        words = _number(values.get(TOKENS, 0))
     except (OSError, ValueError, KeyError, struct.error, ZeroDivisionError) as error:
         raise WeightsError(
             f"the header of {model} cannot be read: {error!r}; download the model again"
@@ -83,51 +78,3 @@ def _number(value: object) -> int:
     if not isinstance(value, int):
         raise ValueError(f"{value!r} is no length")
     return value
-
-
-def _header(model: Path) -> Mapping[str, object]:
-    """The header's values; of the list of tokens only their number, which is read last."""
-    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[:4] != b"GGUF":
-            raise ValueError("it does not begin with GGUF")
-        cursor = _Cursor(data, 16)  # after the magic, the version and the number of tensors
-        values: dict[str, object] = {}
-        for _ in range(cursor.take("Q")):
-            name = cursor.text()
-            kind = cursor.take("I")
-            if name == _TOKENS and kind == _ARRAY:
-                # The lengths come before; all tokens of a large vocabulary take a second to read.
-                cursor.take("I")
-                values[name] = cursor.take("Q")
-                break
-            values[name] = cursor.value(kind)
-        return values
-
-
-class _Cursor:
-    """Reads values one after the other. Raises struct.error at the end of the data."""
-
-    def __init__(self, data: mmap.mmap, offset: int) -> None:
-        self._data, self._offset = data, offset
-
-    def take(self, form: str) -> int:
-        """The next number."""
-        (number,) = struct.unpack_from(f"<{form}", self._data, self._offset)
-        self._offset += struct.calcsize(f"<{form}")
-        found: int = number
-        return found
-
-    def text(self) -> str:
-        """The next text."""
-        length = self.take("Q")
-        start, self._offset = self._offset, self._offset + length
-        return self._data[start : self._offset].decode(errors="replace")
-
-    def value(self, kind: int) -> object:
-        """The next value, of that type."""
-        if kind == _TEXT:
-            return self.text()
-        if kind == _ARRAY:
-            inner = self.take("I")
-            return [self.value(inner) for _ in range(self.take("Q"))]
-        return self.take(_NUMBERS[kind])

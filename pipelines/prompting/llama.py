@@ -1,27 +1,24 @@
 """The prompt enhancer: asks the language model in a child process, and restarts the child if it
 fails."""
 
-import inspect
-import json
-import os
 import re
-import selectors
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from pipelines import processes
 from pipelines.errors import EnhancerError
-from pipelines.prompting import llama_child
+from pipelines.prompting.grammar import grammar_of
+from pipelines.prompting.instruct import Instruction
+from pipelines.prompting.llama_process import LlamaProcess
 from pipelines.prompting.placement import Placement
 from pipelines.prompting.texts import MARKERS, TEMPLATES
 
 MAX_TOKENS = 96
+"""Of the words that continue a shot."""
+TEMPERATURE = 0.7
+"""Likewise; a community value for Mistral 7B Instruct."""
+Kind = Literal["completion", "instruct"]
+"""A base model continues a text, an instruct model obeys."""
 KvCache = Literal["f16", "q8_0", "q4_0"]
 """Numbers of the context's keys and values, as llama.cpp calls them."""
 _CACHE_BITS: dict[KvCache, float] = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5}
@@ -30,9 +27,6 @@ _GGML_TYPES: dict[KvCache, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """Numbers of `enum ggml_type`. llama_cpp has them too, but its import loads the library."""
 _FIELD = re.compile(r"\{(\w+)\}")
 _MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
-_CHILD = inspect.getsource(llama_child)
-"""Source of the child, given to it as text. If the child read the file, it could read that of
-another version."""
 _STARTS = 2
 """Most starts of the child in one run."""
 
@@ -74,8 +68,16 @@ class LlamaOptions:
     flash_attention: bool = False
     kv_cache: KvCache = "f16"
     """Others than `f16` need flash attention, which is then on."""
+    temperature: float | None = None
+    """Of every answer; 0: the most probable token each time. None: as each question asks."""
+    prompt_cache: bool = True
+    """Whether the beginnings that prompts share are evaluated once."""
+    strategy: Literal["auto", "complete", "direct"] = "auto"
+    """How the model is to be asked for shots; `auto`: as its kind can. With `direct` a base model
+    is asked questions as plain text. Its answers follow the schema, and make little sense."""
     load_timeout: float = 300.0
     answer_timeout: float = 120.0
+    """For every `MAX_TOKENS` of the longest answer."""
 
     @property
     def cache_bits(self) -> float:
@@ -121,21 +123,48 @@ class LlamaEnhancer:
         self,
         model: Path,
         name: str,
-        prompt: Literal["completion", "instruct"],
+        prompt: Kind,
         options: LlamaOptions,
     ) -> None:
         self._model = model
         self._name = name
+        self._kind = prompt
         self._template = TEMPLATES[prompt]
         self._options = options
-        self._child: _Child | None = None
+        self._child: LlamaProcess | None = None
+        self._vocabulary: LlamaProcess | None = None
+        """Has loaded the vocabulary alone, for counting before the model is loaded."""
         self._starts_left = _STARTS
         self.placement: Placement | None = None
         """Where the model lies, as llama.cpp said at the last start of the child."""
 
     @property
     def name(self) -> str:
-        return self._name
+        """Name and revision, and a temperature that the options set."""
+        forced = self._options.temperature
+        return self._name if forced is None else f"{self._name}, temperature {forced:g}"
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it continues or obeys."""
+        return self._kind
+
+    @property
+    def strategy(self) -> Literal["complete", "direct"]:
+        """How it is to be asked for shots."""
+        if self._options.strategy != "auto":
+            return self._options.strategy
+        return "direct" if self._kind == "instruct" else "complete"
+
+    @property
+    def context(self) -> int:
+        """Tokens of question and answer together."""
+        return self._options.context
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the child, if it runs."""
+        return self._child.pid if self._child else None
 
     def __enter__(self) -> Self:
         return self
@@ -176,17 +205,109 @@ class LlamaEnhancer:
         Raises EnhancerError if the child could not answer, or failed after its last start.
         """
         parts, head = self._parts(request)
-        message = {
-            "parts": parts,
-            "head": head,
-            "seed": request.seed % 2**31,
-            "max_tokens": MAX_TOKENS,
+        answer = self._ask(
+            {
+                "parts": parts,
+                "head": head,
+                **self._sampling(request.seed, MAX_TOKENS, TEMPERATURE),
+            },
+            self._options.answer_timeout,
+        )
+        return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
+
+    def structured(self, instruction: Instruction) -> str:
+        """The model's answer to `instruction`, as JSON text that follows its schema.
+
+        The same instruction gives the same text on the same build and device, whatever was asked
+        before. An answer that reaches `max_tokens` is returned as far as it goes, which is no JSON:
+        the caller can name that fault and ask again, which an error would not let it.
+
+        Raises EnhancerError if the schema cannot be a grammar (see `grammar_of`), if the model has
+        no chat template, if question and answer do not fit into the context (told by the vocabulary
+        alone, before the model is loaded), or as `words`.
+        """
+        request = self._question(instruction)
+        self._check_room(request)
+        share = max(1.0, instruction.max_tokens / MAX_TOKENS)
+        answer = self._ask(request, share * self._options.answer_timeout)
+        return str(answer["text"]).strip()
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` in the model's own vocabulary, without a beginning or an end.
+
+        The vocabulary is loaded for it, and not the model. Raises EnhancerError if it does not
+        load.
+        """
+        return self._counted({"counted": text})
+
+    def _question(self, instruction: Instruction) -> dict[str, Any]:
+        """The request of `instruction`. Raises EnhancerError for a schema without a grammar."""
+        fields = set(_FIELD.findall(instruction.text))
+        if absent := sorted(fields - set(instruction.data)):
+            raise EnhancerError(f"the instruction has the field {absent[0]!r}, and no data for it")
+        try:
+            grammar = grammar_of(instruction.schema)
+        except ValueError as error:
+            raise EnhancerError(f"the answer's schema is no grammar: {error}") from error
+        head, *_ = _FIELD.split(instruction.text.lstrip())
+        filled = _FIELD.sub(lambda field: instruction.data[field[1]], instruction.text)
+        return {
+            "question": filled.strip(),
+            "head": head.rstrip(),
+            "plain": self._kind == "completion" and self._options.strategy == "direct",
+            "grammar": grammar,
+            **self._sampling(instruction.seed, instruction.max_tokens, instruction.temperature),
         }
+
+    def _sampling(self, seed: int, max_tokens: int, temperature: float) -> dict[str, Any]:
+        forced = self._options.temperature
+        return {
+            "seed": seed % 2**31,
+            "max_tokens": max_tokens,
+            "temperature": temperature if forced is None else forced,
+            "cache": self._options.prompt_cache,
+        }
+
+    def _check_room(self, request: dict[str, Any]) -> None:
+        """Raises EnhancerError if prompt and answer do not fit. A model that is loaded checks it
+        by itself."""
+        if self._child is not None:
+            return
+        tokens, room = self._counted({"measured": request}), self._options.context
+        if tokens + request["max_tokens"] > room:
+            raise EnhancerError(
+                f"the question has {tokens} tokens and the answer up to {request['max_tokens']}, "
+                f"and the language model's context holds {room}; shorten the brief, or raise "
+                "REELWRIGHT_LLM_CONTEXT"
+            )
+
+    def _counted(self, message: dict[str, Any]) -> int:
+        """The `tokens` of the response, by whichever process has the vocabulary."""
+        options = self._options
+        asked = self._child or self._vocabulary
+        if asked is None:
+            # The GPU is hidden, and no start of the model is used up.
+            arguments = {"vocab_only": True, "n_ctx": options.context}
+            asked = self._vocabulary = LlamaProcess(
+                self._model, arguments, options.load_timeout, sees_gpu=False
+            )
+        try:
+            answer = asked.ask(message, options.answer_timeout)
+        except EnhancerError:
+            self._drop()
+            raise
+        if not isinstance(answer.get("tokens"), int):
+            raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
+        return int(answer["tokens"])
+
+    def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """The child's response, which has a `text`. The child is started again if it fails and has
+        starts left. Raises EnhancerError."""
         while True:
             try:
                 self.load()
                 assert self._child is not None
-                answer = self._child.ask(message, self._options.answer_timeout)
+                answer = self._child.ask(message, timeout)
             except EnhancerError:
                 self._drop()
                 if self._starts_left == 0:
@@ -194,7 +315,7 @@ class LlamaEnhancer:
                 continue
             if "text" not in answer:
                 raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
-            return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
+            return answer
 
     def _parts(self, request: ShotRequest) -> tuple[list[tuple[str, bool]], int]:
         """The prompt as pairs (text, is marker), and how many of them stand before the first field.
@@ -216,13 +337,21 @@ class LlamaEnhancer:
         if self._starts_left == 0:
             raise EnhancerError("the enhancer's process was given up after two starts")
         self._starts_left -= 1
-        self._child = _Child(self._model, self._options)
+        self._drop()
+        options = self._options
+        self._child = LlamaProcess(
+            self._model,
+            options.arguments,
+            options.load_timeout,
+            sees_gpu=options.gpu_layers != 0,
+        )
         self.placement = self._child.placement
 
     def _drop(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        for process in (self._child, self._vocabulary):
+            if process is not None:
+                process.close()
+        self._child = self._vocabulary = None
 
 
 def _split(template: str) -> list[tuple[str, bool]]:
@@ -243,85 +372,3 @@ def _whole_sentence(text: str, *, cut: bool) -> str:
     if end >= 0:
         return text[: end + 1]
     return "" if cut else text
-
-
-def _placement_in(answer: dict[str, Any]) -> Placement:
-    try:
-        return Placement.of(answer)
-    except KeyError as error:
-        raise EnhancerError(f"the enhancer answered nonsense: it left out {error}") from error
-
-
-def _environment(options: LlamaOptions) -> Mapping[str, str] | None:
-    """The child's environment. Without layers on the GPU it sees none: a llama.cpp that is built
-    with CUDA would have a context there, and compute prompts with it, all the same."""
-    return None if options.gpu_layers else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-
-
-class _Child:
-    def __init__(self, model: Path, options: LlamaOptions) -> None:
-        argv = [sys.executable, "-c", _CHILD, str(model), json.dumps(options.arguments)]
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = processes.start_child(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=_environment(options),
-        )
-        self._buffer = b""
-        try:
-            answer = self._read(options.load_timeout)
-            if not answer.get("ready"):
-                raise EnhancerError(f"the enhancer's model does not load: {answer.get('error')}")
-            self.placement = _placement_in(answer)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise EnhancerError(self._reason_of_exit()) from error
-        return self._read(timeout)
-
-    def _read(self, timeout: float) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + timeout
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while b"\n" not in self._buffer:
-                left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
-                    raise EnhancerError(f"the enhancer gave no answer within {timeout:g} s")
-                data = os.read(self._process.stdout.fileno(), 65536)
-                if not data:
-                    raise EnhancerError(self._reason_of_exit())
-                self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except ValueError as error:
-            raise EnhancerError(f"the enhancer answered nonsense: {line[:80]!r}") from error
-        if not isinstance(answer, dict):
-            raise EnhancerError(f"the enhancer answered nonsense: {line[:80]!r}")
-        return answer
-
-    def _reason_of_exit(self) -> str:
-        code = processes.stop(self._process, 1.0)
-        self._errors.seek(0)
-        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return f"the enhancer's process died (code {code}) {' '.join(last)}".strip()
-
-    def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue  # the child died before it read the request
-        processes.stop(self._process, 2.0)
-        self._errors.close()

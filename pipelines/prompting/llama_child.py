@@ -3,10 +3,14 @@
 llama.cpp can crash its process (bad grammar, use after close, out of memory), and only the end of
 the process reliably frees its VRAM.
 
-Request:  {"parts": [[text, is marker], …], "head": number of parts that all prompts share,
-          "seed": n, "max_tokens": n}
-Response: {"text": …, "finish": "stop" | "length"} or {"error": …}. The first response is
-{"ready": true} with the fields of `LoadLog.report`.
+Requests: {"parts": [[text, is marker], …], "head": number of parts that all prompts share}, or
+          {"question": text, "head": its beginning that other questions share, "plain": whether the
+          chat template is left out, "grammar": GBNF}, both with "seed", "max_tokens" and
+          "temperature", and "cache": whether the state behind the head is kept;
+          {"measured": a request with a question}; {"counted": text}
+Response: {"text": …, "finish": "stop" | "length"}, for the last two {"tokens": n}, or
+          {"error": …}. The first response is {"ready": true} with the fields of `LoadLog.report`.
+With the option `vocab_only` only the last two can be answered.
 """
 
 import ctypes
@@ -18,8 +22,12 @@ import sys
 import time
 from typing import Any
 
-TEMPERATURE, TOP_P, MIN_P, REPEAT_PENALTY = 0.7, 0.95, 0.05, 1.08
+from pipelines.prompting.llama_tokens import Frame, tokens_of
+
+TOP_P, MIN_P, REPEAT_PENALTY = 0.95, 0.05, 1.08
 """Community values for Mistral 7B Instruct; a repeat penalty of 1.0 loops on the small model."""
+_OPENINGS = 3
+"""Beginnings whose states are kept: with Mistral 7B, 134 MB of memory for each 1024 tokens."""
 _ERROR = 4
 """A level of llama.cpp's log, as in ggml.h; the table in llama_cpp 0.3.36 is that of older days."""
 _LAYER = re.compile(r"layer +\d+ assigned to device (\w+),")
@@ -75,91 +83,94 @@ class LoadLog:
         }
 
 
-class Opening:
-    """The common beginning of all prompts, which the model evaluates once. Going on from its saved
-    state takes half the time of a new start and is as repeatable, because the state is the same
-    each time."""
+class Openings:
+    """The common beginnings of prompts, each of which the model evaluates once. Going on from its
+    saved state takes half the time of a new start and is as repeatable, because the state is the
+    same each time."""
 
     def __init__(self) -> None:
-        self._tokens: list[int] = []
-        self._state: Any = None
+        self._states: dict[tuple[int, ...], Any] = {}
+        """By tokens, the one that was used last at the end."""
 
-    def prepare(self, model: Any, tokens: list[int]) -> None:
-        """Bring the model into the state after `tokens`, and nothing else."""
-        if self._state is None or tokens != self._tokens:
+    def prepare(self, model: Any, tokens: list[int], *, keep: bool) -> None:
+        """Bring the model into the state after `tokens`, and nothing else; without `keep`, into the
+        state before all tokens."""
+        if not (keep and tokens):
             model.reset()  # without it the same seed gives other words after another prompt
+            return
+        state = self._states.pop(tuple(tokens), None)
+        if state is None:
+            model.reset()
             model.eval(tokens)
-            self._tokens, self._state = tokens, model.save_state()
-        model.load_state(self._state)
+            state = model.save_state()
+        self._states[tuple(tokens)] = state
+        if len(self._states) > _OPENINGS:
+            del self._states[next(iter(self._states))]
+        model.load_state(state)
 
 
-def tokens_of(model: Any, parts: list[tuple[str, bool]]) -> list[int]:
-    """The tokens of a prompt, whose parts are pairs (text, is marker).
+class Writer:
+    """Answers requests with a loaded model."""
 
-    The text between two control tokens is tokenised in one piece and never becomes a control token.
-    A vocabulary such as SentencePiece's puts a space before each piece and merges across the border
-    of template and idea, so smaller pieces would give other tokens than the model was trained on.
-    A marker of the template is a control token if the vocabulary has it as one (Mistral from v0.3
-    on), and else plain text (v0.1, v0.2). Spaces around a control token are dropped, because the
-    tokenizer adds the one that belongs there. The results equal those of Mistral's own tokenizer.
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._openings = Openings()
+        self._frames: dict[bool, Frame] = {}
 
-    Raises ValueError if the vocabulary makes a control token of text.
-    """
-    texts, controls = [""], list[int]()
-    for text, is_marker in parts:
-        token = _control_token(model, text) if is_marker else None
-        if token is None:
-            texts[-1] += text
-        else:
-            controls.append(token)
-            texts.append("")
-    internals = model._model
-    tokens = [model.token_bos()] if internals.add_bos_token() else []
-    for index, text in enumerate(texts):
-        if index > 0:
-            tokens.append(controls[index - 1])
-            text = text.lstrip(" ")
-        if index < len(controls):
-            text = text.rstrip(" ")
-        ordinary = model.tokenize(text.encode(), add_bos=False, special=False)
-        if any(_is_control(internals, token) for token in ordinary):
-            raise ValueError("the text holds a control token of the language model; remove it")
-        tokens += ordinary
-    return tokens
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The response to `request`. Raises ValueError, KeyError, TypeError or RuntimeError."""
+        if "counted" in request:
+            text = request["counted"].encode()
+            return {"tokens": len(self._model.tokenize(text, add_bos=False, special=False))}
+        if "measured" in request:
+            return {"tokens": len(self._prompt(request["measured"])[0])}
+        tokens, head = self._prompt(request)
+        room = self._model.n_ctx() - len(tokens)
+        if room < request["max_tokens"]:
+            return {
+                "error": f"{len(tokens)} tokens leave no room for {request['max_tokens']} more in "
+                f"a context of {self._model.n_ctx()}"
+            }
+        options = self._under_grammar(request) if "grammar" in request else {"stop": ["\n"]}
+        self._openings.prepare(self._model, _common(tokens, head), keep=request["cache"])
+        result = self._model.create_completion(
+            tokens,
+            max_tokens=request["max_tokens"],
+            seed=request["seed"],
+            temperature=request["temperature"],
+            top_p=TOP_P,
+            min_p=MIN_P,
+            repeat_penalty=REPEAT_PENALTY,
+            **options,
+        )
+        choice = result["choices"][0]
+        return {"text": choice["text"], "finish": choice["finish_reason"]}
 
+    def _prompt(self, request: dict[str, Any]) -> tuple[list[int], list[int]]:
+        """The tokens of the prompt, and those of the beginning that it shares with others."""
+        if "parts" in request:
+            parts = request["parts"]
+            head = parts[: request["head"]]
+            return tokens_of(self._model, parts), tokens_of(self._model, head)
+        plain = request["plain"]
+        if plain not in self._frames:
+            self._frames[plain] = Frame(self._model, plain=plain)
+        frame = self._frames[plain]
+        return frame.tokens(request["question"]), frame.tokens(request["head"], closed=False)
 
-def _control_token(model: Any, text: str) -> int | None:
-    """The control token that `text` is in this vocabulary, if it is one."""
-    tokens = model.tokenize(text.encode(), add_bos=False, special=True)
-    is_one = len(tokens) == 1 and _is_control(model._model, tokens[0])
-    return tokens[0] if is_one else None
+    def _under_grammar(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Options of a completion. Raises ValueError if llama.cpp cannot read the grammar, which
+        would end the process if it were used."""
+        from llama_cpp import LlamaGrammar, llama_sampler_free, llama_sampler_init_grammar
 
-
-def _is_control(internals: Any, token: int) -> bool:
-    from llama_cpp import LLAMA_TOKEN_ATTR_CONTROL
-
-    return bool(internals.token_get_attr(token) & LLAMA_TOKEN_ATTR_CONTROL)
-
-
-def _answer(model: Any, opening: Opening, request: dict[str, Any]) -> dict[str, Any]:
-    parts = request["parts"]
-    tokens = tokens_of(model, parts)
-    room = model.n_ctx() - len(tokens)
-    if room < request["max_tokens"]:
-        return {"error": f"{len(tokens)} tokens leave no room in a context of {model.n_ctx()}"}
-    opening.prepare(model, _common(tokens, tokens_of(model, parts[: request["head"]])))
-    result = model.create_completion(
-        tokens,
-        max_tokens=request["max_tokens"],
-        seed=request["seed"],
-        temperature=TEMPERATURE,
-        top_p=TOP_P,
-        min_p=MIN_P,
-        repeat_penalty=REPEAT_PENALTY,
-        stop=["\n"],
-    )
-    choice = result["choices"][0]
-    return {"text": choice["text"], "finish": choice["finish_reason"]}
+        text = request["grammar"]
+        sampler = text.strip() and llama_sampler_init_grammar(
+            self._model._model.vocab, text.encode(), b"root"
+        )
+        if not sampler:
+            raise ValueError(f"llama.cpp cannot read the grammar {text[:80]!r}")
+        llama_sampler_free(sampler)
+        return {"grammar": LlamaGrammar.from_string(text)}
 
 
 def _common(tokens: list[int], head: list[int]) -> list[int]:
@@ -175,6 +186,7 @@ def _load(path: str, options: dict[str, Any], log: LoadLog) -> Any:
     """The model at `path`, loaded with `options` of llama_cpp.Llama. Raises ValueError, with what
     llama.cpp gives as the cause."""
     import llama_cpp
+    from jinja2 import TemplateError
 
     @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
     def callback(level: int, text: bytes, _: object) -> None:
@@ -184,6 +196,8 @@ def _load(path: str, options: dict[str, Any], log: LoadLog) -> Any:
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     try:
         model = llama_cpp.Llama(path, verbose=False, **options)
+    except TemplateError as error:  # llama_cpp parses the file's templates at once
+        raise ValueError(f"its chat template is broken: {error}") from error
     except ValueError as error:
         raise ValueError(f"{error} ({log.first_error})" if log.first_error else error) from error
     # Nobody reads the logits, but every saving and loading of the state would copy them: a
@@ -217,10 +231,10 @@ def main(path: str, options: dict[str, Any]) -> None:
         return
     say({"ready": True, "has_cuda": _has_cuda(), **log.report()})
     gc.freeze()
-    opening = Opening()
+    writer = Writer(model)
     for line in sys.stdin:
         try:
-            say(_answer(model, opening, json.loads(line)))
+            say(writer.answer(json.loads(line)))
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             say({"error": f"{type(error).__name__}: {error}"})
         gc.collect()  # each answer leaves a sampler of 3 MB in a cycle

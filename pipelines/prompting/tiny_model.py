@@ -14,13 +14,19 @@ _SPACE = "\u2581"
 
 
 def write_tiny_mistral(
-    path: Path, seed: int = 0, words: Sequence[str] = (), *, instruct_tokens: bool = True
+    path: Path,
+    seed: int = 0,
+    words: Sequence[str] = (),
+    *,
+    instruct_tokens: bool = True,
+    template: str = "",
 ) -> None:
     """Write a model of architecture `llama` with a SentencePiece vocabulary of bytes and letters.
 
     `words` become pieces, as do all their beginnings, because pieces are made by merging two
     others; a space in them is a leading one. `instruct_tokens` makes control tokens of `[INST]` and
-    `[/INST]`, as Mistral has them from v0.3 on. Raises OSError if the file cannot be written.
+    `[/INST]`, as Mistral has them from v0.3 on; with a chat `template` it is an instruct model.
+    Raises OSError if the file cannot be written.
     """
     import gguf
     import numpy as np
@@ -49,6 +55,8 @@ def write_tiny_mistral(
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    if template:
+        writer.add_chat_template(template)
     for name, shape in _shapes(len(tokens)).items():
         values = rng.normal(0, 0.5, shape) if len(shape) > 1 else np.ones(shape)
         writer.add_tensor(name, values.astype(np.float32))

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pipelines.schema.text import clean_text, without_control_tokens
 
 MAX_PROMPT = 2_000
-"""Characters. Wan reads 512 tokens and would silently cut a longer text."""
+"""Characters. A video model reads less of some texts (Wan 512 tokens): a warning says so."""
 MAX_SEED = 2**32 - 1
 PICK = -1
 """Stands for "choose for me": Prefect's form renders `int | None` as confusing tabs."""

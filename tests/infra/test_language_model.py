@@ -1,6 +1,9 @@
 """Settings of the language model, and what `doctor` and the manifest say about its place."""
 
 import os
+import shutil
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,12 @@ from infra.apps import doctor_llama
 from infra.apps.doctor_llama import examine_llama
 from pipelines import processes
 from pipelines.documents.brief import Brief
-from pipelines.errors import EnhancerError, SettingsError
+from pipelines.errors import EnhancerError, SettingsError, WeightsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.placement import Placement
 from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.publishing import make_manifest
+from tasks.context import RunContext
 from tasks.language_model import llama_options, with_placement
 from tests.support.published import film_of
 
@@ -38,8 +42,12 @@ def test_every_setting_reaches_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> Non
         "LLM_KV_CACHE": "q8_0",
         "LLM_THREADS": 3,
         "LLM_PROMPT_THREADS": 5,
+        "LLM_TEMPERATURE": 0.5,
+        "LLM_PROMPT_CACHE": "false",
+        "LLM_STRATEGY": "direct",
     }
     options = llama_options(settings(monkeypatch, **values).llm, 4096, "cuda")
+    assert (options.temperature, options.prompt_cache, options.strategy) == (0.5, False, "direct")
     assert options.arguments == {
         "n_gpu_layers": 20,
         "n_ctx": 8192,
@@ -77,6 +85,7 @@ def test_by_default_all_layers_go_to_a_gpu_and_none_to_a_cpu(
     assert llama_options(llm, 4096, "cuda").gpu_layers == -1
     assert llama_options(llm, 4096, "cpu").gpu_layers == 0
     assert llama_options(llm, 4096, "cpu").context == 4096
+    assert llama_options(llm, 4096, "cpu").temperature is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +97,8 @@ def test_by_default_all_layers_go_to_a_gpu_and_none_to_a_cpu(
         ("LLM_BATCH", 8, "greater than or equal to 32"),
         ("LLM_KV_CACHE", "q5", "q4_0"),
         ("LLM_PROMPT_THREADS", -1, "greater than or equal to 0"),
+        ("LLM_TEMPERATURE", -0.5, "from 0 to 2, or -1"),
+        ("LLM_STRATEGY", "both", "'complete' or 'direct'"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(
@@ -147,6 +158,84 @@ def test_a_tiny_model_shows_the_build_where_none_is_installed(
     said = examine_llama(settings(monkeypatch, MODELS_DIR=tmp_path, DEVICE="cpu"))
     assert said.startswith("a tiny one: 3 of 3 layers on CPU")
     assert said.endswith("no language model is installed")
+
+
+TEMPLATE = "{{ messages[0].content }}"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """An instruct model of the operator's own."""
+    path = tmp_path / "my-writer.gguf"
+    write_tiny_mistral(path, template=TEMPLATE)
+    return path
+
+
+def context_of(settings: Settings, stack: ExitStack) -> RunContext:
+    return RunContext(Brief(prompt="a red fox"), settings, stack)
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "strategy"),
+    [
+        ("auto", TEMPLATE, "direct"),
+        ("auto", "", "complete"),
+        ("completion", TEMPLATE, "complete"),
+        ("instruct", "", "direct"),
+    ],
+)
+def test_a_language_model_of_the_operators_own_is_used_in_place_of_the_sets(
+    models: Path,
+    own: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    template: str,
+    strategy: str,
+) -> None:
+    write_tiny_mistral(own, template=template)
+    shutil.rmtree(models / "gemma-3-270m")
+    mine = settings(monkeypatch, MODELS_DIR=models, DEVICE="cpu", LLM_FILE=own, LLM_KIND=kind)
+    with ExitStack() as stack:
+        context = context_of(mine, stack)
+        with context.enhancer() as writer:
+            assert writer is not None
+            assert writer.strategy == strategy
+            assert writer.name.startswith("my-writer@")
+            assert writer.context == 4096
+        (record, *_) = context.model_records(enhanced=True)
+    assert (record.name, record.licence) == ("my-writer", "of your own")
+    assert record.components == {"file": sha256(own.read_bytes()).hexdigest()}
+
+
+def test_a_file_of_ones_own_that_is_not_there_is_refused_at_once(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = settings(monkeypatch, MODELS_DIR=models, DEVICE="cpu", LLM_FILE="/none.gguf")
+    with (
+        ExitStack() as stack,
+        pytest.raises(
+            WeightsError, match=r"REELWRIGHT_LLM_FILE=/none\.gguf: there is no such file"
+        ),
+    ):
+        context_of(mine, stack)
+
+
+def test_a_file_of_ones_own_that_is_no_gguf_is_refused_when_its_kind_is_asked_for(
+    models: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write_bytes(b"<html>")
+    mine = settings(monkeypatch, MODELS_DIR=models, DEVICE="cpu", LLM_FILE=own)
+    with (
+        ExitStack() as stack,
+        pytest.raises(WeightsError, match=r"cannot be read as a GGUF file.*name another one"),
+        context_of(mine, stack).enhancer(),
+    ):
+        pass
+
+
+def test_the_doctor_loads_a_model_of_ones_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = settings(monkeypatch, DEVICE="cpu", LLM_FILE=own, MODELS_DIR=own.parent)
+    assert examine_llama(mine).startswith("my-writer: 3 of 3 layers on CPU")
 
 
 def refusing(error: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import EnhancerError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions, ShotRequest
-from pipelines.prompting.llama_child import tokens_of
+from pipelines.prompting.llama_tokens import tokens_of
 from pipelines.prompting.tiny_model import write_tiny_mistral
 from tests.support.installed import folder_of
 

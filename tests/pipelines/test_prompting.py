@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines import processes
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError
 from pipelines.planning.plan import seed_of
-from pipelines.prompting import llama
 from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import (
     LlamaEnhancer,
@@ -240,14 +240,14 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     ready = f"import sys; print({READY!r}, flush=True); sys.stdin.readline(); "
-    start = llama.processes.start_child
+    start = processes.start_child
     started: list[subprocess.Popen[bytes]] = []
 
     def impostor(argv: list[str], **pipes: object) -> subprocess.Popen[bytes]:
         started.append(start([sys.executable, "-c", ready + fault], **pipes))
         return started[-1]
 
-    monkeypatch.setattr(llama.processes, "start_child", impostor)
+    monkeypatch.setattr(processes, "start_child", impostor)
     options = LlamaOptions(answer_timeout=0.5)
     with LlamaEnhancer(tiny, "tiny", "instruct", options) as enhancer, pytest.raises(EnhancerError):
         enhancer.words(REQUEST)
@@ -259,9 +259,9 @@ def test_a_child_gone_wrong_is_an_error_and_then_a_template(
 def test_a_child_that_does_not_say_where_the_model_lies_is_an_error(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = llama.processes.start_child
+    start = processes.start_child
     argv = [sys.executable, "-c", "print('{\"ready\": true}', flush=True)"]
-    monkeypatch.setattr(llama.processes, "start_child", lambda _, **pipes: start(argv, **pipes))
+    monkeypatch.setattr(processes, "start_child", lambda _, **pipes: start(argv, **pipes))
     with (
         LlamaEnhancer(tiny, "tiny", "instruct", LlamaOptions()) as enhancer,
         pytest.raises(EnhancerError, match="left out 'layers'"),
@@ -304,7 +304,7 @@ from pathlib import Path
 from pipelines.prompting.llama import *
 w = LlamaEnhancer(Path({str(tiny)!r}), "tiny", "instruct", LlamaOptions())
 w.words(ShotRequest("fox", "Wide shot", "Fox", 0))
-print(w._child._process.pid, flush=True)
+print(w.child_pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -14,6 +14,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from tests.rehearsal.vocabulary import TEMPLATES, Version, Vocabulary, vocabulary_of
+
 _CONTROL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
 _SPACE = "\u2581"
 _BLOCK = 256
@@ -36,8 +38,14 @@ def write_mistral(
     heads_kv: int,
     vocabulary: int,
     context: int,
+    version: Version | None = None,
 ) -> None:
-    """Write the file tensor by tensor; at most one tensor is in memory."""
+    """Write the file tensor by tensor; at most one tensor is in memory.
+
+    `version` gives it Mistral's own vocabulary, whatever `vocabulary` says, and chat template.
+    """
+    own = vocabulary_of(version) if version else _made_vocabulary(vocabulary)
+    vocabulary = len(own.tokens)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("rehearsal")
     writer.add_context_length(context)
@@ -51,7 +59,9 @@ def write_mistral(
     writer.add_rope_freq_base(1_000_000.0)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_K_M)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_vocabulary(writer, vocabulary)
+    _add_vocabulary(writer, own)
+    if version:
+        writer.add_chat_template(TEMPLATES[version])
     narrow = width // heads * heads_kv
     tensors = list(_tensors(layers, width, hidden, narrow, vocabulary))
     for name, shape, kind in tensors:
@@ -121,7 +131,18 @@ def _random(
     return data.reshape(_packed_shape(shape, kind))
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
+def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
+    writer.add_vocab_size(len(vocabulary.tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_scores(vocabulary.scores)
+    writer.add_token_types(vocabulary.kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+
+
+def _made_vocabulary(size: int) -> Vocabulary:
     """Control tokens, bytes, characters, the words of our prompts and all their beginnings.
 
     The tokenizer merges two neighbours if their sum is a token, so every beginning must be one.
@@ -135,15 +156,11 @@ def _add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
             tokens.setdefault(piece, gguf.TokenType.NORMAL)
     for number in range(size - len(tokens)):
         tokens[f"<unused_{number}>"] = gguf.TokenType.NORMAL
-    writer.add_vocab_size(size)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([token.encode() for token in tokens])
-    # A longer piece is merged first.
-    writer.add_token_scores([float(len(token)) for token in tokens])
-    writer.add_token_types(list(tokens.values()))
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
+    return Vocabulary(
+        tokens=tuple(token.encode() for token in tokens),
+        scores=tuple(float(len(token)) for token in tokens),  # a longer piece is merged first
+        kinds=tuple(tokens.values()),
+    )
 
 
 def _pieces() -> Iterator[str]:

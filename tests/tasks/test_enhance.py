@@ -45,6 +45,8 @@ class Writer(ScriptedEnhancer):
 class Run:
     """What the stage needs of a run's context."""
 
+    host = None
+
     def __init__(self, brief: Brief, store: Bucket, *answers: str) -> None:
         self.store, self.backend, self.costs = store, NamedBackend(brief.backend), StageCosts()
         self.writer = Writer(*answers)

@@ -111,7 +111,7 @@ def installed_lora(models: Path, name: str) -> Lora:
     """
     own = models / OWN_LORAS / f"{name}.safetensors"
     if name not in MODELS and _OWN_NAME.match(name) and own.is_file():
-        return Lora(name, own, _own_digest(own))
+        return Lora(name, own, own_digest(own))
     if name not in MODELS or MODELS[name].role != "lora":
         known = ", ".join(item.name for item in MODELS.values() if item.role == "lora")
         raise WeightsError(
@@ -167,7 +167,7 @@ def _proven(models: Path, model: Model) -> tuple[Path, Index]:
     return folder, index
 
 
-def _own_digest(path: Path) -> Digest:
+def own_digest(path: Path) -> Digest:
     """Its sha256; a file that did not change is not read again."""
     journal = Journal(path.parent)
     record = journal.get(path.name)

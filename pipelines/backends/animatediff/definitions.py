@@ -17,6 +17,7 @@ from pipelines.backends.animatediff.options import (
     AnimateLcmOptions,
 )
 from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
+from pipelines.backends.texts import TextLimit
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
@@ -25,6 +26,8 @@ from pipelines.schema.sizes import Size
 BASE, ADAPTER, LCM = "sd15", "animatediff-adapter", "animatelcm"
 """Names in the catalog."""
 
+_TEXT = TextLimit(77, BASE)
+"""CLIP's, with the marks at both ends."""
 _LIBRARIES = {
     "diffusers": (
         "AnimateDiffPipeline",
@@ -84,6 +87,7 @@ ANIMATEDIFF = BackendDefinition(
     ),
     create=_animatediff,
     models=(BASE, ADAPTER),
+    text=_TEXT,
 )
 
 ANIMATELCM = BackendDefinition(
@@ -104,6 +108,7 @@ ANIMATELCM = BackendDefinition(
     ),
     create=_animatelcm,
     models=(BASE, LCM),
+    text=_TEXT,
 )
 
 DEFINITIONS: tuple[BackendDefinition, ...] = (ANIMATEDIFF, ANIMATELCM)

@@ -21,7 +21,8 @@ The host needs 40 GB of memory for the streamed transformer, 20 GB in FP8.
 """
 
 from pipelines.backends.base import BackendDefinition, BackendHost, VideoBackend
-from pipelines.backends.ltx2.options import Ltx2Options
+from pipelines.backends.ltx2.options import MAX_TOKENS, Ltx2Options
+from pipelines.backends.texts import TextLimit
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
@@ -80,6 +81,7 @@ LTX2 = BackendDefinition(
     ),
     create=_create,
     models=(MODEL,),
+    text=TextLimit(MAX_TOKENS, MODEL),
 )
 
 DEFINITIONS: tuple[BackendDefinition, ...] = (LTX2,)

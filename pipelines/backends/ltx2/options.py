@@ -6,6 +6,9 @@ from pydantic import Field
 
 from pipelines.schema.presets import BackendOptions
 
+MAX_TOKENS = 1024
+"""Length to which every text is padded on its left, the pipeline's default. What is longer is
+cut."""
 STEPS = 8
 """Length of the distilled model's own schedule."""
 

@@ -9,11 +9,10 @@ import torch
 from safetensors import SafetensorError
 
 from pipelines.backends.checks import loads
+from pipelines.backends.ltx2.options import MAX_TOKENS as MAX_TOKENS
 from pipelines.backends.memory import free_memory
 from pipelines.backends.quiet import quiet_libraries
 
-MAX_TOKENS = 1024
-"""Length to which every text is padded on its left, the pipeline's default."""
 LOAD_ERRORS = (
     OSError,
     ValueError,

@@ -20,6 +20,7 @@ from pipelines.backends.base import (
     VideoBackend,
 )
 from pipelines.backends.checks import check_kinds
+from pipelines.backends.texts import TextLimit
 from pipelines.backends.wan.animate_options import (
     CAPABILITIES,
     MODEL,
@@ -30,6 +31,7 @@ from pipelines.backends.wan.animate_options import (
 )
 from pipelines.backends.wan.libraries import LIBRARIES
 from pipelines.backends.wan.negative import NEGATIVE
+from pipelines.backends.wan.variants import MAX_TOKENS
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.sizes import Size
@@ -73,6 +75,7 @@ ANIMATE = BackendDefinition(
     ),
     create=_create,
     models=(MODEL,),
+    text=TextLimit(MAX_TOKENS, MODEL),
     negative=NEGATIVE,
     libraries={
         "diffusers": (

@@ -15,11 +15,12 @@ from pipelines.backends.base import (
     BackendSession,
     VideoBackend,
 )
+from pipelines.backends.texts import TextLimit
 from pipelines.backends.wan.libraries import LIBRARIES
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.backends.wan.options import TwoTransformerOptions, WanOptions
 from pipelines.backends.wan.random_weights import write_released
-from pipelines.backends.wan.variants import VACE_INPUTS, Variant
+from pipelines.backends.wan.variants import MAX_TOKENS, VACE_INPUTS, Variant
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.presets import Preset
 from pipelines.schema.request import InputKind
@@ -105,6 +106,7 @@ _DEMO = BackendDefinition(
     ),
     create=_creator("wan-demo", Variant("tiny-wan")),
     models=("tiny-wan",),
+    text=TextLimit(MAX_TOKENS, "tiny-wan"),
     model_set="demo",
     stand_in=True,
     rates={"cpu": 0.35, "cuda": 0.1},
@@ -191,6 +193,7 @@ _T2V_SMALL = BackendDefinition(
     ),
     create=_creator("wan-t2v-1.3b", Variant("t2v-1.3B", vace="vace-1.3B")),
     models=("t2v-1.3B",),
+    text=TextLimit(MAX_TOKENS, "t2v-1.3B"),
     more_models=dict.fromkeys(sorted(VACE_INPUTS), ("vace-1.3B",)),
     # On 2 cores about 5.5e12 operations a unit at 1e11 a second.
     rates={"cpu": 55.0, "cuda": 0.1},
@@ -235,6 +238,7 @@ _T2V_LARGE = BackendDefinition(
     ),
     create=_creator("wan-t2v-14b", Variant("t2v-14B")),
     models=("t2v-14B",),
+    text=TextLimit(MAX_TOKENS, "t2v-14B"),
     rates={"cpu": 550.0, "cuda": 1.0},
     basis=_BY_PARAMETERS,
 )
@@ -275,6 +279,7 @@ _TI2V = BackendDefinition(
     ),
     create=_creator("wan-ti2v-5b", Variant("ti2v-5B", channels=48, needs="expand_timesteps")),
     models=("ti2v-5B",),
+    text=TextLimit(MAX_TOKENS, "ti2v-5B"),
     # 3.5 times the parameters of the 1.3B on a quarter of the tokens.
     rates={"cpu": 48.0, "cuda": 0.09},
     basis=_BY_PARAMETERS,
@@ -324,6 +329,7 @@ _T2V_TWO = BackendDefinition(
         "wan-t2v-a14b", Variant("t2v-A14B", transformers=_BOTH, needs="boundary_ratio")
     ),
     models=("t2v-A14B",),
+    text=TextLimit(MAX_TOKENS, "t2v-A14B"),
     rates={"cpu": 550.0, "cuda": 1.0},
     basis=_BY_PARAMETERS,
 )
@@ -374,6 +380,7 @@ _I2V_TWO = BackendDefinition(
         Variant("i2v-A14B", route="image", transformers=_BOTH, channels=36, needs="boundary_ratio"),
     ),
     models=("i2v-A14B",),
+    text=TextLimit(MAX_TOKENS, "i2v-A14B"),
     rates={"cpu": 550.0, "cuda": 1.0},
     basis=_BY_PARAMETERS,
 )

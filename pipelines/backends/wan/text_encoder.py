@@ -20,13 +20,11 @@ from pipelines.backends.checks import loads
 from pipelines.backends.memory import free_memory, run_with_less
 from pipelines.backends.wan.footprint import ENCODING
 from pipelines.backends.wan.loading import LOAD_ERRORS
+from pipelines.backends.wan.variants import MAX_TOKENS as MAX_TOKENS
 from pipelines.errors import GenerationError, WeightsError
 from pipelines.schema.keys import Digest
 from pipelines.schema.memory import SMALL
 from pipelines.schema.request import ClipRequest
-
-MAX_TOKENS = 512
-"""`WanPipeline.__call__`'s length; `encode_prompt` alone would default to 226 and differ."""
 
 
 class EmbeddingCache:

@@ -5,6 +5,9 @@ from typing import Literal
 
 from pipelines.schema.request import InputKind
 
+MAX_TOKENS = 512
+"""`WanPipeline.__call__`'s length of a text, the end mark included; `encode_prompt` alone would
+default to 226 and differ. What is longer is cut."""
 Route = Literal["text", "image", "vace"]
 """`text`   text-to-video; models trained with a clean first frame (Wan 2.2 TI2V, our demo model)
          go on from a frame with the same weights
