@@ -15,7 +15,7 @@ from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot, ShotSource, Strategy
 from pipelines.schema.text import without_control_tokens
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 SEED_STEP = 100_003
 """Difference of seeds between attempts. It is larger than any number of shots, so no two requests
 share a seed."""
