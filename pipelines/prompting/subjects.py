@@ -49,6 +49,7 @@ _IDIOMS = re.compile(
 """Phrases with a noun that is not shown."""
 _ENDING = re.compile("(?<=[a-z]{3})(?:erm[ae]n|ings?|e?ers?|ors?|ery|eries|ists?|ians?|e?s|e)$")
 _PLURALS = (
+    (re.compile("men$"), "man"),
     (re.compile("ies$"), "y"),
     (re.compile("ves$"), "f"),
     (re.compile("ves$"), "fe"),
