@@ -16,6 +16,7 @@ from pipelines.prompting.compose import (
     shown_of,
 )
 from pipelines.prompting.gates import MAX_OVERLAP, MAX_REPEATED_TRIGRAMS, added_fixed_word
+from pipelines.prompting.subjects import new_subjects
 from pipelines.prompting.words import (
     attributes,
     content_words,
@@ -143,6 +144,7 @@ def fault_of_shot(plan: ShotPlan, check: ShotCheck) -> str:
     return (
         _prefixed("action", _length(plan.action, ACTION_WORDS))
         or _colour(plan, check, allowed)
+        or _added(plan, check, allowed)
         or _repeated(own_words(plan))
         or _like_earlier(plan, check.earlier)
         or _length_of_prompt(prompt, check.least)
@@ -269,6 +271,24 @@ def _colour(plan: ShotPlan, check: ShotCheck, allowed: str) -> str:
     given = " ".join([allowed, *(entry.appearance for entry in entries)])
     other = added_fixed_word(f"{plan.subject} {plan.action}", given)
     return f"action: says {other!r}, which brief and sheet do not" if other else ""
+
+
+def _added(plan: ShotPlan, check: ShotCheck, allowed: str) -> str:
+    """A subject that neither brief nor beat nor sheet has. Around the subject, things may be added,
+    because a place needs some; persons, animals and hands may not."""
+    entries = (*check.sheet.characters, *check.sheet.places)
+    known = [allowed, *(f"{item.name}, {item.appearance}" for item in entries)]
+    for name in ("subject", "action"):
+        if new := new_subjects(getattr(plan, name), known):
+            return f"{name}: {new[0]!r} is neither in the beat nor in the list"
+    around = ". ".join((plan.setting, plan.light, plan.palette))
+    beings = [word for word in new_subjects(around, known) if _is_being(word)]
+    return f"setting: {beings[0]!r} is neither in the beat nor in the list" if beings else ""
+
+
+def _is_being(word: str) -> bool:
+    """Whether `word` is implied by persons and animals: one of them, a part of one, or clothes."""
+    return not new_subjects(f"the {word}", ["a person and an animal"])
 
 
 def _not_kept(prompt: str, plan: ShotPlan, check: ShotCheck) -> str:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 _WITHOUT_MEANING = """
     a about above across after against all along also although am among an and any are around as at
@@ -95,8 +96,7 @@ def attributes(idea: str) -> list[tuple[str, str]]:
     something that is none, such as a noun and its verb."""
     kept = content_words(idea)
     words = words_of(wanted(idea))
-    pairs = zip(words, words[1:], strict=False)
-    return [(one, two) for one, two in pairs if one in kept and two in kept]
+    return [(one, two) for one, two in pairwise(words) if one in kept and two in kept]
 
 
 def missing_words(words: Iterable[str], text: str) -> list[str]:

@@ -51,27 +51,27 @@ _ACTIONS = (
     "stands at the far end and leans forward a little",
 )
 _SETTINGS = (
-    "on bare rocks above a calm grey bay, thin mist over far hills, wide empty sky behind everything,"
-    " seaweed drying at its feet",
+    "on bare rocks above a calm grey bay, thin mist over far hills, wide empty sky behind,"
+    " seaweed drying along its edge",
     "beside a row of tall pines, dry needles covering soft earth, blue mountains standing at great"
     " distance, a stream crossing further down",
-    "among rolling waves of deep open sea, foam drifting past, one long horizon beneath heavy clouds,"
+    "among rolling waves of deep open sea, foam drifting past, one long horizon under heavy clouds,"
     " spray hanging over it all",
     "in a narrow yard of old brick, ropes hanging from hooks, puddles shining between worn cobbles,"
     " a wooden gate half open",
-    "near a broad wooden pier, barrels stacked along one side, shallow water lapping at mossy posts,"
+    "near a broad wooden pier, barrels stacked along one side, shallow water around mossy posts,"
     " masts crowding far away",
-    "upon a beach of pale sand, scattered shells and driftwood, dunes with tall grass rising further"
+    "upon a beach of pale sand, scattered shells and driftwood, dunes with tall grass rising far"
     " back towards an empty road",
     "under wide eaves of a barn, straw heaped in corners, a dirt road winding off through meadows"
     " and low hedges",
-    "along a steep lane, shuttered windows above, iron railings, chimneys and gulls high over"
+    "along a steep lane, shuttered windows above, iron railings, chimneys and wires high over"
     " everything, a bicycle leaning nearby",
 )
 _LIGHTS = (
     "soft dawn light comes from low on the left, long pale shadows on wet stone",
     "bright noon sun stands straight overhead, short and hard shadows everywhere under open sky",
-    "cool overcast daylight spreads evenly from above, hardly any shadow anywhere upon dull surfaces",
+    "cool overcast daylight spreads evenly from above, hardly any shadow upon dull surfaces",
     "golden late afternoon rays fall through gaps, warm edges along everything that faces west",
     "blue dusk settles around, a single warm lamp glimmers far behind in one corner",
     "silver moonlight pours from high on the right, deep quiet shadows beneath every edge",
@@ -121,6 +121,7 @@ class BothWriter(GoodWriter):
         tails = {
             "Wide shot": "while thin mist lies over the far hills.",
             "Medium shot": "as soft wind bends the tall grass around it.",
+            "Close-up": "rain drops running down one by one over smooth stone.",
         }
         return tails.get(request.camera, "as dust drifts through a slanting beam of light.")
 
@@ -173,7 +174,7 @@ def _beats(idea: str, done: int, count: int) -> list[str]:
         f"The {noun} moves on beneath bright noon sunlight",
         f"A gentle wind passes around the {noun} at a lake",
         f"Long shadows reach the {noun} towards evening",
-        f"The {noun} rests quietly under moonlight",
+        f"The {noun} rests quietly at dusk",
     ]
     return beats[done : done + count]
 
@@ -188,7 +189,7 @@ def _sheet(data: Mapping[str, str]) -> dict[str, Any]:
     if data["listed"] != "- nothing":
         return {"characters": [], "places": []}
     noun = (content_words(data["idea"]) or ["thing"])[-1]
-    before = " ".join(one for one, two in attributes(data["idea"]) if two == noun)
+    before = " ".join(dict.fromkeys(one for one, two in attributes(data["idea"]) if two == noun))
     looks = " ".join(f"a {before} {noun} of middle size with a smooth and even surface".split())
     return {"characters": [{"name": noun, "appearance": looks}], "places": []}
 
@@ -196,7 +197,7 @@ def _sheet(data: Mapping[str, str]) -> dict[str, Any]:
 def _shot(instruction: Instruction) -> dict[str, Any]:
     data, fields = instruction.data, instruction.schema["properties"]
     beat = data.get("beat") or data.get("wish", "")
-    turns = ("as the day begins", "noon sunlight", "at a lake", "towards evening", "moonlight")
+    turns = ("as the day begins", "noon sunlight", "at a lake", "towards evening", "at dusk")
     known = BEATS if beat in BEATS else turns
     index = next((n for n, turn in enumerate(known) if turn in beat), 7)
     names = fields["shows"]["items"]["enum"] if "shows" in fields else []
