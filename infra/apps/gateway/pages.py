@@ -220,6 +220,7 @@ async def _job(
         asks=approves and view.waiting_for == "cost",
         route=route,
         problem=problem,
+        makes="make" in client.scopes,
         **shown(draft, form),
     )
 
