@@ -26,6 +26,8 @@ _OF_THE_PRESET: dict[str, Any] = {
 }
 """Fields that mean something for one preset only."""
 
+_WITHOUT_STORYBOARD = {"storyboard": "none", "both": "video"}
+
 
 class Change(BaseModel):
     """What is to differ. At least one field is given."""
@@ -61,6 +63,8 @@ def again(made: Brief, change: Change) -> Brief:
         raise BriefError(
             "nothing would be different; give another take, another preset or more seconds"
         )
+    # Somebody approved these words; a video that is to be looked at before it is published is, again.
+    values["approval"] = _WITHOUT_STORYBOARD.get(made.approval, made.approval)
     if change.preset:
         values |= {"preset": change.preset, **_OF_THE_PRESET}
     before = parse_brief(values)

@@ -14,7 +14,7 @@ from tests.languages.messages import TEMPLATES, of_templates
 PAGES = sorted(TEMPLATES.glob("*.html"))
 SHOWN = ("aria-label", "alt", "title", "placeholder")
 """Attributes that people read or hear."""
-NAMES = {"Reelwright", "CSV", "GB", "Q", "W", "E", "Space", "Enter", "s", "rw_…"}
+NAMES = {"Reelwright", "API", "CSV", "REST", "WebP", "GB", "Q", "W", "E", "Space", "Enter", "s", "rw_…"}
 """What is the same in every language."""
 CLASSES = ("good", "bad")
 """Names of the style sheet."""

@@ -119,3 +119,12 @@ def test_what_cannot_be_is_a_sentence(
 ) -> None:
     with pytest.raises(BriefError, match=words):
         again(Brief(prompt="a fox", **values), Change(**change))
+
+
+@pytest.mark.parametrize(
+    ("asked", "asks"),
+    [("none", "none"), ("storyboard", "none"), ("video", "video"), ("both", "video")],
+)
+def test_words_that_were_approved_are_not_asked_about_again(asked: str, asks: str) -> None:
+    made = Brief(prompt="a fox", approval=asked)  # type: ignore[arg-type]
+    assert again(made, Change(take=1)).approval == asks

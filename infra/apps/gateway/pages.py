@@ -157,7 +157,7 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         makes="make" in client.scopes,
         manages="manage" in client.scopes,
         note=library.note(Digest(cid)),
-        presets=[*presets().values()],
+        presets=[item for item in presets().values() if item.is_still == (video.kind == "image")],
         take=secrets.randbelow(MAX_SEED),
         key=secrets.token_hex(8),
         in_words=seams.in_words,
