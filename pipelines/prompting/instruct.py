@@ -18,8 +18,8 @@ class Instruction:
     data: Mapping[str, str]
     """What people or a model wrote. It never becomes a control token."""
     schema: Mapping[str, Any]
-    """JSON schema of the answer, within what `grammar.grammar_of` takes. Its strings are bounded: no
-    answer is longer than `max_tokens`. The model does not see it: `text` must name the fields."""
+    """JSON schema of the answer, within what `grammar.grammar_of` takes. Its strings are bounded:
+    no answer is longer than `max_tokens`. The model does not see it: `text` names the fields."""
     seed: int
     max_tokens: int
     temperature: float = 0.0
