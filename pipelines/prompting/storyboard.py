@@ -203,6 +203,11 @@ def _why_own_words(brief: Brief, idea: str, enhancer: Enhancer | None) -> str | 
         return ""
     if enhancer is None:
         return "this run has no device for the enhancer; the brief's own words were used"
+    if not any(character.isalpha() for character in idea):
+        return (
+            "the brief has no words, and the enhancer knows English only; its symbols were used as "
+            "they are: say in a sentence what the video shows"
+        )
     if not _is_latin(idea):
         return "the enhancer knows English only; the brief's own words were used"
     if len(idea) > LONG_BRIEF:
