@@ -13,17 +13,12 @@ from flows.render_video import render_video
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film, Manifest
 from pipelines.errors import BudgetError, RejectedError, UnavailableError
-from tasks.approval import (
-    approve_cost,
-    approve_storyboard,
-    approve_video,
-    needs_draft,
-    rejected,
-)
+from tasks.approval import approve_cost, approve_video, rejected
 from tasks.artifacts import show_video
 from tasks.discard import discard_film
 from tasks.dispatch import draft_on_gpu_host, render_on_gpu_host, runs_on_gpu_host
 from tasks.publish import publish
+from tasks.review import approve_storyboard, begin_review
 from tasks.route import fall_back, route_brief, routed
 
 
@@ -41,9 +36,16 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
             route = approve_cost(brief, route)
             chosen = routed(brief, route)
             on_gpu_host, turn = runs_on_gpu_host(chosen), route.turn
-            if needs_draft(chosen):
-                draft = draft_on_gpu_host(chosen, turn) if on_gpu_host else draft_storyboard(chosen)
-                chosen = approve_storyboard(chosen, draft, route)
+            review = begin_review(chosen)
+            while review.needs_draft:
+                drafted, number = review.brief, review.round
+                draft = (
+                    draft_on_gpu_host(drafted, turn, number)
+                    if on_gpu_host
+                    else draft_storyboard(drafted)
+                )
+                review = approve_storyboard(review, draft, route)
+            chosen = review.brief
             film = render_on_gpu_host(chosen, turn) if on_gpu_host else render_video(chosen)
         except RejectedError as rejection:
             return rejected(rejection)

@@ -7,6 +7,8 @@ behind. The cause stays attached (`raise … from error`).
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # this module is imported everywhere, also where pydantic is not needed
+    from collections.abc import Mapping
+
     from pipelines.schema.money import Money
 
 
@@ -20,6 +22,16 @@ class BriefError(ReelwrightError):
     """The brief breaks a rule; nothing was started and nothing was written."""
 
     exit_code = 2
+
+
+class StoryboardError(BriefError):
+    """Shots of an edited storyboard break a rule; nothing was changed and nothing was started."""
+
+    def __init__(self, problems: "Mapping[int, str]") -> None:
+        listed = [f"shot {index + 1}: {words}" for index, words in problems.items()]
+        super().__init__("; ".join(listed))
+        self.problems = dict(problems)
+        """A sentence for each shot, by its index in the edited list."""
 
 
 class SettingsError(ReelwrightError):

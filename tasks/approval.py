@@ -31,27 +31,24 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipelines.documents.brief import Brief
-from pipelines.documents.draft import Draft, edited
 from pipelines.documents.manifest import Film
-from pipelines.documents.parsing import parse_brief, sentences
+from pipelines.documents.parsing import parse_brief
 from pipelines.documents.route import Route
 from pipelines.errors import BriefError, BudgetError, RejectedError
 from pipelines.schema.names import PRODUCE_CONTENT
-from pipelines.schema.shots import HandShot
 from tasks.artifacts import (
     describe_cost,
-    describe_draft,
     describe_film,
-    show_draft,
     show_film,
 )
 from tasks.dispatch import is_deployed, purpose_of
 from tasks.options import STAGE
 from tasks.route import approved
 
+Subject = Literal["storyboard", "video", "cost"]
 STORYBOARD, VIDEO, COST = "storyboard", "video", "cost"
 """The subjects of an approval. The keys under which Prefect stores the decisions begin with them; a
 number follows if a route had to begin again."""
@@ -70,23 +67,7 @@ class Answer(RunInput):
     reason: str = Field("", title="Reason", description="Shown with a rejected brief.")
 
 
-class StoryboardAnswer(Answer):
-    """The same about a storyboard, whose shots may be edited."""
-
-    shots: list[HandShot] = Field(
-        default_factory=list,
-        title="Shots",
-        description="Change the words or the seed of a shot, or add and remove shots.",
-    )
-
-
-_Form = TypeVar("_Form", bound=Answer)
-
-
-def needs_draft(brief: Brief) -> bool:
-    """Whether the brief asks for an approval of its storyboard. Outside a studio no approval is
-    asked for."""
-    return brief.approval in (STORYBOARD, "both") and is_deployed()
+Form = TypeVar("Form", bound=Answer)
 
 
 def approve_cost(brief: Brief, route: Route) -> Route:
@@ -106,26 +87,8 @@ def approve_cost(brief: Brief, route: Route) -> Route:
         )
     form = Answer.with_initial_data(description=describe_cost(route))
     key = purpose_of(COST, route.turn)
-    _accept(_asked(form, brief, key))
+    accept(ask(form, brief, key))
     return approved(route)
-
-
-def approve_storyboard(brief: Brief, draft: Draft, route: Route) -> Brief:
-    """Suspend the run until a person approves the draft. Returns the brief with the person's edits.
-
-    A draft of another candidate is another question, which is asked again.
-
-    Raises RejectedError if the person rejects the draft, BriefError if the edited shots break a
-    rule, and SettingsError if a setting is invalid.
-    """
-    show_draft(draft)
-    shots = [HandShot(prompt=shot.prompt) for shot in draft.shots]
-    words = describe_draft(draft, route)
-    form = StoryboardAnswer.with_initial_data(description=words, shots=shots)
-    key = purpose_of(STORYBOARD, route.turn)
-    answer = _asked(form, brief, key)
-    _accept(answer)
-    return _with_edits(brief, draft, answer.shots)
 
 
 def approve_video(brief: Brief, film: Film) -> None:
@@ -138,7 +101,16 @@ def approve_video(brief: Brief, film: Film) -> None:
         return
     show_film(film)
     form = Answer.with_initial_data(description=describe_film(film))
-    _accept(_asked(form, brief, VIDEO))
+    accept(ask(form, brief, VIDEO))
+
+
+def silence(brief: Brief) -> str:
+    """When the time to answer is over that begins now, and what happens then."""
+    end = datetime.now(UTC) + timedelta(hours=brief.approval_hours)
+    return (
+        f"Answer until {end:%d %B %Y, %H:%M} UTC. Without an answer, it is "
+        f"{'approved as it stands here' if brief.on_silence == 'approve' else 'rejected'}."
+    )
 
 
 def rejected(rejection: RejectedError) -> State[Any]:
@@ -201,19 +173,38 @@ def waiting_runs(client: SyncPrefectClient) -> list[FlowRun]:
     return found
 
 
-def asked_about(run: FlowRun) -> Literal["", "storyboard", "video", "cost"]:
+def asked_about(run: FlowRun) -> Subject | Literal[""]:
     """What `run` waits for: an approval of its price, of its storyboard or of its video. Empty if
     it does not wait."""
     if run.state is None or not run.state.is_paused():
         return ""
-    key = run.state.state_details.pause_key or ""
+    return _subject_of(run.state.state_details.pause_key or "")
+
+
+def subjects_of(run: FlowRun) -> frozenset[Subject]:
+    """What `run` asked about up to now."""
+    return frozenset(_subject_of(key) for key in _questions(run))
+
+
+def questions_about(run: FlowRun, subject: Subject) -> int:
+    """How many questions about `subject` the run asked up to now."""
+    return sum(_subject_of(key) == subject for key in _questions(run))
+
+
+def _questions(run: FlowRun) -> frozenset[str]:
+    policy = run.empirical_policy
+    return frozenset(policy.pause_keys or ()) if policy else frozenset()
+
+
+def _subject_of(key: str) -> Subject:
     if key.startswith(COST):
         return "cost"
     return "video" if key.startswith(VIDEO) else "storyboard"
 
 
-def _asked(form: type[_Form], brief: Brief, key: str) -> _Form:
-    """What a person answers. Suspends the run until somebody does.
+def ask(form: type[Form], brief: Brief, key: str) -> Form:
+    """What a person answers about the subject that `key` begins with. Suspends the run until
+    somebody does.
 
     Prefect suspends a run once under a key. A run that began again while it waited, because its
     process was taken for dead, would get the form's defaults for an answer, and they approve. So
@@ -239,18 +230,10 @@ def _was_answered(key: str) -> bool:
     )
 
 
-def _accept(answer: Answer) -> None:
+def accept(answer: Answer) -> None:
+    """Raises RejectedError if `answer` is a rejection."""
     if answer.decision == "reject":
         raise RejectedError(answer.reason or "rejected without a reason")
-
-
-def _with_edits(brief: Brief, draft: Draft, shots: list[HandShot]) -> Brief:
-    if not shots:
-        return brief
-    try:
-        return edited(brief, draft, shots)
-    except ValidationError as error:
-        raise BriefError(f"the edited storyboard cannot be made: {sentences(error)}") from error
 
 
 def _timeout(brief: Brief) -> int:

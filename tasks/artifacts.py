@@ -58,17 +58,19 @@ def _harmless(what: str) -> Iterator[None]:
 
 
 class ProgressBar:
-    """A progress artifact of the current run. It is created at the first report."""
+    """A progress artifact of the current run. It is created at the first report, and never goes
+    back: another attempt, or another backend, begins where the one before it came to."""
 
     def __init__(self) -> None:
         self._id: UUID | None = None
         self._next = 0.0
         self._shown: tuple[float, str] | None = None
 
-    def show(self, percent: float, text: str) -> None:
+    def show(self, percent: float, text: str, *, at_once: bool = False) -> None:
         """Update the artifact. Updates within _EVERY seconds are dropped, except the last one (100
-        %)."""
-        early = time.monotonic() < self._next and percent < 100
+        %), and with `at_once`."""
+        percent = max(percent, self._shown[0] if self._shown else 0.0)
+        early = time.monotonic() < self._next and percent < 100 and not at_once
         if early or (percent, text) == self._shown:
             return
         self._next = time.monotonic() + _EVERY
@@ -104,12 +106,14 @@ def run_page(made: str = FILM_MADE) -> Iterator[None]:
 
 
 class ProgressMirror:
-    """Copies the progress of another run to the page of this run, as `share` (0 to 1) of the
-    whole."""
+    """Copies the progress of another run to the page of this run, as the part of the whole from
+    `start` to `end` per cent."""
 
-    def __init__(self, client: SyncPrefectClient, run: UUID, share: float, made: str) -> None:
+    def __init__(
+        self, client: SyncPrefectClient, run: UUID, start: float, end: float, made: str
+    ) -> None:
         self._client = client
-        self._share, self._made = share, made
+        self._start, self._end, self._made = start, end, made
         self._artifacts_of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
         self._bar = ProgressBar()
         self._next = 0.0
@@ -123,12 +127,13 @@ class ProgressMirror:
         with _harmless("the progress"):
             for artifact in self._client.read_artifacts(artifact_filter=self._artifacts_of_run):
                 if artifact.type == "progress" and artifact.data is not None:
-                    percent = round(self._share * float(str(artifact.data)), 1)
+                    share = float(str(artifact.data)) / 100
+                    percent = round(self._start + (self._end - self._start) * share, 1)
                     self._bar.show(percent, artifact.description or "")
 
     def finish(self) -> None:
         """Show that the other run is done."""
-        self._bar.show(100 * self._share, self._made)
+        self._bar.show(self._end, self._made, at_once=True)
 
 
 def show_stand_ins(lines: Sequence[str]) -> None:
@@ -215,11 +220,12 @@ def show_draft(draft: Draft) -> None:
     show_stand_ins(draft.warnings)
 
 
-def describe_draft(draft: Draft, route: Route | None = None) -> str:
-    """Markdown above the form for the approval of a draft. Raises SettingsError if a setting is
-    invalid."""
+def describe_draft(draft: Draft, route: Route | None = None, silence: str = "") -> str:
+    """Markdown above the form for the approval of a draft, with what `silence` means. Raises
+    SettingsError if a setting is invalid."""
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
     lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
+    lines += ["", silence] if silence else []
     lines += [line for warning in draft.warnings for line in ("", f"**Warning:** {warning}.")]
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"

@@ -328,7 +328,8 @@ def check_surroundings(brief: Brief, settings: Settings) -> None:
 
 
 def _is_enhanced(brief: Brief) -> bool:
-    return brief.enhance and not brief.storyboard
+    wishes = any(shot.wish for shot in (*brief.storyboard, *brief.shots))
+    return brief.enhance and (wishes or not brief.storyboard)
 
 
 def _record(role: str, folder: ModelFolder) -> ModelRecord:

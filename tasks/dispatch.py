@@ -43,8 +43,8 @@ ATTEMPTS = 3
 """Most runs on the GPU host for one brief. Another run starts only after a crash or a lost
 result."""
 _POLL, _LONGEST_POLL = 1.0, 5.0
-_DRAFT_SHARE = 0.1
-"""Share of the draft in the progress of a brief that has one."""
+DRAFT_PERCENT, FILM_PERCENT = 10.0, 95.0
+"""Progress of a brief whose draft is made, and whose film is made and not published yet."""
 _Handoff = TypeVar("_Handoff", Film, Draft)
 
 
@@ -84,18 +84,21 @@ def render_on_gpu_host(brief: Brief, turn: int = 0) -> Film:
     return _on_gpu_host(RENDER, purpose, brief, queue_of(brief, deployment.name), Film)
 
 
-def draft_on_gpu_host(brief: Brief, turn: int = 0) -> Draft:
-    """The draft, made by a run of `draft-storyboard` on the GPU host.
+def draft_on_gpu_host(brief: Brief, turn: int = 0, round: int = 1) -> Draft:
+    """The draft, made by a run of `draft-storyboard` on the GPU host. Each `round` of a review is a
+    run of its own.
 
     It has the highest priority, because it takes seconds and a person waits for it. Raises as
     `render_on_gpu_host`.
     """
-    return _on_gpu_host(DRAFT, purpose_of("draft", turn), brief, QUEUES[0], Draft)
+    return _on_gpu_host(DRAFT, purpose_of("draft", turn, round), brief, QUEUES[0], Draft)
 
 
-def purpose_of(purpose: str, turn: int) -> str:
-    """`purpose` for the given turn of a route. The first one has no number, as before turns."""
-    return f"{purpose}-{turn + 1}" if turn else purpose
+def purpose_of(purpose: str, turn: int, round: int = 1) -> str:
+    """`purpose` for the given turn of a route and round of a review. The first ones have no number,
+    as before turns and rounds."""
+    of_turn = f"{purpose}-{turn + 1}" if turn else purpose
+    return f"{of_turn}-round-{round}" if round > 1 else of_turn
 
 
 def queue_of(brief: Brief, deployment_name: str | None) -> str:
@@ -120,7 +123,7 @@ def _on_gpu_host(
             timeout=0,
         )
         assert isinstance(child, FlowRun)
-        state = _wait(child, is_draft=name == DRAFT)
+        state = _wait(child, brief, is_draft=name == DRAFT)
         if state.is_completed():
             try:
                 return _collect(child.id, kind)
@@ -137,13 +140,15 @@ def _on_gpu_host(
     raise RenderError(f"the run on the GPU host failed {ATTEMPTS} times, at last with {words}")
 
 
-def _wait(child: FlowRun, *, is_draft: bool) -> State[Any]:
+def _wait(child: FlowRun, brief: Brief, *, is_draft: bool) -> State[Any]:
     """Wait until the child run has ended. If this run is cancelled meanwhile, the child is
     cancelled too."""
-    share, made = (_DRAFT_SHARE, DRAFT_MADE) if is_draft else (1.0, FILM_MADE)
+    had_draft = brief.approval in ("storyboard", "both")
+    start, end = (0.0, DRAFT_PERCENT) if is_draft else (had_draft * DRAFT_PERCENT, FILM_PERCENT)
     with get_client(sync_client=True) as client:
         try:
-            mirror = ProgressMirror(client, child.id, share, made)
+            made = DRAFT_MADE if is_draft else FILM_MADE
+            mirror = ProgressMirror(client, child.id, start, end, made)
             began = time.monotonic()
             while True:
                 run = client.read_flow_run(child.id)

@@ -15,9 +15,11 @@ from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError, EnhancerError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
+from pipelines.prompting.by_hand import grant_wishes, with_sheet
 from pipelines.prompting.instruct import Instruction
 from pipelines.prompting.llama import ShotRequest
-from pipelines.prompting.stored import Kept
+from pipelines.prompting.rewriting import rewriter_of
+from pipelines.prompting.stored import Kept, Shelf
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.prompting.strategies import Enhancer, strategy_of
 from pipelines.schema.keys import Digest, ObjectKey
@@ -49,6 +51,10 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         storyboard = write_storyboard(
             brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
+        storyboard = with_sheet(storyboard, brief.sheet)
+        shelf = Shelf(shots.find, shots.keep, shots.run)
+        rewriter = rewriter_of(brief, storyboard, llama, shelf)
+        storyboard = grant_wishes(storyboard, brief, rewriter and rewriter.shot_or_none)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:

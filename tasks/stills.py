@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from prefect import task
 
 from pipelines.documents.brief import Brief
-from pipelines.documents.draft import Draft, DraftShot
+from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import StoredObject
 from pipelines.documents.stand_ins import stand_ins
+from pipelines.documents.stored_brief import StoredBrief
 from pipelines.errors import CorruptObjectError
 from pipelines.media.still import stack_png
+from pipelines.planning.drafting import chunk_seconds, draft_shots
 from pipelines.progress import Progress
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.plan import ChunkSpec, Estimate, Plan, PlannedChunk
 from pipelines.schema.request import LastFrame
 from pipelines.schema.storyboard import Storyboard
-from pipelines.schema.text import without_control_tokens
 from tasks.artifacts import show_stand_ins
 from tasks.chunks import inputs_of
 from tasks.context import RunContext
@@ -116,20 +117,20 @@ def make_draft(
     context: RunContext,
 ) -> Draft:
     """The draft that a person is asked to approve."""
-    style = f". {without_control_tokens(brief.style)}" if brief.style else ""
-    shots = [
-        DraftShot(
-            number=shot.number,
-            prompt=shot.prompt.removesuffix(style),
-            seconds=round(chunk.frame_count / plan.fps, 2),
-            still=still,
-        )
-        for shot, chunk, still in zip(storyboard.shots, plan.chunks, stills, strict=True)
-    ]
+    shots = tuple(draft_shots(brief, plan, storyboard, stills))
     show_stand_ins(stand_ins(None, storyboard))
     warnings = stand_ins(context.device_record, storyboard)
     left_out = "" if all(stills) else _without(context.backend.definition.title)
-    return Draft(shots=tuple(shots), estimate=expected, warnings=warnings, without_stills=left_out)
+    return Draft(
+        shots=shots,
+        estimate=expected,
+        warnings=warnings,
+        without_stills=left_out,
+        brief=StoredBrief.of(brief),
+        sheet=storyboard.sheet,
+        translation=storyboard.translation,
+        chunk_seconds=chunk_seconds(brief, len(plan.chunks)),
+    )
 
 
 def _without(title: str) -> str:

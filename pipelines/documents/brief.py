@@ -23,7 +23,7 @@ from pipelines.schema import limits
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.presets import AUTO, BackendOptions, Preset
 from pipelines.schema.request import InputKind
-from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, ShotOverride
+from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, SheetWords, ShotOverride
 from pipelines.schema.sizes import Aspect, Size
 from pipelines.schema.text import clean_text, without_control_tokens
 
@@ -151,6 +151,12 @@ class Brief(BaseModel):
     )
     shots: tuple[ShotOverride, ...] = Field(
         (), title="Changed shots", description="Another seed or other words for single shots."
+    )
+    sheet: tuple[SheetWords, ...] = Field(
+        (),
+        title="Characters and places",
+        description="How they look, in place of what the enhancer wrote for the same name; filled "
+        "in when the storyboard is edited.",
     )
     frames: int = Field(
         PICK,

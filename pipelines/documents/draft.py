@@ -1,15 +1,17 @@
-"""The draft: a storyboard with a still of each shot, which a person may approve."""
+"""The draft: a storyboard with a still of each shot, which a person may approve or edit."""
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import StoredObject
+from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.plan import Estimate
-from pipelines.schema.shots import PICK, HandShot, ShotOverride
+from pipelines.schema.shots import PICK
+from pipelines.schema.storyboard import Sheet, ShotSource, Translation
 
 
 class DraftShot(BaseModel):
-    """A shot as it would be made."""
+    """A shot as it would be made. Fields with a default are missing in drafts of versions up to
+    0.4.0."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,6 +22,16 @@ class DraftShot(BaseModel):
     still: StoredObject | None = None
     """PNG. A shot that continues another one has the still of that one. None if it would have to be
     paid for."""
+    seed: int = PICK
+    """Of its first chunk, so that it keeps its take at another place of the video."""
+    chunks: int = 1
+    size: str = ""
+    camera: str = ""
+    source: ShotSource = "editor"
+    note: str = ""
+    """Why the words are not the model's first answer."""
+    shows: tuple[str, ...] = ()
+    """Names of entries of the sheet whose appearance its words repeat."""
 
 
 class Draft(BaseModel):
@@ -33,24 +45,10 @@ class Draft(BaseModel):
     """What stood in for a model or the device."""
     without_stills: str = ""
     """Why shots have no still; empty if all have one."""
-
-
-def edited(brief: Brief, draft: Draft, shots: list[HandShot]) -> Brief:
-    """`brief` with an editor's changes to its draft.
-
-    If the number of shots differs, the edited shots become the brief's shots by hand. Raises
-    ValueError if the result is no valid brief.
-    """
-    values = brief.model_dump(mode="json")
-    if len(shots) != len(draft.shots):
-        values |= {"storyboard": [shot.model_dump() for shot in shots], "shots": []}
-        return Brief.model_validate(values)
-    overrides = {item.shot: item for item in brief.shots}
-    for shot, wanted in zip(draft.shots, shots, strict=True):
-        before = overrides.get(shot.number, ShotOverride(shot=shot.number))
-        words = wanted.prompt if wanted.prompt != shot.prompt else before.prompt
-        seed = wanted.seed if wanted.seed != PICK else before.seed
-        if words or seed != PICK:
-            overrides[shot.number] = ShotOverride(shot=shot.number, prompt=words, seed=seed)
-    ordered = sorted(overrides.values(), key=lambda item: item.shot)
-    return Brief.model_validate(values | {"shots": [item.model_dump() for item in ordered]})
+    brief: StoredBrief | None = None
+    """The brief that it is a draft of, with the edits of earlier drafts. None if a version up to
+    0.4.0 made it."""
+    sheet: Sheet = Sheet()
+    translation: Translation | None = None
+    chunk_seconds: float = 0.0
+    """Seconds by which a further chunk makes the video longer; 0 if it is not known."""

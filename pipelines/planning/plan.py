@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,6 +11,7 @@ from pipelines.backends.base import VideoBackend
 from pipelines.backends.registry import presets
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
+from pipelines.schema import limits
 from pipelines.schema.capabilities import Capabilities
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import (
@@ -138,14 +140,64 @@ def _check_shots(brief: Brief, count: int) -> None:
             f"{len(brief.storyboard)} shots are given by hand, but the video has room for "
             f"{count}: ask for more seconds, or join shots"
         )
+    given = [shot.chunks for shot in brief.storyboard]
+    if any(given) and not all(given):
+        raise BriefError(
+            "some shots by hand say their length in chunks and others do not: say it in all of "
+            "them, or leave it at 0 in all, and they share the video evenly"
+        )
+    if any(given) and sum(given) != count:
+        raise BriefError(
+            f"the shots by hand take {sum(given)} chunks, but the length of the video has "
+            f"{count}: change the seconds of the video, or the chunks of a shot"
+        )
 
 
 def hand_shot_of(brief: Brief, number: int, count: int) -> HandShot | None:
-    """The editor's shot that chunk `number` of `count` shows, if there is one. The shots share the
-    chunks evenly."""
-    if not brief.storyboard:
+    """The editor's shot that chunk `number` of `count` shows, if there is one."""
+    found = _place_of(brief, number, count)
+    return brief.storyboard[found[0]] if found else None
+
+
+def _place_of(brief: Brief, number: int, count: int) -> tuple[int, int] | None:
+    """Index of the editor's shot that chunk `number` of `count` shows, and index of the chunk in
+    that shot. Shots without a length share the chunks evenly."""
+    shots = brief.storyboard
+    if not shots:
         return None
-    return brief.storyboard[(number - 1) * len(brief.storyboard) // count]
+    if not shots[0].chunks:
+        index = (number - 1) * len(shots) // count
+        return index, number - 1 - -(-index * count // len(shots))
+    left = number - 1
+    for index, shot in enumerate(shots):
+        if left < shot.chunks:
+            return index, left
+        left -= shot.chunks
+    raise ValueError(f"chunk {number} is behind the last shot by hand; see timeline")
+
+
+def seconds_for(brief: Brief, count: int) -> float:
+    """Seconds of a video of `brief` with `count` chunks, whose last one is used as far as that of
+    `brief` is.
+
+    Raises BriefError if that is longer than a video may be, and as `timeline`.
+    """
+    if brief.resolved_preset().is_still:
+        if count > 1:
+            raise BriefError(f"a picture has one shot, and these are {count}: remove the others")
+        return brief.seconds
+    plain: dict[str, Any] = {"storyboard": (), "shots": ()}
+    last = timeline(brief.model_copy(update=plain))[-1]
+    longest = brief.model_copy(update=plain | {"seconds": limits.MAX_SECONDS, "last_image": ""})
+    slots = timeline(longest)
+    if count > len(slots):
+        raise BriefError(
+            f"the shots take {count} chunks, and a video of {limits.MAX_SECONDS:g} seconds, the "
+            f"longest, has {len(slots)}: remove shots, or make some shorter"
+        )
+    full = [slot.frame_count for slot in slots[:count]]
+    frames = sum(full[:-1]) + min(last.frame_count, full[-1])
+    return frames / brief.backend.capabilities.fps
 
 
 def seed_of(brief: Brief) -> int:
@@ -167,9 +219,13 @@ def _seed_of_chunk(brief: Brief, shot: Shot, number: int, count: int) -> int:
         return override.seed
     if hand is None or hand.seed == PICK:
         return seed_of_number(seed_of(brief), number) if shot.seed is None else shot.seed
-    # Further chunks of a shot get other seeds, or they would show the same take again.
-    again = number > 1 and hand is hand_shot_of(brief, number - 1, count)
-    return _number([hand.seed, number]) if again else hand.seed
+    # Further chunks of a shot get other seeds, or they would show the same take again. In a shot
+    # of a length of its own they stay the same wherever the shot is moved to.
+    place = _place_of(brief, number, count)
+    within = place[1] if place else 0
+    if hand.chunks:
+        return _number([hand.seed, "chunk", within]) if within else hand.seed
+    return _number([hand.seed, number]) if within else hand.seed
 
 
 def make_plan(

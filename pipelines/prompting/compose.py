@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pipelines.prompting.words import plain, quoted, stems_of, words_of
-from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, ShotPlan, Storyboard
+from pipelines.schema.storyboard import Sheet, SheetEntry, ShotPlan
 
 MIN_WORDS, MAX_WORDS = 60, 100
 """Words of a prompt without the brief's style: about as many as Wan's own prompt writer makes."""
@@ -84,25 +84,6 @@ def shows_of(beat: str, subject: str, chosen: Iterable[str], sheet: Sheet) -> tu
         picked = [name for name in chosen if name in known]
         found += list(dict.fromkeys([*of_subject, *of_beat, *picked]))[:most]
     return tuple(found)
-
-
-def with_sheet(storyboard: Storyboard, sheet: Sheet) -> Storyboard:
-    """`storyboard` with another sheet. The words of exactly those shots change that show an entry
-    whose appearance is another one; the brief's style behind them stays."""
-    before = storyboard.sheet
-    shots = tuple(_redrawn(shot, before, sheet) for shot in storyboard.shots)
-    return storyboard.model_copy(update={"shots": shots, "sheet": sheet})
-
-
-def _redrawn(shot: Shot, before: Sheet, sheet: Sheet) -> Shot:
-    if shot.plan is None:
-        return shot
-    old, new = prompt_of(shot.plan, before), prompt_of(shot.plan, sheet)
-    if old == new:
-        return shot
-    style = shot.prompt.removeprefix(old.rstrip("."))
-    prompt = f"{new.rstrip('.')}{style}" if shot.prompt != style else new
-    return shot.model_copy(update={"prompt": prompt})
 
 
 def own_words(plan: ShotPlan) -> str:

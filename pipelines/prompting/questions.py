@@ -54,7 +54,10 @@ _FIELDS: Mapping[str, tuple[int, int]] = {
 }
 """Fewest and most characters of the texts of a shot."""
 _ROOM = 12
-"""Tokens for a field's name and its marks. A text of n characters has n tokens at most."""
+"""Tokens for a field's name and its marks."""
+_CHARACTERS = 2
+"""Least characters of a token in a longer English text, which has four on average. Rubbish has one,
+and is cut off; the fault is named and it is asked for again."""
 _RECENT = 6
 """Beats before the new ones that are shown to the model besides the first one."""
 
@@ -117,7 +120,7 @@ def beats_question(
         schema=_object({"beats": _list(_text(10, MAX_BEAT), count, count)}),
         answer=BeatsAnswer,
         seed=seed,
-        max_tokens=count * (MAX_BEAT + _ROOM),
+        max_tokens=count * (MAX_BEAT // _CHARACTERS + _ROOM),
     )
 
 
@@ -138,7 +141,7 @@ def sheet_question(
         ),
         answer=SheetAnswer,
         seed=seed,
-        max_tokens=(characters + places) * (MAX_NAME + MAX_APPEARANCE + 2 * _ROOM),
+        max_tokens=(characters + places) * ((MAX_NAME + MAX_APPEARANCE) // _CHARACTERS + 2 * _ROOM),
         temperature=0.4,
     )
 
@@ -160,7 +163,7 @@ def shot_question(
         schema=_object(fields),
         answer=ShotAnswer,
         seed=seed,
-        max_tokens=texts + 3 * MAX_NAME + (len(_FIELDS) + 6) * _ROOM,
+        max_tokens=(texts + 3 * MAX_NAME) // _CHARACTERS + (len(_FIELDS) + 6) * _ROOM,
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
+from pipelines.planning.framing import with_style
 from pipelines.planning.plan import hand_shot_of, seed_of_number
+from pipelines.prompting.by_hand import camera_by_hand, sheet_by_hand, words_by_hand
 from pipelines.prompting.cameras import camera_of
 from pipelines.prompting.complete import Complete
 from pipelines.prompting.direct import WORDS_PER_SHOT, Direct
@@ -91,7 +93,7 @@ def _write(
         if wanted and not is_completed(idea, seed, enhancer.name, shelf):
             told = _told(idea)
             if told and len(content_words(told)) <= WORDS_PER_SHOT * count:
-                seconds = _seconds_of_shot(brief)
+                seconds = seconds_of_shot(brief)
                 team, direct = direct_team(told, seed, seconds, count, enhancer, shelf)
                 written = team.write(count, shelf)
                 return _Words(written, enhancer.name, direct, told, _notices(idea, told))
@@ -171,9 +173,10 @@ def _in_place(
     return shots
 
 
-def _seconds_of_shot(brief: Brief) -> float:
-    """Seconds of a whole chunk."""
-    return brief.resolved_preset().frames / brief.backend.capabilities.fps
+def seconds_of_shot(brief: Brief) -> float:
+    """Seconds of a whole chunk; of a picture, those that its action would take."""
+    frames, fps = brief.resolved_preset().frames, brief.backend.capabilities.fps
+    return max(1.0, round(frames / fps, 1))
 
 
 def _by_hand(brief: Brief, count: int) -> Storyboard:
@@ -181,10 +184,11 @@ def _by_hand(brief: Brief, count: int) -> Storyboard:
     for number in range(1, count + 1):
         given = hand_shot_of(brief, number, count)
         assert given is not None
-        words = without_control_tokens(given.prompt)
-        shot = Shot(number=number, camera="as written", prompt=words, source="editor")
+        words, camera = words_by_hand(given), camera_by_hand(given)
+        shot = Shot(number=number, camera=camera, prompt=words, source=given.source)
         shots.append(_styled(_override(shot, brief), brief))
-    return Storyboard(shots=tuple(shots), enhancer="none", written=0)
+    sheet = sheet_by_hand(brief.sheet)
+    return Storyboard(shots=tuple(shots), enhancer="none", written=0, sheet=sheet)
 
 
 def _is_latin(idea: str) -> bool:
@@ -224,7 +228,4 @@ def _override(shot: Shot, brief: Brief) -> Shot:
 
 
 def _styled(shot: Shot, brief: Brief) -> Shot:
-    if not brief.style:
-        return shot
-    style = without_control_tokens(brief.style)
-    return shot.model_copy(update={"prompt": f"{shot.prompt.rstrip('.')}. {style}"})
+    return shot.model_copy(update={"prompt": with_style(shot.prompt, brief.style)})

@@ -9,23 +9,18 @@ import pytest
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
 from pipelines.planning.plan import seed_of
-from pipelines.prompting.asking import NoAnswerError
-from pipelines.prompting.compose import MAX_WORDS, MIN_WORDS, SHORT_WORDS, with_sheet
+from pipelines.prompting.by_hand import with_sheet
+from pipelines.prompting.compose import MAX_WORDS, MIN_WORDS
 from pipelines.prompting.gates_direct import (
-    ShotCheck,
-    fault_of_outline,
-    fault_of_sheet,
-    fault_of_shot,
     faults_of_film,
 )
-from pipelines.prompting.rewriting import Rewriter
-from pipelines.prompting.stored import Shelf
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.prompting.strategies import Enhancer
 from pipelines.prompting.words import words_of
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import Plan
-from pipelines.schema.storyboard import Sheet, SheetEntry, Storyboard
+from pipelines.schema.shots import SheetWords
+from pipelines.schema.storyboard import Sheet, Storyboard
 from tests.support.planned import plan_brief
 from tests.support.scripted_writer import (
     BEATS,
@@ -149,17 +144,15 @@ def test_another_order_of_the_shots_makes_no_chunk() -> None:
 def test_a_changed_sheet_makes_exactly_the_shots_that_show_it() -> None:
     brief = Brief(prompt=VILLAGE, seconds=12.0, style="35 mm film")
     board = direct(GoodWriter(), count=6, style="35 mm film")
-    fisherman, *others = board.sheet.characters
-    younger = fisherman.model_copy(update={"appearance": "a young fisherman in a blue jersey"})
-    sheet = Sheet(characters=(younger, *others), places=board.sheet.places)
-    changed = with_sheet(board, sheet)
+    looks = "a young fisherman in a blue jersey"
+    changed = with_sheet(board, [SheetWords(name="fisherman", appearance=looks)])
     pairs = zip(digests(plan_brief(brief, board)), digests(plan_brief(brief, changed)), strict=True)
     new = [number for number, (one, other) in enumerate(pairs, start=1) if one != other]
     assert new == [
         shot.number for shot in board.shots if shot.plan and "fisherman" in shot.plan.shows
     ]
+    assert "A young fisherman in a blue jersey" in changed.shots[1].prompt
     assert changed.shots[1].prompt.endswith("35 mm film")
-    assert with_sheet(changed, board.sheet) == board
 
 
 def test_two_runs_at_the_same_time_follow_the_outline_that_is_stored_first() -> None:
@@ -349,7 +342,7 @@ def test_every_answer_is_bounded() -> None:
     writer = GoodWriter()
     direct(writer, count=2)
     for item in writer.asked:
-        longest = _longest(item.schema)
+        longest = _longest(item.schema) // 2  # characters of a token
         assert longest <= item.max_tokens <= writer.context // 2, kind_of(item)
 
 
@@ -376,124 +369,3 @@ def test_the_film_as_a_whole_is_checked() -> None:
     other = board.sheet.characters[0].model_copy(update={"appearance": "a girl"})
     redrawn = board.model_copy(update={"sheet": Sheet(characters=(other,))})
     assert any("as the sheet does" in fault for fault in faults_of_film(redrawn, VILLAGE))
-
-
-def rewriter(model: GoodWriter, bucket: Bucket) -> Rewriter:
-    shelf = Shelf(bucket.get, bucket.keep, lambda: "a run")
-    return Rewriter(VILLAGE, 7, 2.0, model, shelf)
-
-
-def test_a_wish_writes_one_shot_again_and_makes_one_chunk() -> None:
-    brief, board = Brief(prompt=VILLAGE, seconds=8.0), direct(GoodWriter())
-    bucket = Bucket()
-    wished = rewriter(GoodWriter(), bucket).rewrite(board, 2, "closer, at dusk")
-    assert wished.shots[1] != board.shots[1]
-    assert "dusk" in wished.shots[1].prompt
-    assert wished.shots[1].seed == board.shots[1].seed
-    before, after = plan_brief(brief, board), plan_brief(brief, wished)
-    new = set(digests(after)) - set(digests(before))
-    assert new == {after.chunks[1].digest}
-    silent = GoodWriter()
-    assert rewriter(silent, bucket).rewrite(board, 2, "closer, at dusk") == wished
-    assert silent.asked == []
-
-
-def test_a_wish_works_on_words_that_another_strategy_wrote() -> None:
-    board = direct(FaultyWriter(FAULTS["is empty"]))
-    wished = rewriter(GoodWriter(), Bucket()).rewrite(board, 3, "a lamp at a lake")
-    assert wished.shots[2].strategy == "direct"
-    assert wished.shots[1] == board.shots[1]
-
-
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_wish_that_nobody_can_fulfil_changes_nothing_and_says_why(fault: Fault) -> None:
-    board, bucket = direct(GoodWriter()), Bucket()
-    with pytest.raises(NoAnswerError) as raised:
-        rewriter(FaultyWriter(fault), bucket).rewrite(board, 2, "closer")
-    assert raised.value.fault
-    assert bucket == {}
-
-
-@pytest.mark.parametrize(
-    ("part", "text", "fault"),
-    [
-        ("action", "pushes the green boat slowly off the beach into the water", ""),
-        ("action", "pulls the boat and the net over the sand of the beach", ""),
-        ("action", "opens the door and walks into the room", "begins a second action"),
-        ("action", "lifts the net, then turns to the shore", "'then' begins a second action"),
-        ("action", "stands there with no one around it", "says what is not there"),
-        ("action", "pushes a bright purple crate slowly over the sand", "'purple'"),
-        ("action", "throws a bicycle slowly over the side of the boat", "'bicycle' is neither"),
-        ("subject", "he", "is a pronoun"),
-        ("setting", "a beach where two horses rest on wet stones near the water", "'horses' is"),
-        ("setting", "a beach under a banner with large lettering over the street", "'lettering'"),
-        ("setting", "in this shot the camera shows us a wide beach", "speaks about the task"),
-        ("light", "la luz del sol cae por la ventana de la casa", "not English"),
-        ("palette", "grey kiln bricks and warm clay", "copied from the example"),
-        ("light", "xkcd qwrt plmn brrr zzkt", "not made of words"),
-    ],
-)
-def test_the_gates_of_a_shot_name_the_fault(part: str, text: str, fault: str) -> None:
-    board = direct(GoodWriter())
-    assert board.shots[1].plan is not None
-    plan = board.shots[1].plan.model_copy(update={part: text})
-    found = fault_of_shot(plan, ShotCheck(VILLAGE, board.sheet, (), ()))
-    assert (fault in found) if fault else found == ""
-
-
-def test_a_shot_that_says_too_little_is_refused_and_a_short_one_only_at_first() -> None:
-    board = direct(GoodWriter())
-    assert board.shots[1].plan is not None
-    few = {"setting": "on a beach of grey stones", "light": "dim light from the left"}
-    plan = board.shots[1].plan.model_copy(update=few)
-    fault = fault_of_shot(plan, ShotCheck(VILLAGE, board.sheet, (), ()))
-    assert fault == "the shot has 57 words, 3 too few; say more of setting and light"
-    assert fault_of_shot(plan, ShotCheck(VILLAGE, board.sheet, (), (), least=SHORT_WORDS)) == ""
-
-
-def test_a_shot_must_say_its_words_of_the_brief_and_be_like_no_earlier_one() -> None:
-    board = direct(GoodWriter())
-    plan = board.shots[1].plan
-    assert plan is not None
-    check = ShotCheck(VILLAGE, board.sheet, ("fisherman", "storm"), ())
-    assert fault_of_shot(plan, check) == "it does not say storm"
-    check = ShotCheck(VILLAGE, board.sheet, (), board.shots[:2])
-    assert fault_of_shot(plan, check) == "it is like shot 2"
-
-
-@pytest.mark.parametrize(
-    ("beats", "fault"),
-    [
-        (["A boat leaves the fishing village", "A crate of fish stands on the quay"], ""),
-        (["A boat leaves the fishing village"], "1 beats instead of 2"),
-        (
-            ["A boat leaves the village", "A crate stands on the quay"],
-            "idea's fishing is in no beat",
-        ),
-        (["A boat leaves the fishing village", "The boat leaves a fishing village"], "are alike"),
-        (
-            ["A boat leaves the fishing village", "Nobody stands on the quay"],
-            "beat 2: it says",
-        ),
-        (["A boat leaves the fishing village", "Go"], "beat 2: 1 words instead of"),
-    ],
-)
-def test_the_gates_of_an_outline_name_the_fault(beats: list[str], fault: str) -> None:
-    found = fault_of_outline(beats, 2, VILLAGE, [], complete=True)
-    assert (fault in found) if fault else found == ""
-
-
-@pytest.mark.parametrize(
-    ("name", "appearance", "fault"),
-    [
-        ("kite", "a red kite of thin paper with a long tail", ""),
-        ("kite", "a blue paper kite with a long tail", "does not say 'red'"),
-        ("kite", "a red thing of thin paper with a tail", "does not say 'kite'"),
-        ("dragon", "a red dragon with green scales", "is in no beat"),
-        ("old kite", "a red kite without a tail of any kind", "says what is not there"),
-    ],
-)
-def test_the_gates_of_a_sheet_name_the_fault(name: str, appearance: str, fault: str) -> None:
-    entry = SheetEntry(name=name, appearance=appearance)
-    found = fault_of_sheet([entry], Sheet(), "a red kite rises from an old roof", "a red kite")
-    assert (fault in found) if fault else found == ""

@@ -305,10 +305,11 @@ def test_a_child_that_hangs_is_given_up(own_file: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_small_real_model_answers_forty_questions_by_their_schema(demo_models: Path) -> None:
     """Gemma 270M is a base model: what it says makes little sense, and is JSON all the same."""
     path = folder_of(demo_models, "gemma-3-270m") / "model.gguf"
-    with LlamaEnhancer(path, "gemma", "completion", LlamaOptions(strategy="direct")) as gemma:
+    with opened(path, "completion", strategy="direct", answer_timeout=1200.0) as gemma:
         answers = [
             gemma.structured(question(f"a red fox at {hour} o'clock", seed=hour))
             for hour in range(40)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -14,6 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running
 
 from infra.adapters.embedded import free_ports, is_healthy
 from tests.conftest import Cli
@@ -54,6 +56,14 @@ class Gateway:
             get_client(sync_client=True) as client,
         ):
             return client.read_flow_run(run.rpartition("/")[2])  # type: ignore[arg-type]
+
+    def set_running(self, run: str) -> None:
+        """As if a worker had begun it."""
+        with (
+            temporary_settings({PREFECT_API_URL: self.cli.env["PREFECT_API_URL"]}),
+            get_client(sync_client=True) as client,
+        ):
+            client.set_flow_run_state(UUID(run), Running(), force=True)
 
 
 @contextmanager

@@ -327,7 +327,7 @@ def _characters(source: random.Random) -> Fault:
 
     def fault(_: Instruction, good: str) -> str:
         text = good
-        for _ in range(source.choice([1, 1, 2, 5, 40])):
+        for _round in range(source.choice([1, 1, 2, 5, 40])):
             at = source.randrange(len(text) + 1)
             match source.randrange(5):
                 case 0:

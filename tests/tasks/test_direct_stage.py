@@ -138,3 +138,37 @@ def test_an_editor_s_attempts_keep_what_completed_in_place_of_a_director(
     (line,) = stand_ins(None, draft)
     assert line.startswith("4 of 4 shots are written in another way: complete stands in for direct")
     assert run(store, BothWriter())[0].shots == draft.shots
+
+
+def test_a_wish_for_one_shot_of_four_makes_one_chunk(store: Bucket) -> None:
+    storyboard, plan = run(store, GoodWriter())
+    writer = GoodWriter()
+    wish = BRIEF.model_validate(
+        BRIEF.model_dump() | {"shots": [{"shot": 2, "wish": "closer, at dusk"}]}
+    )
+    wished, other = run(store, writer, wish)
+    assert writer.kinds() == ["shot"]
+    assert "blue dusk" in wished.shots[1].prompt.lower()
+    changed = [
+        after.number
+        for before, after in zip(plan.chunks, other.chunks, strict=True)
+        if before.digest != after.digest
+    ]
+    assert changed == [2]
+    assert wished.sheet == storyboard.sheet
+    silent = GoodWriter()
+    assert run(store, silent, wish)[0].shots == wished.shots
+    assert silent.asked == []
+
+
+def test_shots_by_hand_are_written_again_with_a_wish(store: Bucket) -> None:
+    board, plan = run(store, GoodWriter())
+    hand = [
+        {"prompt": shot.prompt, "seed": chunk.request.seed, "source": shot.source}
+        for shot, chunk in zip(board.shots, plan.chunks, strict=True)
+    ]
+    moved = [hand[3], hand[0], hand[1], hand[2] | {"wish": "at dusk"}]
+    brief = Brief.model_validate(BRIEF.model_dump() | {"storyboard": moved})
+    _, other = run(store, GoodWriter(), brief)
+    made = {chunk.digest for chunk in other.chunks} - {chunk.digest for chunk in plan.chunks}
+    assert made == {other.chunks[3].digest}

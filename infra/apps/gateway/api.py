@@ -3,16 +3,17 @@
 from collections.abc import AsyncIterator
 from datetime import date
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
+from infra.apps.gateway.answers import Answer, give_answer
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import Page, VideoView
 from infra.apps.gateway.owners import sees_all
@@ -24,21 +25,10 @@ from infra.apps.gateway.videos import Part, content_id_of
 from infra.apps.gateway.views import RunView
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
-from pipelines.schema.shots import HandShot
 from tasks.sweeping import ages_of
 
 router = APIRouter()
 Range = Annotated[str, Header(max_length=100, description="`bytes=0-99`")]
-
-
-class Answer(BaseModel):
-    """A person's decision on a storyboard or a video that waits for approval."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    decision: Literal["approve", "reject"]
-    reason: str = Field("", max_length=500)
-    shots: list[HandShot] = Field(default_factory=list, max_length=300)
 
 
 class KeptPart(BaseModel):
@@ -113,14 +103,12 @@ async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[Serve
 
 @router.post("/runs/{run}/answer", tags=["Runs"], status_code=202, responses=REFUSALS)
 async def answer(request: Request, run: UUID, body: Answer, client: Approver) -> RunView:
-    """Approve or reject the storyboard or video that a run waits for. Shots of a storyboard may
-    be changed."""
+    """Approve or reject what a run waits for. Shots of a storyboard may be changed, added, removed
+    and reordered; `revise` makes stills of what changed and asks again. An answer that cannot be
+    made is refused with a sentence for each shot, and the run goes on waiting."""
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client)
-    values = body.model_dump(mode="json")
-    if not body.shots or view.waiting_for != "storyboard":
-        del values["shots"]
-    await gateway.runs.decide(run, values)
+    await give_answer(gateway, view, body)
     return await gateway.runs.see(run, client)
 
 

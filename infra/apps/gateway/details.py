@@ -1,5 +1,7 @@
 """What a run's view says beyond Prefect's state: progress, and where the video is."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +22,34 @@ from infra.apps.gateway.views import STORE_SILENT, RunView, made_by
 from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
+from tasks.approval import Subject, subjects_of
+from tasks.dispatch import DRAFT_PERCENT, FILM_PERCENT
 from tasks.publish import Published
 
-_WAITING = {"cost": 1.0, "storyboard": 10.0, "video": 95.0}
-"""Per cent at which a brief waits for a person."""
+_WAITING: dict[Subject, float] = {
+    "cost": 1.0,
+    "storyboard": DRAFT_PERCENT,
+    "video": FILM_PERCENT,
+}
+"""Per cent at which a brief waits for a person; with the answer it goes on from there."""
+_ANSWERED = "answered; it goes on as soon as a worker takes it"
 _STORE_PATIENCE = 2.0
 """Seconds for which a look at a run waits for the store; without it, it says less."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A person's answer to a run, and what comes next."""
+
+    words: str
+    when: datetime
+
+
+@dataclass(frozen=True)
+class _Bar:
+    percent: float
+    words: str
+    when: datetime
 
 
 class Details:
@@ -39,20 +63,31 @@ class Details:
         self._work = work
         self._index = index
 
-    async def of(self, run: FlowRun, view: RunView) -> RunView:
+    async def of(self, run: FlowRun, view: RunView, answer: Answered | None = None) -> RunView:
         """`view` with its progress, what it waits for, or where its video is; and with what makes
-        it, if the router chose that."""
+        it, if the router chose that. `answer` is what a person decided last, if it is known."""
         if not view.model and view.state != "accepted":
             route = await self.route(run.id)
             view = view.model_copy(update={"model": made_by(route) if route else ""})
         if view.state == "completed":
             return view.model_copy(update=await self._published(run.id))
+        reached = max((_WAITING[subject] for subject in subjects_of(run)), default=0.0)
+        if not run.run_count:
+            return view.model_copy(update={"percent": reached})
+        progress = await self._progress(run.id)
+        percent = max([reached, *(bar.percent for bar in progress)])
+        view = view.model_copy(update={"percent": percent})
         if view.waiting_for:
             detail = f"the {view.waiting_for} waits for an answer"
-            return view.model_copy(update={"detail": detail, "percent": _WAITING[view.waiting_for]})
-        if view.state == "running":
-            return view.model_copy(update=await self._progress(run.id, view.detail))
-        return view
+            return view.model_copy(update={"detail": detail})
+        if view.ended or view.stopping:
+            return view
+        latest = max(progress, key=lambda bar: bar.when, default=None)
+        if answer and (latest is None or latest.when < answer.when):
+            return view.model_copy(update={"detail": answer.words})
+        if view.state == "accepted":
+            return view.model_copy(update={"detail": _ANSWERED if reached else view.detail})
+        return view.model_copy(update={"detail": latest.words if latest else view.detail})
 
     async def route(self, run: UUID) -> Route | None:
         """How `run` was routed. None if it was not yet, or if the store does not tell."""
@@ -87,14 +122,19 @@ class Details:
             "watch": f"/watch/{cid}",
         }
 
-    async def _progress(self, run: UUID, detail: str) -> dict[str, Any]:
+    async def _progress(self, run: UUID) -> list[_Bar]:
+        """What each process that worked on `run` reported. The last one may have begun anew."""
         found = await self._client.read_artifacts(
             artifact_filter=ArtifactFilter(
                 flow_run_id=ArtifactFilterFlowRunId(any_=[run]),
                 type=ArtifactFilterType(any_=["progress"]),
             )
         )
-        for artifact in found:
-            percent = float(str(artifact.data or 0))
-            return {"percent": percent, "detail": artifact.description or detail}
-        return {}
+        return [
+            _Bar(
+                float(str(artifact.data or 0)),
+                artifact.description or "",
+                artifact.updated or datetime.min.replace(tzinfo=UTC),
+            )
+            for artifact in found
+        ]

@@ -144,7 +144,8 @@ def events_of(view: RunView) -> Iterator[tuple[str, str]]:
             if view.percent >= step and view.state not in ("failed", "cancelled", "rejected"):
                 yield "progress", str(step)
     if view.waiting_for:
-        yield "awaiting_approval", view.waiting_for
+        again = f"-{view.round}" if view.round > 1 else ""
+        yield "awaiting_approval", f"{view.waiting_for}{again}"
     if view.state == "completed":
         yield "completed", ""
     elif view.ended:

@@ -2,7 +2,7 @@
 step."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,16 +13,18 @@ from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
+from infra.apps.gateway.answers import give_answer
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
+from infra.apps.gateway.storyboard_form import SEE_THE_SHOTS, StoryboardForm, read_form, shown
 from infra.apps.gateway.submission import start_brief
 from infra.apps.gateway.views import RunView
 from pipelines.backends.registry import presets
 from pipelines.documents.parsing import parse_brief
-from pipelines.errors import BriefError
+from pipelines.errors import BriefError, StoryboardError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.presets import AUTO
 
@@ -102,8 +104,14 @@ async def job(request: Request, run: UUID) -> Response:
 
 
 async def _job(
-    request: Request, run: UUID, client: Client, problem: str = "", status: int = 200
+    request: Request,
+    run: UUID,
+    client: Client,
+    problem: str = "",
+    status: int = 200,
+    form: StoryboardForm | None = None,
 ) -> Response:
+    """The page of a run; `form` has what was typed into its storyboard."""
     gateway = gateway_of(request)
     draft = film = None
     try:
@@ -131,33 +139,30 @@ async def _job(
         asks=approves and view.waiting_for == "cost",
         route=route,
         problem=problem,
+        **shown(draft, form),
     )
 
 
 @router.post("/jobs/{run}/answer")
-async def answer(
-    request: Request,
-    run: UUID,
-    client: Approver,
-    decision: Annotated[Literal["approve", "reject"], Form()],
-    reason: Annotated[str, Form(max_length=500)] = "",
-    prompt: Annotated[list[str] | None, Form()] = None,
-    seed: Annotated[list[int] | None, Form()] = None,
-) -> Response:
-    """The buttons below a draft or a finished video."""
+async def answer(request: Request, run: UUID, client: Approver) -> Response:
+    """The buttons below a draft, a price or a finished video. Those that move, add and remove shots
+    give the page back; so does an answer that cannot be made, with what was typed."""
     gateway = gateway_of(request)
-    await gateway.runs.see(run, client)
-    values: dict[str, Any] = {"decision": decision, "reason": reason}
-    if prompt and seed and len(prompt) == len(seed):
-        values["shots"] = [
-            {"prompt": words.strip(), "seed": number}
-            for words, number in zip(prompt, seed, strict=True)
-            if words.strip()
-        ]
+    view = await gateway.runs.see(run, client)
+    draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
+    data = await request.form()
+    form = read_form(data, draft)
+    if "edit" in data:
+        return await _job(request, run, client, form=form.edited(str(data["edit"])))
     try:
-        await gateway.runs.decide(run, values)
+        await give_answer(gateway, view, form.answer(data.get("decision")))
+    except StoryboardError as error:
+        form = form.with_problems(error)
+        return await _job(request, run, client, SEE_THE_SHOTS, 422, form)
+    except BriefError as error:
+        return await _job(request, run, client, str(error), 422, form)
     except ProblemError as problem:
-        return await _job(request, run, client, problem.message, problem.status)
+        return await _job(request, run, client, problem.message, problem.status, form)
     return RedirectResponse(f"/jobs/{run}", 303)
 
 

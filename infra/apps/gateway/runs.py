@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from infra.adapters.object_store import ObjectStore
-from infra.apps.gateway.details import Details
+from infra.apps.gateway.details import Answered, Details
 from infra.apps.gateway.handoffs import read_handoff
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.keys import Client
@@ -91,6 +91,8 @@ class Runs:
         self._locks: dict[UUID, asyncio.Lock] = {}
         self._starts: dict[str, asyncio.Lock] = {}
         self._deployments: dict[str, UUID] = {}
+        self._touched: OrderedDict[UUID, float] = OrderedDict()
+        self._answers: OrderedDict[UUID, Answered] = OrderedDict()
 
     async def start(self, brief: Brief, key: str, tags: list[str], *, retry: bool = True) -> UUID:
         """The run for `key`: a new one, or the one that the same request started before.
@@ -152,13 +154,13 @@ class Runs:
 
     async def _look(self, run: UUID) -> _Seen | None:
         seen = self._seen.get(run)
-        if seen and (seen.view.settled or time.monotonic() - seen.when < _FRESH):
+        if seen and (seen.view.settled or self._is_fresh(run, seen)):
             return seen
         lock = self._locks.setdefault(run, asyncio.Lock())
         try:
             async with lock:
                 seen = self._seen.get(run)
-                if seen and time.monotonic() - seen.when < _FRESH:
+                if seen and self._is_fresh(run, seen):
                     return seen
                 return await self._read(run)
         finally:
@@ -177,11 +179,12 @@ class Runs:
 
     async def _read(self, run: UUID) -> _Seen | None:
         """Read the run if it is one of `produce-content`: runs of other flows are not shown."""
+        began = time.monotonic()
         with prefect_errors():
             found = await self._client.read_flow_runs(
                 flow_filter=PRODUCED, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))
             )
-            return await self._view(found[0]) if found else None
+            return await self._view(found[0], began) if found else None
 
     async def watch(self, run: UUID) -> AsyncIterator[RunView]:
         """Yield the run after every change, until it has ended."""
@@ -212,6 +215,7 @@ class Runs:
     async def recent(self, limit: int, client: Client) -> list[RunView]:
         """The latest runs that `client` may see, the newest first."""
         tags = None if sees_all(client) else FlowRunFilterTags(all_=[owner_tag(client)])
+        began = time.monotonic()
         with prefect_errors():
             runs = await self._client.read_flow_runs(
                 flow_filter=PRODUCED,
@@ -220,12 +224,14 @@ class Runs:
                 limit=limit,
             )
             # Together: a store that stands still then costs one wait, not one for each.
-            return await asyncio.gather(*(self.view_of(run) for run in runs))
+            return await asyncio.gather(*(self.view_of(run, began) for run in runs))
 
-    async def view_of(self, run: FlowRun) -> RunView:
-        """The state of a run that was read just now."""
+    async def view_of(self, run: FlowRun, began: float | None = None) -> RunView:
+        """The state of a run whose reading `began` then, or just now."""
         seen = self._seen.get(run.id)
-        return seen.view if seen and seen.view.settled else (await self._view(run)).view
+        if seen and seen.view.settled:
+            return seen.view
+        return (await self._view(run, began or time.monotonic())).view
 
     async def changed(self, since: datetime, *, living: bool = True) -> AsyncIterator[RunView]:
         """Runs that came to their end after `since`; if `living`, first those that did not.
@@ -320,32 +326,61 @@ class Runs:
         """Drop all cached states."""
         self._seen.clear()
 
-    async def decide(self, run: UUID, values: dict[str, Any]) -> None:
-        """Pass the decision in `values` (approve or reject) to a run that waits for one.
+    async def decide(self, run: UUID, values: dict[str, Any], subject: str = "") -> None:
+        """Pass the decision in `values` to a run that waits for one about `subject`.
 
         Raises ProblemError 404 if there is no such run, 409 if it does not wait for a decision,
         422 if Prefect refuses the values.
         """
         with prefect_errors(), known_run(run):
             result = await self._client.resume_flow_run(run, run_input=values)
-        self._seen.pop(run, None)
+        self._changed(run)
         if result.status == SetStateStatus.ABORT:
             raise ProblemError(409, "not_waiting", "this run does not wait for an answer")
         if result.status == SetStateStatus.REJECT:
             raise ProblemError(
                 422, "invalid", f"the answer is refused: {getattr(result.details, 'reason', '')}"
             )
+        self._answers[run] = Answered(_what_comes_next(values, subject), datetime.now(UTC))
+        while len(self._answers) > _KEPT:
+            self._answers.popitem(last=False)
 
     async def cancel(self, run: UUID) -> None:
         """Request the cancellation of a run. Raises ProblemError 404 if there is no such run."""
         with prefect_errors(), known_run(run):
             await self._client.set_flow_run_state(run, Cancelling())
-        self._seen.pop(run, None)
+        self._changed(run)
 
-    async def _view(self, run: FlowRun) -> _Seen:
-        view = await self._details.of(run, view_of_run(run))
-        self._seen.pop(run.id, None)
-        found = self._seen[run.id] = _Seen(view, time.monotonic(), owner_of(run))
+    def _changed(self, run: UUID) -> None:
+        """What was read of the run before now is old, also by a look that is under way."""
+        self._touched[run] = time.monotonic()
+        while len(self._touched) > _KEPT:
+            self._touched.popitem(last=False)
+
+    def _is_fresh(self, run: UUID, seen: _Seen) -> bool:
+        return seen.when > max(time.monotonic() - _FRESH, self._touched.get(run, 0.0))
+
+    async def _view(self, run: FlowRun, began: float) -> _Seen:
+        view = await self._details.of(run, view_of_run(run), self._answers.get(run.id))
+        before = self._seen.pop(run.id, None)
+        if before and before.when > began:  # read later, and finished before
+            self._seen[run.id] = before
+            return before
+        if before and before.view.percent > view.percent:
+            view = view.model_copy(update={"percent": before.view.percent})
+        found = self._seen[run.id] = _Seen(view, began, owner_of(run))
         while len(self._seen) > _KEPT:
             self._seen.popitem(last=False)
         return found
+
+
+def _what_comes_next(values: dict[str, Any], subject: str) -> str:
+    """A sentence for the page of a run, from the answer until its worker reports something."""
+    decision, reason = str(values.get("decision", "")), str(values.get("reason", ""))
+    if decision == "reject":
+        return f"rejected{f' ({reason})' if reason else ''}; nothing more is made"
+    if decision == "revise":
+        return "new stills are made of what changed; then it asks again"
+    if subject == "video":
+        return "approved; the video is published next"
+    return "approved; the video is made next"

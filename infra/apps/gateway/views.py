@@ -1,6 +1,6 @@
 """A run in the words of its starter."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -14,11 +14,12 @@ from pipelines.backends.registry import definition_of, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
 from pipelines.schema.presets import AUTO
-from tasks.approval import asked_about
+from tasks.approval import asked_about, questions_about
 
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
 ]
+STOPPING = "it is being stopped; its work on the GPU ends within seconds"
 STORE_SILENT = "published; the object store does not answer, so it cannot be shown where"
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "cancelled"})
 LIVING = frozenset(StateType) - {
@@ -52,6 +53,16 @@ class RunView(BaseModel):
     prompt: str = ""
     campaign: str = ""
     waiting_for: Literal["", "storyboard", "video", "cost"] = ""
+    answer_by: datetime | None = Field(
+        None, description="Until when a person may answer; null unless it waits for one."
+    )
+    on_silence: Literal["", "approve", "reject"] = Field(
+        "", description="What it becomes if nobody answers."
+    )
+    round: int = Field(
+        0, description="How often it has asked about the same subject: 2 after a revision."
+    )
+    stopping: bool = Field(False, description="Whether somebody stopped it, and its work ends now.")
     model: str = Field("", description="What makes it: a model set, or one model.")
     stands_in_for: str = Field("", description="Model that was asked for, if another makes it.")
     video_path: str = Field("", description="Address of the video on this gateway.")
@@ -84,11 +95,36 @@ def view_of_run(run: FlowRun) -> RunView:
         model=_made_by(str(words.get("preset") or "")),
         stands_in_for=str(words.get("stands_in_for") or ""),
     )
+    if view.waiting_for and state:
+        view = view.model_copy(update=_question(run, state.timestamp, words))
+    if state and state.is_cancelling():
+        return view.model_copy(update={"stopping": True, "detail": STOPPING})
     if state and state.name == "Rejected":
         return view.model_copy(update={"state": "rejected"})
     if state and state.is_crashed() and run.run_count >= STARTS:
         return view.model_copy(update={"state": "failed"})
     return view
+
+
+def _question(run: FlowRun, since: datetime, words: dict[str, Any]) -> dict[str, Any]:
+    """The deadline of what `run` asks since then, and what silence means."""
+    subject = asked_about(run)
+    fields = Brief.model_fields
+    try:
+        hours = timedelta(
+            hours=float(words.get("approval_hours", fields["approval_hours"].default))
+        )
+        by = since + hours
+    except (TypeError, ValueError, OverflowError):
+        return {}  # another version wrote it
+    silence = words.get("on_silence", fields["on_silence"].default)
+    # Silence never spends money.
+    is_approved = silence == "approve" and subject != "cost"
+    return {
+        "answer_by": by,
+        "on_silence": "approve" if is_approved else "reject",
+        "round": questions_about(run, subject) if subject else 0,
+    }
 
 
 def _made_by(preset: str) -> str:

@@ -3,7 +3,7 @@ const ended = ["completed", "failed", "rejected", "cancelled"];
 
 function show(place, run) {
   const bar = place.querySelector("progress");
-  if (bar) bar.value = run.percent;
+  if (bar) bar.value = Math.max(bar.value, run.percent);
   const detail = place.querySelector(".detail");
   if (detail) detail.textContent = run.detail;
 }
@@ -16,7 +16,18 @@ for (const place of document.querySelectorAll("[data-reload]")) {
     const run = JSON.parse(message.data);
     show(place, run);
     if (ended.includes(run.state)) source.close();
-    if (place.dataset.reload !== run.state + run.waiting_for) location.reload();
+    const now = `${run.state}${run.waiting_for}${run.round}${Number(run.stopping)}`;
+    // What somebody is typing is not thrown away because somebody else has answered.
+    if (place.dataset.reload === now || document.querySelector("form[data-dirty]")) return;
+    location.reload();
+  });
+}
+
+// Times where the reader is.
+for (const time of document.querySelectorAll("time[data-local]")) {
+  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, {
+    dateStyle: "long",
+    timeStyle: "short",
   });
 }
 

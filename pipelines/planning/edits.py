@@ -1,0 +1,290 @@
+"""What a person changed in a draft becomes the brief that is filmed.
+
+Work that a change does not touch must be found again, so a shot keeps its words and its seed
+wherever it is moved to. Where only words, seeds or wishes changed, the brief stays the enhancer's,
+with changes to single shots. Otherwise all shots become shots by hand, with the seeds and lengths
+that the draft shows.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft, DraftShot
+from pipelines.documents.parsing import sentences
+from pipelines.errors import BriefError, StoryboardError
+from pipelines.planning.framing import reframed
+from pipelines.planning.plan import seconds_for, timeline
+from pipelines.schema.shots import (
+    MAX_SEED,
+    PICK,
+    EditedEntry,
+    EditedShot,
+    HandShot,
+    SheetWords,
+    ShotOverride,
+    words_of_shot,
+)
+from pipelines.schema.storyboard import Sheet
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A shot as a person handed it back, checked, beside the drafted one that it was."""
+
+    shot: HandShot
+    origin: DraftShot | None
+    """None for a new shot."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is as drafted, apart from its place."""
+        was, now = self.origin, self.shot
+        return was is not None and (now.prompt, now.seed, now.chunks, now.wish) == (
+            was.prompt,
+            was.seed,
+            was.chunks,
+            "",
+        )
+
+
+def edited(
+    brief: Brief, draft: Draft, shots: Sequence[EditedShot], sheet: Sequence[EditedEntry] = ()
+) -> Brief:
+    """`brief` with a person's changes to its `draft`. No shots: the shots as drafted.
+
+    `brief` must be the one that the draft was made of. Raises StoryboardError, which names each
+    shot that breaks a rule, and BriefError if the video as a whole breaks one.
+    """
+    looks = _looks_of(draft.sheet, sheet)
+    swaps = {old.appearance: new.appearance for old, new in looks if old != new}
+    rows = _rows(draft, shots or _as_drafted(draft), swaps)
+    numbers = [row.origin.number if row.origin else 0 for row in rows]
+    is_in_place = numbers == [shot.number for shot in draft.shots] and not _is_longer(rows)
+    if is_in_place and not swaps and all(row.is_kept for row in rows):
+        return brief
+    values: dict[str, Any]
+    if is_in_place and not brief.storyboard and not _is_reframed(rows):
+        values = {"shots": _changes(brief, rows, swaps)}
+        values["sheet"] = _merged(brief.sheet, [new for old, new in looks if old != new])
+    elif is_in_place and _is_of_the_editor(brief, draft):
+        values = {"storyboard": _replaced(brief, rows), "sheet": [new for _, new in looks]}
+    else:
+        values = _rebuilt(brief, rows) | {"sheet": [new for _, new in looks]}
+    return _valid(brief, values)
+
+
+def settled(brief: Brief, draft: Draft) -> Brief:
+    """`brief` with the words of its `draft` in place of wishes, which are granted in them.
+
+    Whoever approves the draft then gets the words that he saw, also if another writer is installed
+    meanwhile. Raises BriefError as `edited`.
+    """
+    if not any(item.wish for item in (*brief.shots, *brief.storyboard)):
+        return brief
+    if not brief.storyboard:
+        words = {shot.number: shot.prompt for shot in draft.shots}
+        shots = [
+            item.model_copy(update={"prompt": words[item.shot], "wish": ""}) if item.wish else item
+            for item in brief.shots
+        ]
+        return _valid(brief, {"shots": shots})
+    rows = _rows(draft, _as_drafted(draft), {})
+    if _is_of_the_editor(brief, draft):
+        return _valid(brief, {"storyboard": _replaced(brief, rows)})
+    return _valid(brief, _rebuilt(brief, rows))
+
+
+def _as_drafted(draft: Draft) -> list[EditedShot]:
+    return [EditedShot(prompt=shot.prompt, drafted=shot.number) for shot in draft.shots]
+
+
+def _valid(brief: Brief, values: Mapping[str, Any]) -> Brief:
+    """`brief` with the changed `values`. Raises BriefError if it breaks a rule."""
+    plain = {
+        name: [item.model_dump() for item in value] if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    try:
+        result = Brief.model_validate(brief.model_dump() | plain)
+    except ValidationError as error:
+        raise BriefError(f"the edited storyboard cannot be made: {sentences(error)}") from error
+    timeline(result)
+    return result
+
+
+def _rows(draft: Draft, given: Sequence[EditedShot], swaps: Mapping[str, str]) -> list[_Row]:
+    """The checked shots. Raises StoryboardError with all that is wrong."""
+    problems: dict[int, str] = {}
+    rows: list[_Row] = []
+    for index, (shot, origin) in enumerate(zip(given, _origins(draft, given), strict=True)):
+        try:
+            rows.append(_Row(_checked(shot, origin, swaps), origin))
+        except ValidationError as error:
+            problems[index] = sentences(error)
+        except ValueError as error:
+            problems[index] = str(error)
+    if problems:
+        raise StoryboardError(problems)
+    return rows
+
+
+def _checked(shot: EditedShot, origin: DraftShot | None, swaps: Mapping[str, str]) -> HandShot:
+    """`shot` with the values of `origin` where it leaves them. Raises ValueError."""
+    if not PICK <= shot.seed <= MAX_SEED:
+        raise ValueError(
+            f"the seed {shot.seed} is outside 0 to {MAX_SEED}; choose a number in that range, or "
+            "-1 to leave it as drafted"
+        )
+    if shot.chunks < 0:
+        raise ValueError(f"{shot.chunks} is no length; a shot lasts for one chunk or more")
+    old = (origin.size, origin.camera) if origin else ("", "")
+    new = (shot.size.strip() or old[0], shot.camera.strip() or old[1])
+    words = words_of_shot(shot.prompt)
+    if new != old:
+        words = reframed(words, old, new)
+    words = with_appearances(words, swaps)
+    is_drafted = origin is not None and words == origin.prompt
+    return HandShot(
+        prompt=words,
+        seed=origin.seed if origin and shot.seed == PICK else shot.seed,
+        chunks=shot.chunks or (origin.chunks if origin else 1),
+        size=new[0],
+        camera=new[1],
+        wish=shot.wish,
+        source=origin.source if origin and is_drafted else "editor",
+    )
+
+
+def with_appearances(words: str, swaps: Mapping[str, str]) -> str:
+    """`words` with other appearances of characters and places: old words to new ones."""
+    if not swaps:
+        return words
+    longest_first = sorted(swaps, key=len, reverse=True)
+    forms = {form: old for old in longest_first for form in (old, _capital(old))}
+    pattern = "|".join(map(re.escape, forms))
+
+    def swap(found: re.Match[str]) -> str:
+        new = swaps[forms[found.group()]]
+        return new if found.group() in swaps else _capital(new)
+
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", swap, words)
+
+
+def shown_in(words: str, sheet: Sheet) -> tuple[str, ...]:
+    """Names of the entries of `sheet` whose appearance `words` repeat."""
+    return tuple(
+        entry.name
+        for entry in entries_of(sheet)
+        if with_appearances(words, {entry.appearance: ""}) != words
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _origins(draft: Draft, given: Sequence[EditedShot]) -> list[DraftShot | None]:
+    """The drafted shot that each of `given` was: by its number, else by its words. Clients of
+    earlier versions name no numbers: for them, as many shots as drafted are in the drafted order.
+    """
+    left = {shot.number: shot for shot in draft.shots}
+    found: list[DraftShot | None] = [left.pop(shot.drafted, None) for shot in given]
+    for index, shot in enumerate(given):
+        if found[index] is None and not shot.drafted:
+            same = next((old for old in left.values() if old.prompt == shot.prompt.strip()), None)
+            found[index] = left.pop(same.number) if same else None
+    if len(given) == len(draft.shots) and not any(shot.drafted for shot in given):
+        found = [item or left.pop(index, None) for index, item in enumerate(found, start=1)]
+    return found
+
+
+def _looks_of(sheet: Sheet, given: Sequence[EditedEntry]) -> list[tuple[SheetWords, SheetWords]]:
+    """Each entry of the draft's sheet, as it was and as it is now. Raises BriefError."""
+    wanted = {entry.name: entry.appearance for entry in given}
+    pairs: list[tuple[SheetWords, SheetWords]] = []
+    for old in entries_of(sheet):
+        words = wanted.pop(old.name, "") or old.appearance
+        try:
+            pairs.append((old, SheetWords(name=old.name, appearance=words, kind=old.kind)))
+        except ValidationError as error:
+            raise BriefError(f"{old.name}: {sentences(error)}") from error
+    unknown = [name for name in wanted if name]
+    if unknown:
+        known = ", ".join(old.name for old, _ in pairs) or "none"
+        raise BriefError(
+            f"the sheet of this draft has no {unknown[0]!r:.100}; it has: {known}. Name one of "
+            "these, or write the new one into the words of the shots"
+        )
+    return pairs
+
+
+def entries_of(sheet: Sheet) -> Iterator[SheetWords]:
+    """The characters and then the places of `sheet`."""
+    for entry in sheet.characters:
+        yield SheetWords(name=entry.name, appearance=entry.appearance, kind="character")
+    for entry in sheet.places:
+        yield SheetWords(name=entry.name, appearance=entry.appearance, kind="place")
+
+
+def _merged(before: Iterable[SheetWords], changed: Sequence[SheetWords]) -> list[SheetWords]:
+    names = {entry.name for entry in changed}
+    return [*(entry for entry in before if entry.name not in names), *changed]
+
+
+def _is_longer(rows: Sequence[_Row]) -> bool:
+    """Whether a shot lasts for more or fewer chunks than drafted."""
+    return any(row.origin and row.shot.chunks != row.origin.chunks for row in rows)
+
+
+def _is_reframed(rows: Sequence[_Row]) -> bool:
+    """Whether a size or a camera changed: a change to a shot of the enhancer has no place for
+    it."""
+    return any(
+        row.origin and (row.shot.size, row.shot.camera) != (row.origin.size, row.origin.camera)
+        for row in rows
+    )
+
+
+def _changes(brief: Brief, rows: Sequence[_Row], swaps: Mapping[str, str]) -> list[ShotOverride]:
+    """The changes to single shots, in their order."""
+    found = {item.shot: item for item in brief.shots}
+    for number, row in enumerate(rows, start=1):
+        before = found.get(number, ShotOverride(shot=number))
+        assert row.origin is not None
+        drafted = with_appearances(row.origin.prompt, swaps)
+        words = with_appearances(before.prompt, swaps)
+        if row.shot.prompt != drafted:
+            words = row.shot.prompt
+        seed = row.shot.seed if row.shot.seed != row.origin.seed else before.seed
+        if words or seed != PICK or row.shot.wish:
+            change = {"shot": number, "prompt": words, "seed": seed, "wish": row.shot.wish}
+            found[number] = ShotOverride.model_validate(change)
+    return [found[number] for number in sorted(found)]
+
+
+def _is_of_the_editor(brief: Brief, draft: Draft) -> bool:
+    """Whether the drafted shots are the brief's shots by hand, one for one and unchanged."""
+    return len(brief.storyboard) == len(draft.shots) and not brief.shots
+
+
+def _replaced(brief: Brief, rows: Sequence[_Row]) -> list[HandShot]:
+    """The brief's shots by hand with what changed. Lengths and seeds that did not change stay as
+    the brief says them, because they decide the seeds of further chunks."""
+    result: list[HandShot] = []
+    for before, row in zip(brief.storyboard, rows, strict=True):
+        is_same_take = row.origin is not None and row.origin.seed == row.shot.seed
+        seed = before.seed if is_same_take else row.shot.seed
+        result.append(row.shot.model_copy(update={"chunks": before.chunks, "seed": seed}))
+    return result
+
+
+def _rebuilt(brief: Brief, rows: Sequence[_Row]) -> dict[str, Any]:
+    """The brief's fields for `rows` as shots by hand with their own seeds and lengths."""
+    shots = [row.shot for row in rows]
+    count = sum(shot.chunks for shot in shots)
+    return {"storyboard": shots, "shots": [], "seconds": seconds_for(brief, count)}

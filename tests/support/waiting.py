@@ -1,0 +1,93 @@
+"""Runs that wait for a person about a storyboard, without a worker: what the flows would have left
+on Prefect's server and in the bucket."""
+
+from uuid import UUID
+
+import numpy as np
+from prefect import flow, task
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.flow_runs import keyset_from_paused_state
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Running, Suspended
+
+from infra.adapters.object_store import ObjectStore
+from pipelines.documents.brief import Brief
+from pipelines.documents.draft import Draft
+from pipelines.documents.stored_brief import StoredBrief
+from pipelines.media.still import stack_png
+from pipelines.planning.drafting import chunk_seconds, draft_shots
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.names import DRAFT_STORYBOARD
+from pipelines.schema.plan import Estimate
+from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
+from tasks.review import StoryboardAnswer
+from tests.conftest import Cli
+from tests.support.planned import plan_brief
+
+BALL = "a red ball with a white stripe"
+ESTIMATE = Estimate(seconds=12, peak_memory_bytes=1, disk_bytes=1, basis="a test")
+
+
+def draft_of(brief: Brief, store: ObjectStore) -> Draft:
+    """A draft of two shots, with stills; both show the ball of the sheet."""
+    shots = tuple(
+        Shot(number=number, camera="Wide shot", prompt=f"Wide shot: {BALL} {does}", source="llm")
+        for number, does in ((1, "rolls"), (2, "bounces"))
+    )
+    sheet = Sheet(characters=(SheetEntry(name="ball", appearance=BALL),))
+    storyboard = Storyboard(shots=shots, enhancer="a writer", written=2, sheet=sheet)
+    plan = plan_brief(brief, storyboard)
+    stills = []
+    for number, chunk in enumerate(plan.chunks):
+        picture = np.full((64, 64, 3), 60 + 120 * number, np.uint8)
+        key = ObjectKey.still(chunk.digest)
+        stills.append(store.put_bytes(key, stack_png([picture]), "image/png"))
+    return Draft(
+        shots=tuple(draft_shots(brief, plan, storyboard, stills)),
+        estimate=ESTIMATE,
+        brief=StoredBrief.of(brief),
+        sheet=sheet,
+        chunk_seconds=chunk_seconds(brief, 2),
+    )
+
+
+def let_it_wait(cli: Cli, store: ObjectStore, run: UUID, key: str = "storyboard") -> Draft:
+    """Let `run` wait for an answer about the draft of its brief, under Prefect's `key`."""
+    with (
+        temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as prefect,
+    ):
+        brief = Brief.model_validate(prefect.read_flow_run(run).parameters["brief"])
+        draft = draft_of(brief, store)
+        child = _child(prefect, run)
+        data = draft.model_dump_json().encode()
+        store.put_bytes(ObjectKey.draft(child), data, "application/json")
+        prefect.set_flow_run_state(run, Running(), force=True)
+        state = Suspended(timeout_seconds=600, pause_key=key)
+        keyset = keyset_from_paused_state(state)
+        state.state_details.run_input_keyset = keyset
+        prefect.set_flow_run_state(run, state)
+    with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
+        StoryboardAnswer.save(keyset, run)
+    return draft
+
+
+def answer_of(cli: Cli, run: UUID, key: str = "storyboard") -> StoryboardAnswer:
+    """What a person answered, as the flow reads it."""
+    keyset = keyset_from_paused_state(Suspended(timeout_seconds=600, pause_key=key))
+    with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
+        return StoryboardAnswer.load(keyset, run)
+
+
+def _child(prefect: SyncPrefectClient, parent: UUID) -> UUID:
+    """A finished run of `draft-storyboard`, which `parent` started."""
+
+    @task(name="draft-storyboard")
+    def step() -> None: ...
+
+    @flow(name=DRAFT_STORYBOARD)
+    def draft() -> None: ...
+
+    link = prefect.create_task_run(step, flow_run_id=parent, dynamic_key=str(parent))
+    child = prefect.create_flow_run(draft, parent_task_run_id=link.id, state=Completed())
+    return child.id
