@@ -13,7 +13,7 @@ WORKERS ?= 2
 PROMPT ?= a red ball moves to the right over a dark blue background
 export PROMPT
 
-.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard train train-illustrated scorecard-illustrated lint docs hooks clean
+.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard scorecard-writer train train-illustrated scorecard-illustrated lint docs hooks clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ bench-gpu: $(VENV)/.demo ## speed and memory of the studio's models on this GPU
 # What the demo's video model can do, as its model card says it.
 scorecard: $(VENV)/.demo ## what the demo's video model can do
 	@$(BIN)/python -m pipelines.training.scorecard infra/models/tiny_wan
+
+# Answers are kept in build/scorecard-writer; a second run asks only what is new.
+# OPTIONS="--strategy direct --beside FILE.json" forces a strategy and shows an earlier result.
+scorecard-writer: $(VENV)/.demo ## what the installed language models make of forty briefs
+	@$(BIN)/python -m infra.apps.writer_scorecard $(OPTIONS)
 
 # The demo's video model from nothing, about an hour on 2 cores; interrupted, it goes on.
 train: $(VENV)/.demo ## train the demo's video model; goes on where it was stopped

@@ -7,6 +7,9 @@ that fails is asked for again with another seed.
 import re
 from collections.abc import Sequence
 
+from pipelines.prompting.subjects import new_subjects
+from pipelines.prompting.texts import TEMPLATES
+
 MIN_WORDS, MAX_WORDS = 4, 60
 MIN_ASCII_SHARE = 0.95
 MIN_PLAIN_SHARE = 0.9
@@ -34,6 +37,8 @@ _FIXED = (
 model would show that instead."""
 _EXAMPLE_WORDS = frozenset({"lighthouse", "violin", "musician", "neon", "strings"})
 """Words of our own few-shot examples. In an answer they show that the model copied."""
+_COPIED = 5
+"""Words in a row that an answer has in common with our few-shot examples."""
 
 
 def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
@@ -48,8 +53,8 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
     if _META.search(words):
         return "talks about the task instead of the shot"
     brief = idea.lower()
-    if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", brief)):
-        return f"copied {sorted(leaked)[0]!r} from the examples"
+    if copied := _copied(words, brief):
+        return f"copied {copied!r} from the examples"
     if other := added_fixed_word(words, brief):
         return f"says {other!r}, which the brief does not"
     trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
@@ -57,6 +62,8 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
         return "repeats itself"
     if any(_overlap(tokens, other) > MAX_OVERLAP for other in earlier):
         return "repeats an earlier shot"
+    if added := new_subjects(words, [idea]):
+        return f"adds {' and '.join(added)}, which the brief does not have"
     return ""
 
 
@@ -68,6 +75,20 @@ def added_fixed_word(words: str, given: str) -> str:
         if known and (other := sorted(set(fixed.findall(words.lower())) - known)):
             return str(other[0])
     return ""
+
+
+def _copied(words: str, brief: str) -> str:
+    """What `words` have of our examples, and the brief has not; empty if there is nothing."""
+    tokens, given = (set(re.findall(r"[^\W_]+", text.lower())) for text in (words, brief))
+    leaked = set(_EXAMPLE_WORDS & tokens - given)
+    leaked = leaked or _runs(words) & _runs(TEMPLATES["completion"]) - _runs(brief)
+    return min(leaked, default="")
+
+
+def _runs(text: str) -> set[str]:
+    """Each _COPIED words in a row, in lower case."""
+    tokens = re.findall(r"[^\W_]+", text.lower())
+    return {" ".join(tokens[start : start + _COPIED]) for start in range(len(tokens) - _COPIED + 1)}
 
 
 def _looks_like_words(text: str, tokens: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ characters. Schemas as pydantic makes them can be used, within what `grammar_of`
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_REPEATS = 2_000
@@ -31,6 +31,7 @@ _KNOWN_CLASSES = {"d": "0-9", "w": "a-zA-Z0-9_"}
 
 Ranges = tuple[tuple[int, int], ...]
 """First and last code point of each range of characters."""
+_Maker = Callable[[Mapping[str, Any], str], str]
 
 
 def grammar_of(schema: Mapping[str, Any]) -> str:
@@ -74,7 +75,7 @@ class _Rules:
             return self._one_of(values, where)
         if "anyOf" in schema:
             return self._name(" | ".join(self.add(item, where) for item in schema["anyOf"]))
-        makers = {
+        makers: dict[str, _Maker] = {
             "object": self._object,
             "array": self._array,
             "string": self._string,

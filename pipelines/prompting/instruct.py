@@ -18,7 +18,8 @@ class Instruction:
     data: Mapping[str, str]
     """What people or a model wrote. It never becomes a control token."""
     schema: Mapping[str, Any]
-    """JSON schema of the answer. Its strings are bounded: no answer is longer than `max_tokens`."""
+    """JSON schema of the answer, within what `grammar.grammar_of` takes. Its strings are bounded:
+    no answer is longer than `max_tokens`. The model does not see it: `text` names the fields."""
     seed: int
     max_tokens: int
     temperature: float = 0.0
@@ -37,8 +38,8 @@ class InstructModel(Protocol):
         """Tokens of question and answer together."""
 
     def structured(self, instruction: Instruction) -> str:
-        """JSON text that follows the schema. A model without a grammar may return any text, so the
-        caller checks it.
+        """JSON text that follows the schema. A model without a grammar may return any text, and an
+        answer that reaches `max_tokens` is cut, so the caller checks it.
 
         Raises EnhancerError if the model did not load, gave no answer, or has no room for it.
         """

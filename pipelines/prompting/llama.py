@@ -282,23 +282,29 @@ class LlamaEnhancer:
             )
 
     def _counted(self, message: dict[str, Any]) -> int:
-        """The `tokens` of the response, by whichever process has the vocabulary."""
-        options = self._options
-        asked = self._child or self._vocabulary
-        if asked is None:
-            # The GPU is hidden, and no start of the model is used up.
-            arguments = {"vocab_only": True, "n_ctx": options.context}
-            asked = self._vocabulary = LlamaProcess(
-                self._model, arguments, options.load_timeout, sees_gpu=False
-            )
+        """The `tokens` of the response, by whichever process has the vocabulary. A process that
+        fails is replaced once."""
+        asked = self._with_vocabulary()
         try:
-            answer = asked.ask(message, options.answer_timeout)
+            answer = asked.ask(message, self._options.answer_timeout)
         except EnhancerError:
             self._drop()
-            raise
+            answer = self._with_vocabulary().ask(message, self._options.answer_timeout)
         if not isinstance(answer.get("tokens"), int):
             raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
         return int(answer["tokens"])
+
+    def _with_vocabulary(self) -> LlamaProcess:
+        """The child, or a process without weights. The GPU is hidden from that one, and it uses up
+        no start of the model. Raises EnhancerError if the vocabulary does not load."""
+        if self._child is not None:
+            return self._child
+        if self._vocabulary is None:
+            arguments = {"vocab_only": True, "n_ctx": self._options.context}
+            self._vocabulary = LlamaProcess(
+                self._model, arguments, self._options.load_timeout, sees_gpu=False
+            )
+        return self._vocabulary
 
     def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         """The child's response, which has a `text`. The child is started again if it fails and has

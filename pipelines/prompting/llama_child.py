@@ -161,7 +161,8 @@ class Writer:
     def _under_grammar(self, request: dict[str, Any]) -> dict[str, Any]:
         """Options of a completion. Raises ValueError if llama.cpp cannot read the grammar, which
         would end the process if it were used."""
-        from llama_cpp import LlamaGrammar, llama_sampler_free, llama_sampler_init_grammar
+        from llama_cpp import llama_sampler_free, llama_sampler_init_grammar
+        from llama_cpp.llama_grammar import LlamaGrammar
 
         text = request["grammar"]
         sampler = text.strip() and llama_sampler_init_grammar(

@@ -78,12 +78,9 @@ class Frame:
                 "once; use a model with another template"
             )
         self._before, self._after = (_split(model, piece, plain=plain) for piece in pieces)
-        first = self._before[1][:1]
-        self._bos = [model.token_bos()] if first == [model.token_bos()] else []
-        if self._bos:  # whether the vocabulary adds one, too, does not matter then
-            self._before = (self._before[0][1:], self._before[1][1:])
-        elif model._model.add_bos_token():
-            self._bos = [model.token_bos()]
+        has_bos = self._before[1][:1] == [model.token_bos()]
+        adds_bos = not has_bos and model._model.add_bos_token()
+        self._bos = [model.token_bos()] if adds_bos else []
         # SentencePiece adds the space that belongs behind a control token by itself; a template
         # that writes one would give two, which Mistral's own tokenizer never does.
         kind = model.metadata.get("tokenizer.ggml.model")
@@ -117,13 +114,13 @@ def _rendered(model: Any) -> str:
     from jinja2 import TemplateError
     from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-    texts = [
+    eos, bos = (
         model._model.token_get_text(token) if token >= 0 else ""
         for token in (model.token_eos(), model.token_bos())
-    ]
+    )
     failures = (TemplateError, ValueError, TypeError, LookupError, AttributeError)
     try:
-        formatter: Any = Jinja2ChatFormatter(template, *texts)  # sandboxed
+        formatter: Any = Jinja2ChatFormatter(template, eos_token=eos, bos_token=bos)  # sandboxed
         formatter.strftime_now = _TODAY.strftime
         rendered = formatter(
             messages=[{"role": "user", "content": _QUESTION}],

@@ -294,14 +294,12 @@ def test_a_long_answer_may_take_its_share_of_time(
     assert waited[-2:] == [60.0, 30.0]
 
 
-def test_a_child_that_hangs_is_given_up(own_file: Path) -> None:
-    with opened(own_file, answer_timeout=0.2) as enhancer:
+def test_tokens_are_counted_though_the_child_was_killed(instruct_file: Path) -> None:
+    with opened(instruct_file) as enhancer:
         enhancer.load()
-        assert enhancer.child_pid is not None
-        psutil.Process(enhancer.child_pid).suspend()
-        with pytest.raises(EnhancerError, match=r"no answer within 0\.2 s"):
-            enhancer.count_tokens("fox")
-        assert held(own_file) == []
+        kill(enhancer)
+        assert enhancer.count_tokens("fox") == 4
+        assert enhancer.child_pid is None
 
 
 @pytest.mark.slow

@@ -94,6 +94,25 @@ def test_a_question_has_the_tokens_of_mistrals_own_tokenizer(
     assert tokens[: len(beginning)] == beginning
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ bos_token }} [INST] {{ messages[0].content }} [/INST]",  # as later revisions have it
+        "[INST] {{ messages[0].content }} [/INST]",  # the vocabulary adds the beginning
+    ],
+)
+def test_the_beginning_stands_once_and_without_a_space_behind_it(
+    vocabularies: dict[Version, Any],
+    mistrals: dict[Version, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    template: str,
+) -> None:
+    model = vocabularies["v0.2"]
+    monkeypatch.setitem(model.metadata, "tokenizer.chat_template", template)
+    tokens = Frame(model, plain=False).tokens(QUESTIONS[0])
+    assert tokens == own_tokens(mistrals["v0.2"], QUESTIONS[0])
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_prompt_for_words_has_them_too(
     vocabularies: dict[Version, Any], mistrals: dict[Version, Any], version: Version

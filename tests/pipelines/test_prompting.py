@@ -15,6 +15,7 @@ from pipelines import processes
 from pipelines.documents.brief import Brief
 from pipelines.errors import EnhancerError
 from pipelines.planning.plan import seed_of
+from pipelines.prompting.complete import ATTEMPTS
 from pipelines.prompting.gates import fault_of
 from pipelines.prompting.llama import (
     LlamaEnhancer,
@@ -99,8 +100,8 @@ def test_a_bad_sentence_is_asked_for_again_with_another_seed() -> None:
     assert enhancer.requests[0].seed != enhancer.requests[1].seed
 
 
-def test_after_three_bad_sentences_the_template_stands_and_says_why() -> None:
-    (shot,) = write(ScriptedEnhancer("no", "no", "no")).shots
+def test_after_the_last_bad_sentence_the_template_stands_and_says_why() -> None:
+    (shot,) = write(ScriptedEnhancer(*["no"] * ATTEMPTS)).shots
     assert (shot.source, shot.prompt) == ("template", "Wide shot: A red fox in the snow.")
     assert "1 words" in shot.note
 

@@ -6,13 +6,14 @@ import pytest
 
 from pipelines.documents.brief import Brief
 from pipelines.planning.plan import seed_of
+from pipelines.prompting.complete import ATTEMPTS
 from pipelines.prompting.stored import shot_digests, stand_in_digest
 from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot
 from tests.pipelines.test_prompting import GOOD, OTHER, ScriptedEnhancer, write
 
 PROMPT = "a red fox in the snow"
-FAILURES = {"failed": ["CRASH"], "refused": ["no", "no", "no"]}
+FAILURES = {"failed": ["CRASH"], "refused": ["no"] * ATTEMPTS}
 
 
 def digests(count: int = 1) -> list[Digest]:
@@ -69,7 +70,7 @@ def test_a_template_s_shot_of_an_earlier_version_is_written_again() -> None:
 def test_the_note_tells_refused_words_from_an_enhancer_that_does_not_work() -> None:
     refused = write(ScriptedEnhancer(*FAILURES["refused"])).shots[0].note
     failed = write(ScriptedEnhancer(*FAILURES["failed"])).shots[0].note
-    assert "3 answers failed the checks, the last one: 1 words" in refused
+    assert f"{ATTEMPTS} answers failed the checks, the last one: 1 words" in refused
     assert failed.endswith("stands in for the enhancer: the enhancer's process died")
 
 

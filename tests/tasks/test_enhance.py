@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.documents.brief import Brief
+from pipelines.prompting.complete import ATTEMPTS
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.plan import Plan
 from pipelines.schema.storyboard import Storyboard
@@ -148,6 +149,7 @@ def test_a_damaged_shot_is_written_again(store: Bucket) -> None:
 
 
 def test_what_the_template_wrote_is_logged(store: Bucket, caplog: pytest.LogCaptureFixture) -> None:
-    run(store, "CRASH", "no", "no", "no")
+    run(store, "CRASH", *["no"] * ATTEMPTS)
     assert "shot 1: the template stands in for the enhancer: the enhancer's process" in caplog.text
-    assert "shot 2: the template stands in for the enhancer: 3 answers failed" in caplog.text
+    refused = f"shot 2: the template stands in for the enhancer: {ATTEMPTS} answers failed"
+    assert refused in caplog.text
