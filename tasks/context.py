@@ -328,8 +328,9 @@ def check_surroundings(brief: Brief, settings: Settings) -> None:
 
 
 def _is_enhanced(brief: Brief) -> bool:
-    wishes = any(shot.wish for shot in (*brief.storyboard, *brief.shots))
-    return brief.enhance and (wishes or not brief.storyboard)
+    # A wish is the model's work also where all shots are given by hand.
+    wishes = [*(shot.wish for shot in brief.storyboard), *(shot.wish for shot in brief.shots)]
+    return brief.enhance and (any(wishes) or not brief.storyboard)
 
 
 def _record(role: str, folder: ModelFolder) -> ModelRecord:

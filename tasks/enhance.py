@@ -54,7 +54,8 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         storyboard = with_sheet(storyboard, brief.sheet)
         shelf = Shelf(shots.find, shots.keep, shots.run)
         rewriter = rewriter_of(brief, storyboard, llama, shelf)
-        storyboard = grant_wishes(storyboard, brief, rewriter and rewriter.shot_or_none)
+        rewrite = rewriter.shot_or_none if rewriter else None
+        storyboard = grant_wishes(storyboard, brief, rewrite)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
