@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
 from pipelines.planning.plan import seed_of
-from pipelines.prompting.storyboard import shot_digests
+from pipelines.prompting.stored import shot_digests, story_digests
 from pipelines.schema.keys import is_key
 from pipelines.schema.plan import Plan
 from pipelines.schema.request import (
@@ -101,8 +101,11 @@ class Marks:
             self.add_key(upload)
         board = manifest.storyboard
         if board.enhancer != "none":
-            idea, seed = without_control_tokens(manifest.brief.prompt), seed_of(manifest.brief)
-            digests = shot_digests(len(board.shots), idea, seed, board.enhancer)
+            words = board.translation.english if board.translation else manifest.brief.prompt
+            idea, seed = without_control_tokens(words), seed_of(manifest.brief)
+            digests = [*shot_digests(len(board.shots), idea, seed, board.enhancer)]
+            if board.story:
+                digests += story_digests(board.story, board.outline)
             self.used.setdefault("shots", set()).update(map(bytes.fromhex, digests))
 
     def add_film(self, film: Film) -> None:

@@ -32,6 +32,7 @@ from pipelines.documents.manifest import (
 from pipelines.errors import WeightsError
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
+from pipelines.planning.plan import is_enhanced
 from pipelines.progress import Progress
 from pipelines.prompting.footprint import writer_footprint
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
@@ -82,7 +83,7 @@ class RunContext:
         # which attention may have to be tried on the device: that is not ours yet.
         self.backend.models(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
-        self.enhancer_model = self._companion(companions.enhancer) if _is_enhanced(brief) else None
+        self.enhancer_model = self._companion(companions.enhancer) if is_enhanced(brief) else None
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
         self.folder = Path()
         """Scratch; it is set as soon as the run has the device."""
@@ -288,7 +289,7 @@ def models_of(brief: Brief) -> tuple[str, ...]:
     """Names in the catalog of all models that a run of `brief` on a device uses."""
     backend, companions = brief.backend, set_models(brief.backend.model_set)
     loras = brief.resolved_preset().options.models
-    beside = [companions.enhancer] if _is_enhanced(brief) else []
+    beside = [companions.enhancer] if is_enhanced(brief) else []
     beside += [companions.upscaler] if brief.upscale > 1 else []
     return (*backend.models_for(brief.inputs), *loras, *beside)
 
@@ -315,10 +316,6 @@ def check_surroundings(brief: Brief, settings: Settings) -> None:
     """
     with ExitStack() as stack:
         RunContext(brief, settings, stack)
-
-
-def _is_enhanced(brief: Brief) -> bool:
-    return brief.enhance and not brief.storyboard
 
 
 def _record(role: str, folder: ModelFolder) -> ModelRecord:

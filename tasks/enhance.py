@@ -9,18 +9,23 @@ import httpx
 from prefect import task
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError, EnhancerError
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
-from pipelines.prompting.by_hand import grant_wishes, with_sheet
-from pipelines.prompting.llama import PromptEnhancer, ShotRequest
-from pipelines.prompting.storyboard import write_storyboard
+from pipelines.prompting.by_hand import Rewrite, grant_wishes, with_sheet
+from pipelines.prompting.instruct import Instruction
+from pipelines.prompting.llama import ShotRequest
+from pipelines.prompting.rewriting import Rewriter, rewritten_or_none
+from pipelines.prompting.stored import Kept, Shelf
+from pipelines.prompting.storyboard import seconds_of_shot, write_storyboard
+from pipelines.prompting.strategies import Enhancer, follows_instructions, strategy_of
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, Transition, digest_of
-from pipelines.schema.storyboard import Shot, Storyboard
+from pipelines.schema.storyboard import Shot, Storyboard, Strategy
+from pipelines.schema.text import without_control_tokens
 from tasks.context import RunContext
 from tasks.dispatch import is_deployed
 from tasks.language_model import with_placement
@@ -28,6 +33,7 @@ from tasks.options import STAGE
 from tasks.progress import report
 
 _log = logging.getLogger("reelwright.enhance")
+_KEPT: TypeAdapter[Kept] = TypeAdapter(Kept)
 
 
 @task(name="enhance", **STAGE)
@@ -46,25 +52,41 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
             brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
         storyboard = with_sheet(storyboard, brief.sheet)
-        storyboard = grant_wishes(storyboard, brief, rewrite=None)
+        storyboard = grant_wishes(storyboard, brief, _rewriting(brief, llama, shots))
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
-        if shot.source == "template":
+        if shot.stands_in:
             _log.warning("shot %s: %s", shot.number, shot.note)
     report(Progress("enhance", count, count, "shots written"))
     return storyboard
 
 
+def _rewriting(brief: Brief, enhancer: Enhancer | None, shots: "_Shots") -> Rewrite | None:
+    """How single shots are written again with an editor's wish; None if the model follows none."""
+    if enhancer is None or not follows_instructions(enhancer) or strategy_of(enhancer) != "direct":
+        return None
+    model = enhancer
+    shelf = Shelf(shots.find, shots.keep, shots.run)
+
+    def rewrite(board: Storyboard, number: int, wish: str) -> tuple[Shot | None, str]:
+        words = board.translation.english if board.translation else brief.prompt
+        idea, seconds = without_control_tokens(words), seconds_of_shot(brief)
+        rewriter = Rewriter(idea, seed_of(brief), seconds, model, shelf)
+        return rewritten_or_none(rewriter, board, number, wish)
+
+    return rewrite
+
+
 class _Shots:
-    """The shots of one brief in the bucket: those of the enhancer, and those of the template that
-    this run may use again."""
+    """What the bucket has for one brief: what the asked strategy wrote, and what this run may use
+    again in its place."""
 
     def __init__(
         self,
         brief: Brief,
         transitions: Sequence[Transition],
-        enhancer: PromptEnhancer | None,
+        enhancer: Enhancer | None,
         context: RunContext,
     ) -> None:
         self._brief, self._transitions, self._context = brief, transitions, context
@@ -73,7 +95,7 @@ class _Shots:
         self._done = 0
 
     def run(self) -> str:
-        """What this run has in common with the runs whose template's shots it goes on with.
+        """What this run has in common with the runs whose replacements it goes on with.
 
         In a studio that is the flow run of the editor: its draft, and each of its attempts on the
         GPU host, are runs of their own. A command has no id that outlives it, so all commands with
@@ -92,33 +114,41 @@ class _Shots:
             _log.warning("the run that started this one is not known: %s", error)
             return str(flow_run.id or uuid4())
 
-    def find(self, digest: Digest) -> Shot | None:
-        """A shot that may be used. Raises StoreError if the store fails."""
+    def find(self, digest: Digest) -> Kept | None:
+        """A value that may be used. Raises StoreError if the store fails."""
         done = min(self._done, self._count)
         report(Progress("enhance", done, self._count, "writing the shots"))
-        shot = self._read(digest)
-        if shot is None or (shot.source == "template" and not self._is_begun):
+        kept = self._read(digest)
+        if kept is None or (kept.stands_in and not self._is_begun):
             return None
-        self._done += 1
-        return shot
+        self._done += isinstance(kept, Shot)
+        return kept
 
-    def keep(self, digest: Digest, shot: Shot) -> None:
-        """Store a shot that was written. Raises StoreError if the store fails."""
-        data = shot.model_dump_json().encode()
-        self._context.store.put_bytes(ObjectKey.shot(digest), data, "application/json")
-        self._done += 1
+    def keep(self, digest: Digest, kept: Kept) -> None:
+        """Store what was written. Raises StoreError if the store fails.
 
-    def _read(self, digest: Digest) -> Shot | None:
+        Of two runs that write the outline of one brief, or its sheet, the first one decides: the
+        shots of both must follow the same one.
+        """
+        key, data = ObjectKey.shot(digest), kept.model_dump_json().encode()
+        store, kind = self._context.store, "application/json"
+        if isinstance(kept, Shot):
+            store.put_bytes(key, data, kind)
+            self._done += 1
+        elif not store.put_if_absent(key, data, kind) and self._read(digest) is None:
+            store.put_bytes(key, data, kind)  # what lies there is damaged
+
+    def _read(self, digest: Digest) -> Kept | None:
         try:
             data = self._context.store.get_bytes(ObjectKey.shot(digest))
-            return Shot.model_validate_json(data) if data else None
+            return _KEPT.validate_json(data) if data else None
         except (CorruptObjectError, ValidationError) as error:
             _log.warning("shot %s is written again: %s", self._done + 1, error)
             return None
 
     @cached_property
     def _is_begun(self) -> bool:
-        """Whether the film of the template's shots is begun and not finished.
+        """Whether the film of the replacements is begun and not finished.
 
         A run of a studio knows its own shots by its id. For a command that was killed, the chunks
         in the bucket say it: the same brief must go on with them. Once that film is published, or
@@ -126,7 +156,7 @@ class _Shots:
         """
         if is_deployed():
             return True
-        absent = _Absent(self._enhancer.name if self._enhancer else "none")
+        absent = _absent(self._enhancer)
         storyboard = write_storyboard(
             self._brief,
             self._transitions,
@@ -139,7 +169,7 @@ class _Shots:
         plan = plan_of(self._brief, storyboard, self._context)
         if self._context.store.head(ObjectKey.manifest(plan.content_id)):
             return False
-        stood_in = {shot.number for shot in storyboard.shots if shot.source == "template"}
+        stood_in = {shot.number for shot in storyboard.shots if shot.stands_in}
         return any(
             self._context.store.head(chunk.key) is not None
             for chunk in plan.chunks
@@ -148,14 +178,26 @@ class _Shots:
 
 
 class _Absent:
-    """An enhancer that gives no words, so that only shots in the bucket and the template's are
-    used."""
+    """An enhancer that gives no words, so that only what is in the bucket and the template's shots
+    are used."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, strategy: Strategy, context: int) -> None:
+        self.name, self.strategy, self.context = name, strategy, context
 
     def words(self, request: ShotRequest) -> str:
         raise EnhancerError(f"shot {request.camera!r} is not asked for")
+
+    def structured(self, instruction: Instruction) -> str:
+        raise EnhancerError(f"an answer of {instruction.max_tokens} tokens is not asked for")
+
+    def count_tokens(self, text: str) -> int:
+        raise EnhancerError(f"the tokens of {text[:20]!r} are not counted")
+
+
+def _absent(enhancer: Enhancer | None) -> _Absent:
+    if enhancer is None:
+        return _Absent("none", "complete", 0)
+    return _Absent(enhancer.name, strategy_of(enhancer), getattr(enhancer, "context", 0))
 
 
 @task(name="plan", **STAGE)

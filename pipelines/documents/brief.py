@@ -153,10 +153,7 @@ class Brief(BaseModel):
         (), title="Changed shots", description="Another seed or other words for single shots."
     )
     sheet: tuple[SheetWords, ...] = Field(
-        (),
-        title="Characters and places",
-        description="How they look, in place of what the enhancer wrote for the same name; filled "
-        "in when the storyboard is edited.",
+        (), title="Characters and places", description="How they look, as an editor wants it."
     )
     frames: int = Field(
         PICK,

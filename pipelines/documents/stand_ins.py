@@ -28,10 +28,17 @@ def _of_words(storyboard: Storyboard) -> str:
     written = [shot for shot in storyboard.shots if shot.source != "continued"]
     replaced = [shot for shot in written if shot.source == "template"]
     if not replaced:
-        return ""
+        return _of_strategy(storyboard, len(written))
     _, _, fault = replaced[0].note.rpartition("enhancer: ")
     reason = f": {fault}" if fault else ""
     return (
         f"a template wrote {len(replaced)} of {len(written)} shots, in place of the language "
         f"model{reason}"
     )
+
+
+def _of_strategy(storyboard: Storyboard, count: int) -> str:
+    replaced = [shot for shot in storyboard.shots if shot.stands_in]
+    if not replaced:
+        return ""
+    return f"{len(replaced)} of {count} shots are written in another way: {replaced[0].note}"

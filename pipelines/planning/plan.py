@@ -33,7 +33,7 @@ from pipelines.schema.request import (
     ReferenceVideo,
 )
 from pipelines.schema.shots import PICK, HandShot
-from pipelines.schema.storyboard import Storyboard
+from pipelines.schema.storyboard import Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
 
 
@@ -176,6 +176,13 @@ def _place_of(brief: Brief, number: int, count: int) -> tuple[int, int] | None:
     raise ValueError(f"chunk {number} is behind the last shot by hand; see timeline")
 
 
+def is_enhanced(brief: Brief) -> bool:
+    """Whether a language model is asked for words: for all shots, or for a wish."""
+    if any(shot.wish for shot in (*brief.storyboard, *brief.shots)):
+        return True
+    return brief.enhance and not brief.storyboard
+
+
 def seconds_for(brief: Brief, count: int) -> float:
     """Seconds of a video of `brief` with `count` chunks, whose last one is used as far as that of
     `brief` is.
@@ -208,12 +215,17 @@ def seed_of(brief: Brief) -> int:
     return _number([brief.prompt, brief.style, brief.negative])
 
 
-def _seed_of_chunk(brief: Brief, number: int, count: int) -> int:
+def seed_of_number(seed: int, number: int) -> int:
+    """The seed of chunk `number` of a video with this `seed`."""
+    return _number([seed, number])
+
+
+def _seed_of_chunk(brief: Brief, shot: Shot, number: int, count: int) -> int:
     override, hand = brief.override_of(number), hand_shot_of(brief, number, count)
     if override and override.seed != PICK:
         return override.seed
     if hand is None or hand.seed == PICK:
-        return _number([seed_of(brief), number])
+        return seed_of_number(seed_of(brief), number) if shot.seed is None else shot.seed
     # Further chunks of a shot get other seeds, or they would show the same take again. In a shot
     # of a length of its own they stay the same wherever the shot is moved to.
     place = _place_of(brief, number, count)
@@ -245,7 +257,7 @@ def make_plan(
             size=preset.size,
             fps=backend.definition.capabilities.fps,
             frames=slot.frames,
-            seed=_seed_of_chunk(brief, number, len(slots)),
+            seed=_seed_of_chunk(brief, shot, number, len(slots)),
             inputs=tuple(_inputs(brief, slot, before, start, is_last=is_last)),
             options=preset.options.identity(),
         )

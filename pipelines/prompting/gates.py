@@ -50,15 +50,23 @@ def fault_of(words: str, idea: str, earlier: Sequence[str]) -> str:
     brief = idea.lower()
     if leaked := _EXAMPLE_WORDS.intersection(tokens) - set(re.findall(r"\w+", brief)):
         return f"copied {sorted(leaked)[0]!r} from the examples"
-    for fixed in _FIXED:
-        given = set(fixed.findall(brief))
-        if given and (other := sorted(set(fixed.findall(words.lower())) - given)):
-            return f"says {other[0]!r}, which the brief does not"
+    if other := added_fixed_word(words, brief):
+        return f"says {other!r}, which the brief does not"
     trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     if trigrams and 1 - len(set(trigrams)) / len(trigrams) > MAX_REPEATED_TRIGRAMS:
         return "repeats itself"
     if any(_overlap(tokens, other) > MAX_OVERLAP for other in earlier):
         return "repeats an earlier shot"
+    return ""
+
+
+def added_fixed_word(words: str, given: str) -> str:
+    """A colour that `words` name and `given` does not, though it names another one; or such a
+    direction. Empty if there is none."""
+    for fixed in _FIXED:
+        known = set(fixed.findall(given.lower()))
+        if known and (other := sorted(set(fixed.findall(words.lower())) - known)):
+            return str(other[0])
     return ""
 
 

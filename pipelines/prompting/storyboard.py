@@ -1,103 +1,182 @@
-"""Writes the storyboard shot by shot. Each shot is found by its digest, or written and checked.
+"""Writes the storyboard of a brief. Each shot is found by its digest, or written and checked.
 
-Shot n depends on the brief and on shots 1 to n-1 only. So a longer version of a brief starts with
-the same shots, and their chunks are found in the bucket.
-
-If the enhancer fails, or no answer of it passes the checks, a template writes the shot. Such a shot
-is never kept under the digest of the enhancer's own shot: in version 0.2 it was, and a brief whose
-first run met a broken enhancer got the template's words in every later run too. It is kept
-under a digest that also names the run. So a run that is started again after a crash goes on with
-the words of the chunks that it has finished, and an editor gets the words that he approved, though
-the enhancer may work again; every other run asks the enhancer again. That holds for `refused`
-words as well as for a `failed` model: the same seeds give the same words only on the same build and
-device, and a device that computes wrongly gives words that the checks refuse.
+Shot n depends on the brief and on what was written for shots 1 to n only. So a longer version of a
+brief starts with the same shots, and their chunks are found in the bucket.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pipelines.documents.brief import Brief
-from pipelines.errors import EnhancerError
+from pipelines.errors import BriefError
 from pipelines.planning.framing import with_style
-from pipelines.planning.plan import hand_shot_of
+from pipelines.planning.plan import hand_shot_of, seed_of_number
 from pipelines.prompting.by_hand import camera_by_hand, sheet_by_hand, words_by_hand
 from pipelines.prompting.cameras import camera_of
-from pipelines.prompting.gates import fault_of
-from pipelines.prompting.llama import PromptEnhancer, ShotRequest
-from pipelines.schema.keys import Digest
-from pipelines.schema.plan import Transition, digest_of
-from pipelines.schema.storyboard import Cause, Shot, ShotSource, Storyboard
+from pipelines.prompting.complete import Complete
+from pipelines.prompting.direct import WORDS_PER_SHOT, Direct
+from pipelines.prompting.gates_direct import faults_of_film
+from pipelines.prompting.injection import without_commands
+from pipelines.prompting.stored import Find, Keep, RunName, Shelf
+from pipelines.prompting.strategies import (
+    Enhancer,
+    Team,
+    WrittenShot,
+    continues_texts,
+    direct_team,
+    follows_instructions,
+    is_completed,
+    strategy_of,
+)
+from pipelines.prompting.words import content_words, excluded, symbols_in_words
+from pipelines.schema.plan import Transition
+from pipelines.schema.storyboard import Shot, Storyboard, Translation
 from pipelines.schema.text import without_control_tokens
 
-ATTEMPTS = 3
 LONG_BRIEF = 600
-"""Characters from which a brief is used unchanged: the video model has no tokens left for more
-words."""
-RECIPE = "shot/3"
-_SEED_STEP = 100_003
-"""Difference of seeds between attempts. It is larger than any number of shots, so no two requests
-share a seed."""
-_NO_REMARK: dict[str, object] = {"note": "", "cause": ""}
+"""Characters from which `complete` uses a brief unchanged: the video model has no tokens left for
+more words."""
+_NO_REMARK: dict[str, object] = {"note": "", "cause": "", "strategy": "none", "plan": None}
 """Of a shot whose words are not those that the remark was about."""
-
-Find = Callable[[Digest], Shot | None]
-Keep = Callable[[Digest, Shot], None]
-RunName = Callable[[], str]
-"""What a run has in common with those whose template's shots it may use. It is asked only if the
-enhancer's own shot is not there, because finding it out may take requests to a server."""
 
 
 @dataclass(frozen=True)
-class WrittenShot:
-    """A shot, and whether the enhancer was asked for it now."""
+class _Words:
+    """What was written for the shots that continue no other one."""
 
-    shot: Shot
-    fresh: bool
+    shots: list[WrittenShot]
+    enhancer: str
+    direct: Direct | None = None
+    idea: str = ""
+    notices: list[str] = field(default_factory=list)
 
 
 def write_storyboard(
     brief: Brief,
     transitions: Sequence[Transition],
     seed: int,
-    enhancer: PromptEnhancer | None,
+    enhancer: Enhancer | None,
     find: Find,
     keep: Keep,
     run: RunName,
+    translation: Translation | None = None,
 ) -> Storyboard:
     """A shot of `brief` for each of `transitions`. A shot that continues repeats the words before.
 
-    If the enhancer fails, a template replaces its words. `find` looks a shot up by its digest,
-    `keep` stores a new one, and `run` names the run. Raises only what these three raise.
+    If the enhancer fails, a template replaces its words. `find` looks a value up by its digest,
+    `keep` stores a new one, and `run` names the run. The words of a `translation` replace those of
+    the brief. Raises BriefError if the brief says nothing that can be filmed, and what `find`,
+    `keep` and `run` raise.
     """
     if brief.storyboard:
         return _by_hand(brief, len(transitions))
-    idea = without_control_tokens(brief.prompt)
-    reason = _why_own_words(brief, idea, enhancer)
+    idea = without_control_tokens(translation.english if translation else brief.prompt)
     count = sum(item != "continue" for item in transitions)
-    if reason is None and enhancer is not None:
-        written = _write_all(count, idea, seed, enhancer, find, keep, run)
-        name = enhancer.name
-    else:
-        numbers = range(1, count + 1)
-        written = [
-            WrittenShot(_own_words(number, brief, idea, reason or ""), fresh=False)
-            for number in numbers
-        ]
-        name = "none"
-    fresh = iter(written)
+    words = _write(brief, idea, count, seed, enhancer, Shelf(find, keep, run))
+    board = Storyboard(
+        shots=tuple(_in_place(brief, transitions, seed, words)),
+        enhancer=words.enhancer,
+        written=sum(item.fresh and item.shot.source != "template" for item in words.shots),
+        translation=translation,
+    )
+    if words.direct is not None:
+        board = _with_story(board, words.direct, words.idea, words.notices)
+    styled = tuple(_styled(shot, brief) for shot in board.shots)
+    return board.model_copy(update={"shots": styled})
+
+
+def _write(
+    brief: Brief, idea: str, count: int, seed: int, enhancer: Enhancer | None, shelf: Shelf
+) -> _Words:
+    if brief.enhance and enhancer is not None and follows_instructions(enhancer):
+        wanted = strategy_of(enhancer) == "direct"
+        if wanted and not is_completed(idea, seed, enhancer.name, shelf):
+            told = _told(idea)
+            if told and len(content_words(told)) <= WORDS_PER_SHOT * count:
+                seconds = seconds_of_shot(brief)
+                team, direct = direct_team(told, seed, seconds, count, enhancer, shelf)
+                written = team.write(count, shelf)
+                return _Words(written, enhancer.name, direct, told, _notices(idea, told))
+    reason = _why_own_words(brief, idea, enhancer)
+    if reason is None and enhancer is not None and continues_texts(enhancer):
+        team = Team(Complete(idea, seed, count, enhancer), idea=idea)
+        return _Words(team.write(count, shelf), enhancer.name)
+    shots = [_own_words(number, brief, idea, reason or "") for number in range(1, count + 1)]
+    return _Words([WrittenShot(shot, fresh=False) for shot in shots], "none")
+
+
+def _told(idea: str) -> str:
+    """What `direct` makes a film of: the brief without commands to the writer, or the names of its
+    symbols; empty for a brief in another script.
+
+    Raises BriefError if nothing is left that can be filmed.
+    """
+    if not any(character.isalpha() for character in idea):
+        idea = symbols_in_words(idea)
+        if not idea:
+            raise BriefError(
+                "the brief has neither words nor symbols with a name; say in a sentence what the "
+                "video shows"
+            )
+        return idea
+    if not _is_latin(idea):
+        return ""
+    told = without_commands(idea)
+    if not content_words(told):
+        raise BriefError(
+            f"the brief {idea[:60]!r} says nothing that can be filmed; say in a sentence what the "
+            "video shows, or leave the enhancer off to use it as it is"
+        )
+    return told
+
+
+def _notices(idea: str, told: str) -> list[str]:
+    """What an editor is told about his brief."""
+    found = []
+    if not any(character.isalpha() for character in idea):
+        found.append(f"the brief has no words; its symbols were read as {told!r}")
+    elif told != idea:
+        found.append("the brief speaks to the writer in a part; that part was left out")
+    if out := excluded(told):
+        found.append(
+            f"the brief excludes something ({', '.join(out[:3])}); a video model shows what it "
+            "reads, so name it in the field Avoid instead, without 'no'"
+        )
+    return found
+
+
+def _with_story(board: Storyboard, direct: Direct, idea: str, notices: list[str]) -> Storyboard:
+    board = board.model_copy(
+        update={"outline": tuple(direct.beats), "sheet": direct.sheet, "story": direct.story}
+    )
+    if any(shot.strategy == "direct" for shot in board.shots):
+        notices = [*notices, *(f"the film: {fault}" for fault in faults_of_film(board, idea))]
+    return board.model_copy(update={"notices": tuple(notices)})
+
+
+def _in_place(
+    brief: Brief, transitions: Sequence[Transition], seed: int, words: _Words
+) -> list[Shot]:
+    """One shot for each chunk, with the editor's words where there are some."""
+    fresh = iter(words.shots)
     shots: list[Shot] = []
     for number, transition in enumerate(transitions, start=1):
         if transition == "continue":
-            going_on = {"number": number, "source": "continued", **_NO_REMARK}
-            shot = _override(shots[-1].model_copy(update=going_on), brief)
+            going_on = {"number": number, "source": "continued", **_NO_REMARK, "seed": None}
+            shot = shots[-1].model_copy(update=going_on)
         else:
-            shot = _override(next(fresh).shot.model_copy(update={"number": number}), brief)
-        shots.append(shot)
-    return Storyboard(
-        shots=tuple(_styled(shot, brief) for shot in shots),
-        enhancer=name,
-        written=sum(item.fresh and item.shot.source != "template" for item in written),
-    )
+            own = {"number": number}
+            if words.direct is not None:
+                own["seed"] = seed_of_number(seed, number)
+            shot = next(fresh).shot.model_copy(update=own)
+        shots.append(_override(shot, brief))
+    return shots
+
+
+def seconds_of_shot(brief: Brief) -> float:
+    """Seconds of a whole chunk; of a picture, those that its action would take."""
+    frames, fps = brief.resolved_preset().frames, brief.backend.capabilities.fps
+    return max(1.0, round(frames / fps, 1))
 
 
 def _by_hand(brief: Brief, count: int) -> Storyboard:
@@ -112,57 +191,24 @@ def _by_hand(brief: Brief, count: int) -> Storyboard:
     return Storyboard(shots=tuple(shots), enhancer="none", written=0, sheet=sheet)
 
 
-def shot_digests(count: int, idea: str, seed: int, enhancer: str) -> Iterator[Digest]:
-    """Identities of the first `count` shots that `enhancer` writes for `idea`, in order."""
-    digest = ""
-    for number in range(1, count + 1):
-        digest = digest_of([RECIPE, enhancer, idea, number, seed, digest])
-        yield Digest(digest)
+def _is_latin(idea: str) -> bool:
+    letters = [character for character in idea if character.isalpha()]
+    return bool(letters) and sum(char < "\u0250" for char in letters) >= 0.8 * len(letters)
 
 
-def stand_in_digest(run: str, digest: Digest) -> Digest:
-    """Identity of the template's shot that `run` uses in place of the enhancer's shot `digest`."""
-    return digest_of([RECIPE, "stand-in", run, digest])
-
-
-def _write_all(
-    count: int,
-    idea: str,
-    seed: int,
-    enhancer: PromptEnhancer,
-    find: Find,
-    keep: Keep,
-    run: RunName,
-) -> list[WrittenShot]:
-    written: list[WrittenShot] = []
-    for number, digest in enumerate(shot_digests(count, idea, seed, enhancer.name), start=1):
-        found = _by_the_enhancer(find(digest)) or find(stand_in_digest(run(), digest))
-        shot = found or _write(number, idea, seed, enhancer, [item.shot for item in written])
-        if found is None:
-            stood_in = shot.source == "template"
-            keep(stand_in_digest(run(), digest) if stood_in else digest, shot)
-        written.append(WrittenShot(shot, fresh=found is None))
-    return written
-
-
-def _by_the_enhancer(shot: Shot | None) -> Shot | None:
-    """`shot`, unless it is one of the template's, which version 0.2 kept like the others."""
-    return None if shot is None or shot.source == "template" else shot
-
-
-def _why_own_words(brief: Brief, idea: str, enhancer: PromptEnhancer | None) -> str | None:
-    """None if the enhancer is to write the shots; else the note for the manifest, which may be
+def _why_own_words(brief: Brief, idea: str, enhancer: Enhancer | None) -> str | None:
+    """None if `complete` is to write the shots; else the note for the manifest, which may be
     empty."""
     if not brief.enhance:
         return ""
     if enhancer is None:
         return "this run has no device for the enhancer; the brief's own words were used"
-    letters = [character for character in idea if character.isalpha()]
-    latin = sum(character < "\u0250" for character in letters)
-    if latin < 0.8 * len(letters) or not letters:
+    if not _is_latin(idea):
         return "the enhancer knows English only; the brief's own words were used"
     if len(idea) > LONG_BRIEF:
         return "the brief is detailed enough to stand alone"
+    if not continues_texts(enhancer):
+        return "the enhancer cannot go on with a text; the brief's own words were used"
     return None
 
 
@@ -170,41 +216,6 @@ def _own_words(number: int, brief: Brief, idea: str, note: str) -> Shot:
     camera = camera_of(number)
     prompt = f"{camera}: {idea}" if brief.enhance else idea
     return Shot(number=number, camera=camera, prompt=prompt, source="brief", note=note)
-
-
-def _write(
-    number: int, idea: str, seed: int, enhancer: PromptEnhancer, earlier: list[Shot]
-) -> Shot:
-    camera = camera_of(number)
-    opening = idea[:1].upper() + idea[1:].rstrip(" .,;:!?")
-    before = [shot.prompt.removeprefix(f"{shot.camera}: {opening}") for shot in earlier]
-    fault = ""
-    cause: Cause = "refused"
-    for attempt in range(ATTEMPTS):
-        request = ShotRequest(idea, camera, opening, seed + number + attempt * _SEED_STEP)
-        try:
-            words = without_control_tokens(enhancer.words(request))
-        except EnhancerError as error:
-            fault, cause = str(error), "failed"
-            break
-        fault = fault_of(words, idea, before)
-        if not fault:
-            source: ShotSource = "llm-retry" if attempt else "llm"
-            prompt = f"{camera}: {opening}, {words}"
-            return Shot(number=number, camera=camera, prompt=prompt, source=source)
-    return _from_template(number, camera, opening, cause, fault)
-
-
-def _from_template(number: int, camera: str, opening: str, cause: Cause, fault: str) -> Shot:
-    why = f"{ATTEMPTS} answers failed the checks, the last one: " if cause == "refused" else ""
-    return Shot(
-        number=number,
-        camera=camera,
-        prompt=f"{camera}: {opening}.",
-        source="template",
-        note=f"the template stands in for the enhancer: {why}{fault}",
-        cause=cause,
-    )
 
 
 def _override(shot: Shot, brief: Brief) -> Shot:

@@ -13,6 +13,11 @@ def _read(name: str) -> str:
 TEMPLATES = {kind: _read(kind) for kind in ("completion", "instruct")}
 """The prompt template for each kind of model."""
 
+DIRECTIONS = {
+    name: _read(name) for name in ("outline", "outline_more", "sheet", "shot", "rewrite", "repair")
+}
+"""The questions of the strategy `direct`, and what is added to one that is asked again."""
+
 MARKERS = ("[INST]", "[/INST]")
 """What a template writes for control tokens. Vocabularies without them have them as plain text.
 The beginning (`<s>`, `<bos>`) stands in no template: the vocabulary says whether there is one."""

@@ -2,9 +2,10 @@
 
 The layout is public: `chunks/<digest>.mp4`, and `video.mp4`, `poster.jpg`, `contact.jpg` and
 `manifest.json` in `videos/<content-id>/`. Other objects let a rerun skip finished work:
-`shots/<digest>.json` (a written shot), `segments/<digest>.mp4` (an upscaled chunk), and beside each
-chunk `chunks/<digest>.json` (its takes), `chunks/<digest>.png` (its last raw frames, one below the
-other, which the next chunk may continue) and, if it has one, its sound as `chunks/<digest>.flac`.
+`shots/<digest>.json` (a written shot, or a part of an outline or a sheet), `segments/<digest>.mp4`
+(an upscaled chunk), and beside each chunk `chunks/<digest>.json` (its takes), `chunks/<digest>.png`
+(its last raw frames, one below the other, which the next chunk may continue) and, if it has one,
+its sound as `chunks/<digest>.flac`.
 `stills/<digest>.png` is a still of a draft, `uploads/<digest>.png` a picture that a client sent,
 `uploads/<digest>.zip` the videos that guide an animation.
 

@@ -9,9 +9,9 @@ ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor", "continu
 `template`: no answer passed, or the model failed. `brief`: the brief's own words. `editor`: an
 editor wrote them. `continued`: the words of the previous shot, which this one continues."""
 Cause = Literal["", "refused", "failed"]
-"""Why the template wrote a shot. `refused`: the model answered, and no answer passed the checks.
-`failed`: the model gave no answer, because it did not load, hung or crashed."""
-
+"""Why another strategy than the asked one, or the template, wrote a shot. `refused`: the model
+answered, and no answer passed the checks. `failed`: the model gave no answer, because it did not
+load, hung or crashed."""
 
 Strategy = Literal["complete", "direct", "none"]
 """Who wrote the words. `complete`: a base model continued the brief's own words. `direct`: an
@@ -73,10 +73,18 @@ class Shot(Frozen):
     strategy: Strategy = "none"
     plan: ShotPlan | None = None
     """None unless the strategy `direct` wrote it."""
+    seed: int | None = None
+    """Of its take. The shot keeps it at another place of the film, so that another order makes no
+    chunk. None: derived from the brief's seed and the number of the chunk."""
     note: str = ""
     """Why the words are not the model's first answer, for the manifest."""
     cause: Cause = ""
-    """Empty unless `source` is `template`."""
+    """Empty unless the template, or another strategy than the asked one, wrote it."""
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether the words are a replacement for what the asked strategy could not write."""
+        return self.source == "template" or self.cause != ""
 
 
 class Storyboard(Frozen):
@@ -89,8 +97,12 @@ class Storyboard(Frozen):
     """Shots that the model wrote in this run; the others were found in the bucket, or the template
     wrote them."""
     outline: tuple[str, ...] = ()
-    """The beats of the film, one for each shot, if the strategy `direct` wrote them."""
+    """The beats of the film, if the strategy `direct` wrote them: one for each shot that does not
+    continue another one. There are fewer if the model could not write those of the last shots."""
     sheet: Sheet = Sheet()
+    story: str = ""
+    """Digest from which the bucket's names of outline, sheet and shots are made; empty unless the
+    strategy is `direct`."""
     translation: Translation | None = None
     notices: tuple[str, ...] = ()
     """Warnings about how they were written, for the manifest."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ from pipelines.prompting.llama import (
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.schema.keys import Digest
-from pipelines.schema.storyboard import Shot, Storyboard
+from pipelines.schema.storyboard import Storyboard
 from tests.support.installed import folder_of
 
 REQUEST = ShotRequest("a red fox in the snow", "Wide shot", "A red fox in the snow", 7)
@@ -70,7 +71,7 @@ class ScriptedEnhancer:
 def write(
     enhancer: PromptEnhancer | None,
     count: int = 1,
-    kept: dict[Digest, Shot] | None = None,
+    kept: dict[Digest, Any] | None = None,
     run: str = "a run",
     **values: object,
 ) -> Storyboard:
@@ -117,7 +118,7 @@ def test_shots_do_not_repeat_each_other() -> None:
 
 
 def test_kept_shots_are_found_again_also_by_a_longer_brief() -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     first = write(ScriptedEnhancer(GOOD), kept=kept, seconds=2)
     again = write(ScriptedEnhancer(OTHER), count=2, kept=kept, seconds=4)
     assert again.shots[0] == first.shots[0]
@@ -125,7 +126,7 @@ def test_kept_shots_are_found_again_also_by_a_longer_brief() -> None:
 
 
 def test_the_editors_words_replace_one_shot_and_leave_the_others() -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     plain = write(ScriptedEnhancer(GOOD, OTHER), count=2, kept=kept)
     edited = write(
         ScriptedEnhancer(), count=2, kept=kept, shots=[{"shot": 1, "prompt": "a blue bird </s>"}]

@@ -1,10 +1,12 @@
 """The template's words in place of the enhancer's: used again by the same run, and by no other."""
 
+from typing import Any
+
 import pytest
 
 from pipelines.documents.brief import Brief
 from pipelines.planning.plan import seed_of
-from pipelines.prompting.storyboard import shot_digests, stand_in_digest
+from pipelines.prompting.stored import shot_digests, stand_in_digest
 from pipelines.schema.keys import Digest
 from pipelines.schema.storyboard import Shot
 from tests.pipelines.test_prompting import GOOD, OTHER, ScriptedEnhancer, write
@@ -21,7 +23,7 @@ def digests(count: int = 1) -> list[Digest]:
 
 @pytest.mark.parametrize("cause", FAILURES)
 def test_a_template_s_shot_is_not_kept_as_the_enhancer_s(cause: str) -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     (shot,) = write(ScriptedEnhancer(*FAILURES[cause]), kept=kept, run="one").shots
     assert (shot.source, shot.cause) == ("template", cause)
     assert list(kept) == [stand_in_digest("one", digests()[0])]
@@ -29,7 +31,7 @@ def test_a_template_s_shot_is_not_kept_as_the_enhancer_s(cause: str) -> None:
 
 @pytest.mark.parametrize("cause", FAILURES)
 def test_another_run_asks_the_enhancer_again_and_keeps_its_words(cause: str) -> None:
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     write(ScriptedEnhancer(*FAILURES[cause]), kept=kept, run="one")
     board = write(ScriptedEnhancer(GOOD), kept=kept, run="two")
     assert (board.shots[0].source, board.shots[0].cause, board.written) == ("llm", "", 1)
@@ -40,7 +42,7 @@ def test_another_run_asks_the_enhancer_again_and_keeps_its_words(cause: str) -> 
 
 def test_the_same_run_goes_on_with_the_words_that_it_began_with() -> None:
     """Its second attempt finds the chunks of the first one, whose identity contains the words."""
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     first = write(ScriptedEnhancer(GOOD, "CRASH"), count=2, kept=kept, run="one")
     again = write(ScriptedEnhancer(), count=2, kept=kept, run="one")
     assert [shot.source for shot in first.shots] == ["llm", "template"]
@@ -49,7 +51,7 @@ def test_the_same_run_goes_on_with_the_words_that_it_began_with() -> None:
 
 def test_the_enhancer_s_own_words_come_before_those_of_the_template() -> None:
     """Another run has written them meanwhile."""
-    kept: dict[Digest, Shot] = {}
+    kept: dict[Digest, Any] = {}
     write(ScriptedEnhancer("CRASH"), kept=kept, run="one")
     better = write(ScriptedEnhancer(OTHER), kept=kept, run="two")
     assert write(ScriptedEnhancer(), kept=kept, run="one").shots == better.shots

@@ -19,7 +19,7 @@ from pipelines.documents.manifest import (
     Take,
 )
 from pipelines.planning.plan import seed_of, timeline
-from pipelines.prompting.storyboard import shot_digests
+from pipelines.prompting.stored import shot_digests
 from pipelines.publishing import make_manifest
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Estimate, Plan, PlannedChunk

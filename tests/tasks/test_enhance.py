@@ -31,6 +31,9 @@ class Bucket:
     def put_bytes(self, key: ObjectKey, data: bytes, _: str) -> None:
         self.objects[key] = data
 
+    def put_if_absent(self, key: ObjectKey, data: bytes, _: str) -> bool:
+        return self.objects.setdefault(key, data) == data
+
     def head(self, key: ObjectKey) -> str | None:
         return key if key in self.objects else None
 
