@@ -10,6 +10,7 @@ from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.manifest import StoredObject
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.errors import CorruptObjectError
+from pipelines.language.brief_texts import as_translated
 from pipelines.media.still import stack_png
 from pipelines.progress import Progress
 from pipelines.schema.keys import ObjectKey
@@ -116,7 +117,8 @@ def make_draft(
     context: RunContext,
 ) -> Draft:
     """The draft that a person is asked to approve."""
-    style = f". {without_control_tokens(brief.style)}" if brief.style else ""
+    words = as_translated(brief, storyboard.translation).style
+    style = f". {without_control_tokens(words)}" if words else ""
     shots = [
         DraftShot(
             number=shot.number,
@@ -129,7 +131,13 @@ def make_draft(
     show_stand_ins(stand_ins(None, storyboard))
     warnings = stand_ins(context.device_record, storyboard)
     left_out = "" if all(stills) else _without(context.backend.definition.title)
-    return Draft(shots=tuple(shots), estimate=expected, warnings=warnings, without_stills=left_out)
+    return Draft(
+        shots=tuple(shots),
+        estimate=expected,
+        warnings=warnings,
+        without_stills=left_out,
+        translation=storyboard.translation,
+    )
 
 
 def _without(title: str) -> str:

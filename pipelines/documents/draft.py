@@ -6,6 +6,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import StoredObject
 from pipelines.schema.plan import Estimate
 from pipelines.schema.shots import PICK, HandShot, ShotOverride
+from pipelines.schema.storyboard import Translation
 
 
 class DraftShot(BaseModel):
@@ -33,6 +34,8 @@ class Draft(BaseModel):
     """What stood in for a model or the device."""
     without_stills: str = ""
     """Why shots have no still; empty if all have one."""
+    translation: Translation | None = None
+    """Of the brief, if it was not written in English."""
 
 
 def edited(brief: Brief, draft: Draft, shots: list[HandShot]) -> Brief:
