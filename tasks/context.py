@@ -46,6 +46,7 @@ from tasks.language_model import llama_options
 from tasks.progress import report
 from tasks.remote_access import run_access
 from tasks.stage_costs import StageCosts
+from tasks.translate import require_translator
 
 if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
@@ -67,6 +68,7 @@ class RunContext:
     """What the stages of one run share. Prefect passes it to the tasks and does not inspect it."""
 
     def __init__(self, brief: Brief, settings: Settings, stack: ExitStack) -> None:
+        require_translator(brief, settings)
         self.brief, self.settings = brief, settings
         self.costs = StageCosts()
         self.tool = find_ffmpeg(settings.paths.ffmpeg)
@@ -266,9 +268,9 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
     """The context of `brief`, with the device if it needs one. Its scratch folder is deleted at the
     end.
 
-    Raises SettingsError if a setting is invalid or ffmpeg is missing, WeightsError if model files
-    are missing or altered, StoreError if the object store fails, and DiskFullError if the scratch
-    folder cannot be created on a full disk.
+    Raises BriefError if nobody can translate the brief, SettingsError if a setting is invalid or
+    ffmpeg is missing, WeightsError if model files are missing or altered, StoreError if the object
+    store fails, and DiskFullError if the scratch folder cannot be created on a full disk.
     """
     settings = Settings.load()
     with ExitStack() as stack:
@@ -311,8 +313,8 @@ def create_backend(brief: Brief, host: DeviceHost | NoDeviceHost) -> VideoBacken
 def check_surroundings(brief: Brief, settings: Settings) -> None:
     """Check ffmpeg and the models of `brief`. Nothing is started, written or loaded.
 
-    Raises WeightsError if weights are missing or altered, and SettingsError if ffmpeg is missing or
-    the settings ask for a GPU that is not there.
+    Raises BriefError if nobody can translate the brief, WeightsError if weights are missing or
+    altered, and SettingsError if ffmpeg is missing or the settings ask for a GPU that is not there.
     """
     with ExitStack() as stack:
         RunContext(brief, settings, stack)

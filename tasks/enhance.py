@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError, EnhancerError
+from pipelines.language.brief_texts import as_translated
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
 from pipelines.prompting.by_hand import Rewrite, grant_wishes, with_sheet
@@ -31,6 +32,7 @@ from tasks.dispatch import is_deployed
 from tasks.language_model import with_placement
 from tasks.options import STAGE
 from tasks.progress import report
+from tasks.translate import translate_brief
 
 _log = logging.getLogger("reelwright.enhance")
 _KEPT: TypeAdapter[Kept] = TypeAdapter(Kept)
@@ -41,18 +43,21 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     """Write the shots that the bucket does not hold yet. An error of the enhancer does not fail the
     run.
 
-    Raises BriefError if the brief has too many shots or changes one that it does not have, and
-    StoreError if the store fails.
+    Raises BriefError if the brief has too many shots or changes one that it does not have, or if
+    its translation cannot be used, WeightsError if a translation model is damaged, and StoreError
+    if the store fails.
     """
     transitions = [slot.transition for slot in timeline(brief)]
     count = sum(item != "continue" for item in transitions)
     with context.costs.measure("enhance"), context.enhancer() as llama:
-        shots = _Shots(brief, transitions, llama, context)
+        english, translation = translate_brief(brief, context, llama)
+        shots = _Shots(english, transitions, llama, context)
         storyboard = write_storyboard(
-            brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
+            english, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
+        storyboard = storyboard.model_copy(update={"translation": translation})
         storyboard = with_sheet(storyboard, brief.sheet)
-        storyboard = grant_wishes(storyboard, brief, _rewriting(brief, llama, shots))
+        storyboard = grant_wishes(storyboard, english, _rewriting(english, llama, shots))
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
@@ -70,8 +75,7 @@ def _rewriting(brief: Brief, enhancer: Enhancer | None, shots: "_Shots") -> Rewr
     shelf = Shelf(shots.find, shots.keep, shots.run)
 
     def rewrite(board: Storyboard, number: int, wish: str) -> tuple[Shot | None, str]:
-        words = board.translation.english if board.translation else brief.prompt
-        idea, seconds = without_control_tokens(words), seconds_of_shot(brief)
+        idea, seconds = without_control_tokens(brief.prompt), seconds_of_shot(brief)
         rewriter = Rewriter(idea, seed_of(brief), seconds, model, shelf)
         return rewritten_or_none(rewriter, board, number, wish)
 
@@ -213,4 +217,5 @@ def plan_video(brief: Brief, storyboard: Storyboard, context: RunContext) -> Pla
 
 def plan_of(brief: Brief, storyboard: Storyboard, context: RunContext) -> Plan:
     """The plan of `storyboard` on this host. Raises BriefError as `enhance`."""
-    return make_plan(brief, storyboard, context.backend, context.upscale_spec())
+    english = as_translated(brief, storyboard.translation)
+    return make_plan(english, storyboard, context.backend, context.upscale_spec())
