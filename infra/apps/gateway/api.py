@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field
 from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
 from infra.apps.gateway.answers import Answer, give_answer
 from infra.apps.gateway.keys import Client
+from infra.apps.gateway.languages.catalog import ENGLISH
+from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.listing import Page, VideoView
 from infra.apps.gateway.owners import sees_all
 from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
@@ -77,12 +79,16 @@ async def runs(
     request: Request, client: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> list[RunView]:
     """The client's latest runs, the newest first; with the scope `manage`, everybody's."""
-    return await gateway_of(request).runs.recent(limit, client)
+    found = await gateway_of(request).runs.recent(limit, client)
+    return [view.told(language_of(request)) for view in found]
 
 
 @router.get("/runs/{run}", tags=["Runs"], response_model=RunView, responses=REFUSALS)
 async def run(request: Request, run: UUID, client: Reader) -> Any:
     """One run, with its progress."""
+    language = language_of(request)
+    if language != ENGLISH:
+        return (await gateway_of(request).runs.see(run, client)).told(language)
     data = await gateway_of(request).runs.see_json(run, client)
     return Response(data, media_type="application/json")
 
@@ -98,7 +104,8 @@ async def events(request: Request, run: UUID, _: Visible) -> AsyncIterator[Serve
     number = 0
     async for view in gateway_of(request).runs.watch(run):
         number += 1
-        yield ServerSentEvent(data=view, event="run", id=str(number))
+        told = view.told(language_of(request))
+        yield ServerSentEvent(data=told, event="run", id=str(number))
 
 
 @router.post("/runs/{run}/answer", tags=["Runs"], status_code=202, responses=REFUSALS)

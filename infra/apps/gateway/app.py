@@ -33,6 +33,8 @@ from infra.apps.gateway.background import Changes, Comparisons, working
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.hooks import read_hooks
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.languages import choice
+from infra.apps.gateway.languages.choice import language_of
 from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.outbox import Outbox
@@ -124,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(wan.router)
     app.include_router(openai_videos.router)
     app.include_router(receiving.router)
-    for hidden in (pages.router, costs.pages, login.router, ratings.router):
+    for hidden in (pages.router, costs.pages, login.router, ratings.router, choice.router):
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
@@ -171,7 +173,7 @@ class BodyLimitMiddleware:
             return
         length = headers.get(b"content-length", b"0")
         words = f"this request may have {limit:,} bytes at most"
-        refusal = problem_response(413, "too_large", words)
+        refusal = problem_response(413, "too_large", words, language_of(Request(scope)))
         if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
@@ -193,7 +195,7 @@ def _refused(request: Request) -> JSONResponse | None:
     try:
         identify(request)
     except ProblemError as problem:
-        return problem.response()
+        return problem.response(language_of(request))
     return None
 
 

@@ -1,16 +1,15 @@
 """What the studio spends, for its managers: a page with a chart, JSON, CSV."""
 
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, Field
 
 from infra.adapters.ledger.ledger import log_of
 from infra.apps.gateway.access import Manager, gateway_of, identify
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.store_work import at_store
 from pipelines.costs.book import Line
@@ -20,7 +19,6 @@ from pipelines.costs.summary import By, sums_of
 
 router = APIRouter(tags=["Costs"])
 pages = APIRouter()
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _MOST_VIDEOS = 200
 """Of a page; the CSV has all."""
 Month = Annotated[
@@ -85,7 +83,7 @@ def costs_page(request: Request, month: Month = "") -> Response:
         return RedirectResponse(f"/login?{urlencode({'to': to})}", 303)
     if "manage" not in client.scopes:
         values = {"title": "Not for this key", "text": "Costs are shown to keys that may manage."}
-        return _templates.TemplateResponse(request, "message.html", values, status_code=403)
+        return render(request, "message.html", 403, **values)
     months, month, lines, currency = _read(request, month)
     videos = [item for item in sums_of(lines, "video") if item.key]
     values = page_values(lines, month, currency) | {
@@ -93,7 +91,7 @@ def costs_page(request: Request, month: Month = "") -> Response:
         "videos": videos[:_MOST_VIDEOS],
         "more_videos": max(len(videos) - _MOST_VIDEOS, 0),
     }
-    return _templates.TemplateResponse(request, "costs.html", values)
+    return render(request, "costs.html", **values)
 
 
 def _read(request: Request, month: str) -> tuple[list[str], str, list[Line], str]:

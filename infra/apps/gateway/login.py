@@ -1,19 +1,18 @@
 """`/login`: starts a session for a browser with a key or a one-time link."""
 
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.templating import Jinja2Templates
 
 from infra.apps.gateway import sessions
 from infra.apps.gateway.access import COOKIE, client_with_key, gateway_of, is_own_page
 from infra.apps.gateway.keys import OPERATOR, Client
+from infra.apps.gateway.languages.choice import own_path
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.problems import ProblemError
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _USED = "This link was used, or is older than 15 minutes. Print another one: reelwright login"
 _UNKNOWN = "This key is not known, or was revoked."
 
@@ -56,7 +55,7 @@ def _begun(request: Request, client: Client, to: str) -> Response:
     """Sent on without the token in the address, with a cookie that no script and no other site
     gets."""
     gateway = gateway_of(request)
-    response = RedirectResponse(_own(to), 303, headers={"Cache-Control": "no-store"})
+    response = RedirectResponse(own_path(to), 303, headers={"Cache-Control": "no-store"})
     response.set_cookie(
         COOKIE,
         sessions.begin(gateway.database, client),
@@ -69,10 +68,8 @@ def _begun(request: Request, client: Client, to: str) -> Response:
 
 
 def _page(request: Request, to: str, problem: str = "", status: int = 200) -> HTMLResponse:
-    values = {"to": _own(to), "problem": problem}
-    return _templates.TemplateResponse(
-        request, "login.html", values, status_code=status, headers={"Cache-Control": "no-store"}
-    )
+    headers = {"Cache-Control": "no-store"}
+    return render(request, "login.html", status, headers, to=own_path(to), problem=problem)
 
 
 def _count_failure(request: Request) -> None:
@@ -80,8 +77,3 @@ def _count_failure(request: Request) -> None:
     same address, as behind a proxy, must not keep the operator out."""
     peer = request.client.host if request.client else ""
     gateway_of(request).limits.count(f"login {peer}")
-
-
-def _own(path: str) -> str:
-    """`path` if it is one of ours: nobody is sent to another site."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.cards import BackendCard, Cards, Need, chosen
-from infra.apps.gateway.pages import render, to_login
+from infra.apps.gateway.languages.rendering import render
+from infra.apps.gateway.pages import to_login
 from infra.apps.gateway.problems import REFUSALS
 from infra.apps.gateway.store_work import at_store
 from tasks.surroundings import measured_of

@@ -1,7 +1,6 @@
 """HTML pages: gallery, player, running jobs, approval. Rendered on the server, without a build
 step."""
 
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -9,34 +8,30 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.answers import give_answer
 from infra.apps.gateway.api import page_of
 from infra.apps.gateway.keys import Client
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.storyboard_form import SEE_THE_SHOTS, StoryboardForm, read_form, shown
-from infra.apps.gateway.submission import start_brief
+from infra.apps.gateway.submission import NO_TRANSLATOR, start_brief
 from infra.apps.gateway.views import RunView
 from pipelines.backends.registry import presets
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError, StoryboardError
 from pipelines.schema.keys import Digest, ObjectKey
+from pipelines.schema.languages import AS_WRITTEN, NAMES
+from pipelines.schema.languages import AUTO as LANGUAGE_AUTO
 from pipelines.schema.presets import AUTO
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _PAGE = 24
 _ID = PathParameter(pattern=r"^[0-9a-f]{64}$")
-
-
-def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page `name` with these values."""
-    return _templates.TemplateResponse(request, name, values, status_code=status)
 
 
 @router.get("/")
@@ -182,12 +177,13 @@ def new(request: Request, preset: Annotated[str, Query(max_length=100)] = "demo"
 
 
 def _new(
-    request: Request, preset: str, status: int = 200, problem: str = "", prompt: str = ""
+    request: Request, preset: str, status: int = 200, problem: str = "", **filled: Any
 ) -> HTMLResponse:
     """The short form with what was filled in before."""
-    listed = [*presets().values()]
-    values = {"presets": listed, "auto": AUTO, "preset": preset, "problem": problem}
-    return render(request, "new.html", status, prompt=prompt, **values)
+    values = {"presets": [*presets().values()], "auto": AUTO, "preset": preset, "problem": problem}
+    filled["language_asked"] = filled.pop("language", LANGUAGE_AUTO)  # `language` is the page's
+    values |= {"found_out": LANGUAGE_AUTO, "as_written": AS_WRITTEN, "codes": [*NAMES]}
+    return render(request, "new.html", status, **values | filled)
 
 
 @router.post("/new")
@@ -199,6 +195,8 @@ async def create(
     approval: Annotated[str, Form(max_length=20)] = "none",
     campaign: Annotated[str, Form(max_length=200)] = "",
     preset: Annotated[str, Form(max_length=100)] = "demo",
+    language: Annotated[str, Form(max_length=20)] = LANGUAGE_AUTO,
+    own: Annotated[str, Form(max_length=20)] = "",
 ) -> Response:
     """Start what the short form says."""
     gateway = gateway_of(request)
@@ -208,13 +206,15 @@ async def create(
         "approval": approval,
         "campaign": campaign,
         "preset": preset,
+        "language": own or language,
     }
     try:
         view: RunView = await start_brief(gateway, parse_brief(values), client, "")
     except BriefError as error:
-        return _new(request, preset, 422, str(error), prompt)
+        return _new(request, status=422, problem=str(error), **values)
     except ProblemError as error:
-        return _new(request, preset, error.status, error.message, prompt)
+        asks = error.code == NO_TRANSLATOR
+        return _new(request, status=error.status, problem=error.message, asks=asks, **values)
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from infra.apps.gateway.codes import ERROR_CODES
+from infra.apps.gateway.languages.catalog import ENGLISH, said
+from infra.apps.gateway.languages.choice import language_of
 from pipelines.errors import BriefError, ReelwrightError, ServerError
 
 
@@ -56,16 +58,19 @@ class ProblemError(Exception):
         self.headers: dict[str, str] = more.pop("headers", {})
         self.more = more
 
-    def response(self) -> JSONResponse:
-        """The JSON response that describes it."""
+    def response(self, language: str = ENGLISH) -> JSONResponse:
+        """The JSON response that describes it, in `language`."""
         more = self.more | {"headers": self.headers}
-        return problem_response(self.status, self.code, self.message, **more)
+        return problem_response(self.status, self.code, self.message, language, **more)
 
 
-def problem_response(status: int, code: str, message: str, **more: Any) -> JSONResponse:
-    """The JSON response that describes a problem."""
-    headers = more.pop("headers", None)
-    body = {"error": {"code": code, "message": message} | more}
+def problem_response(
+    status: int, code: str, message: str, language: str = ENGLISH, **more: Any
+) -> JSONResponse:
+    """The JSON response that describes a problem. Its code is the same in every language."""
+    headers = {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
+    headers |= more.pop("headers", None) or {}
+    body = {"error": {"code": code, "message": said(message, language)} | more}
     return JSONResponse(body, status, headers=headers)
 
 
@@ -102,24 +107,25 @@ def add_handlers(app: FastAPI) -> None:
     """Turn every error of a request into a problem response."""
 
     @app.exception_handler(ProblemError)
-    def problem(_: Request, error: ProblemError) -> JSONResponse:
-        return error.response()
+    def problem(request: Request, error: ProblemError) -> JSONResponse:
+        return error.response(language_of(request))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         sentences = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'][1:]) or 'the body'}: {item['msg']}"
             for item in error.errors()[:5]
         )
-        return problem_response(422, "invalid", sentences)
+        return problem_response(422, "invalid", sentences, language_of(request))
 
     @app.exception_handler(BriefError)
-    def brief(_: Request, error: BriefError) -> JSONResponse:
-        return problem_response(422, "invalid_brief", str(error))
+    def brief(request: Request, error: BriefError) -> JSONResponse:
+        return problem_response(422, "invalid_brief", str(error), language_of(request))
 
     @app.exception_handler(ReelwrightError)
-    def unavailable(_: Request, error: ReelwrightError) -> JSONResponse:
-        return problem_response(503, "unavailable", str(error), headers={"Retry-After": "5"})
+    def unavailable(request: Request, error: ReelwrightError) -> JSONResponse:
+        wait, language = {"Retry-After": "5"}, language_of(request)
+        return problem_response(503, "unavailable", str(error), language, headers=wait)
 
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
@@ -127,6 +133,7 @@ def add_handlers(app: FastAPI) -> None:
         return problem_response(400, "disconnected", "the client hung up")
 
     @app.exception_handler(HTTPException)
-    def http(_: Request, error: HTTPException) -> JSONResponse:
+    def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, _OTHER)
-        return problem_response(error.status_code, code, str(error.detail), headers=error.headers)
+        detail, language = str(error.detail), language_of(request)
+        return problem_response(error.status_code, code, detail, language, headers=error.headers)

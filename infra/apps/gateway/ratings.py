@@ -9,19 +9,18 @@ the report has them.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
-from fastapi.templating import Jinja2Templates
 from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.access import Approver, gateway_of, identify, require
 from infra.apps.gateway.keys import LOCAL, OPERATOR, Client
+from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.store_work import at_store
 from pipelines.benchmark.blind import (
@@ -43,7 +42,6 @@ from pipelines.benchmark.samples import Sample
 from pipelines.schema.keys import ObjectKey
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 _NAME = r"^[a-z0-9][a-z0-9-]{0,59}$"
 Name = Annotated[str, PathParameter(pattern=_NAME)]
 PairId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{16}$")]
@@ -229,7 +227,7 @@ def _words(error: ValueError | ProblemError) -> str:
 
 def _render(request: Request, page: str, status: int = 200, **values: Any) -> HTMLResponse:
     headers = {"Cache-Control": "no-store"}  # the next pair, and not the last one again
-    return _templates.TemplateResponse(request, page, values, status_code=status, headers=headers)
+    return render(request, page, status, headers, **values)
 
 
 def _to_login(request: Request) -> Response | None:

@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, Field
 
 from infra.adapters.weights.catalog import MODEL_SETS
+from infra.apps.gateway.languages.catalog import said
 from infra.apps.worker.reconcile import STARTS
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
@@ -71,6 +72,10 @@ class RunView(BaseModel):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    def told(self, language: str) -> "RunView":
+        """The same with its detail in `language`. What is stored is English."""
+        return self.model_copy(update={"detail": said(self.detail, language)})
 
     @property
     def settled(self) -> bool:

@@ -1,0 +1,1 @@
+"""The message catalogs, and what they must hold."""
