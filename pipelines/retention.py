@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
+from pipelines.language.brief_texts import as_translated
 from pipelines.planning.plan import seed_of
 from pipelines.prompting.stored import shot_digests, story_digests
 from pipelines.schema.keys import is_key
@@ -100,9 +101,12 @@ class Marks:
         for upload in manifest.brief.uploads:
             self.add_key(upload)
         board = manifest.storyboard
+        if board.translation:
+            kept = map(bytes.fromhex, board.translation.digests)
+            self.used.setdefault("shots", set()).update(kept)
         if board.enhancer != "none":
-            words = board.translation.english if board.translation else manifest.brief.prompt
-            idea, seed = without_control_tokens(words), seed_of(manifest.brief)
+            english = as_translated(manifest.brief, board.translation)
+            idea, seed = without_control_tokens(english.prompt), seed_of(manifest.brief)
             digests = [*shot_digests(len(board.shots), idea, seed, board.enhancer)]
             if board.story:
                 digests += story_digests(board.story, board.outline)

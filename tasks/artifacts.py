@@ -34,6 +34,7 @@ from pipelines.documents.stand_ins import stand_ins
 from pipelines.progress import Progress
 from pipelines.quality import seams
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.languages import NAMES
 from pipelines.schema.names import WARNINGS
 from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
@@ -230,6 +231,9 @@ def describe_draft(draft: Draft, route: Route | None = None, silence: str = "") 
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
     lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
     lines += ["", silence] if silence else []
+    if draft.translation:
+        told = draft.translation
+        lines += ["", f"**Translated** from {NAMES[told.language]}: {told.english}"]
     lines += [line for warning in draft.warnings for line in ("", f"**Warning:** {warning}.")]
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"

@@ -33,6 +33,7 @@ from pipelines.documents.manifest import (
 from pipelines.errors import WeightsError
 from pipelines.media.archive import Motion
 from pipelines.media.ffmpeg import find_ffmpeg
+from pipelines.planning.plan import is_enhanced
 from pipelines.progress import Progress
 from pipelines.prompting.footprint import writer_footprint
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
@@ -46,6 +47,7 @@ from tasks.language_model import llama_options, writer_settings
 from tasks.progress import report
 from tasks.remote_access import run_access
 from tasks.stage_costs import StageCosts
+from tasks.translate import require_translator
 
 if TYPE_CHECKING:
     from pipelines.upscaling.network import RealEsrgan
@@ -67,6 +69,7 @@ class RunContext:
     """What the stages of one run share. Prefect passes it to the tasks and does not inspect it."""
 
     def __init__(self, brief: Brief, settings: Settings, stack: ExitStack) -> None:
+        require_translator(brief, settings)
         self.brief, self.settings = brief, settings
         self.costs = StageCosts()
         self.tool = find_ffmpeg(settings.paths.ffmpeg)
@@ -85,7 +88,7 @@ class RunContext:
         # which attention may have to be tried on the device: that is not ours yet.
         self.backend.models(brief.resolved_preset().options)
         companions = set_models(self.backend.definition.model_set)
-        self.enhancer_model = self._writer(companions.enhancer) if _is_enhanced(brief) else None
+        self.enhancer_model = self._writer(companions.enhancer) if is_enhanced(brief) else None
         self.upscaler_model = self._companion(companions.upscaler) if brief.upscale > 1 else None
         self.folder = Path()
         """Scratch; it is set as soon as the run has the device."""
@@ -274,9 +277,9 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
     """The context of `brief`, with the device if it needs one. Its scratch folder is deleted at the
     end.
 
-    Raises SettingsError if a setting is invalid or ffmpeg is missing, WeightsError if model files
-    are missing or altered, StoreError if the object store fails, and DiskFullError if the scratch
-    folder cannot be created on a full disk.
+    Raises BriefError if nobody can translate the brief, SettingsError if a setting is invalid or
+    ffmpeg is missing, WeightsError if model files are missing or altered, StoreError if the object
+    store fails, and DiskFullError if the scratch folder cannot be created on a full disk.
     """
     settings = Settings.load()
     with ExitStack() as stack:
@@ -298,7 +301,7 @@ def models_of(brief: Brief, *, own_writer: bool = False) -> tuple[str, ...]:
     the language model is none of the catalog."""
     backend, companions = brief.backend, set_models(brief.backend.model_set)
     loras = brief.resolved_preset().options.models
-    beside = [companions.enhancer] if _is_enhanced(brief) and not own_writer else []
+    beside = [companions.enhancer] if is_enhanced(brief) and not own_writer else []
     beside += [companions.upscaler] if brief.upscale > 1 else []
     return (*backend.models_for(brief.inputs), *loras, *beside)
 
@@ -320,16 +323,11 @@ def create_backend(brief: Brief, host: DeviceHost | NoDeviceHost) -> VideoBacken
 def check_surroundings(brief: Brief, settings: Settings) -> None:
     """Check ffmpeg and the models of `brief`. Nothing is started, written or loaded.
 
-    Raises WeightsError if weights are missing or altered, and SettingsError if ffmpeg is missing or
-    the settings ask for a GPU that is not there.
+    Raises BriefError if nobody can translate the brief, WeightsError if weights are missing or
+    altered, and SettingsError if ffmpeg is missing or the settings ask for a GPU that is not there.
     """
     with ExitStack() as stack:
         RunContext(brief, settings, stack)
-
-
-def _is_enhanced(brief: Brief) -> bool:
-    wishes = any(shot.wish for shot in (*brief.storyboard, *brief.shots))
-    return brief.enhance and (wishes or not brief.storyboard)
 
 
 def _record(role: str, folder: ModelFolder) -> ModelRecord:

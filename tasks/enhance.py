@@ -13,24 +13,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import CorruptObjectError, EnhancerError
+from pipelines.language.brief_texts import as_translated
 from pipelines.planning.plan import make_plan, seed_of, timeline
 from pipelines.progress import Progress
-from pipelines.prompting.by_hand import grant_wishes, with_sheet
+from pipelines.prompting.by_hand import Rewrite, grant_wishes, with_sheet
 from pipelines.prompting.instruct import Instruction
 from pipelines.prompting.llama import ShotRequest
-from pipelines.prompting.rewriting import rewriter_of
+from pipelines.prompting.rewriting import Rewriter, rewritten_or_none
 from pipelines.prompting.stored import Kept, Shelf
-from pipelines.prompting.storyboard import write_storyboard
-from pipelines.prompting.strategies import Enhancer, strategy_of
+from pipelines.prompting.storyboard import seconds_of_shot, write_storyboard
+from pipelines.prompting.strategies import Enhancer, follows_instructions, strategy_of
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, Transition, digest_of
 from pipelines.schema.storyboard import Shot, Storyboard, Strategy
+from pipelines.schema.text import without_control_tokens
 from tasks.context import RunContext
 from tasks.dispatch import is_deployed
 from tasks.language_model import with_placement
 from tasks.options import STAGE
 from tasks.progress import report
 from tasks.texts import with_cut_texts
+from tasks.translate import translate_brief
 
 _log = logging.getLogger("reelwright.enhance")
 _KEPT: TypeAdapter[Kept] = TypeAdapter(Kept)
@@ -41,20 +44,21 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     """Write the shots that the bucket does not hold yet. An error of the enhancer does not fail the
     run.
 
-    Raises BriefError if the brief has too many shots or changes one that it does not have, and
-    StoreError if the store fails.
+    Raises BriefError if the brief has too many shots or changes one that it does not have, or if
+    its translation cannot be used, WeightsError if a translation model is damaged, and StoreError
+    if the store fails.
     """
     transitions = [slot.transition for slot in timeline(brief)]
     count = sum(item != "continue" for item in transitions)
     with context.costs.measure("enhance"), context.enhancer() as llama:
-        shots = _Shots(brief, transitions, llama, context)
+        english, translation = translate_brief(brief, context, llama)
+        shots = _Shots(english, transitions, llama, context)
         storyboard = write_storyboard(
-            brief, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
+            english, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
+        storyboard = storyboard.model_copy(update={"translation": translation})
         storyboard = with_sheet(storyboard, brief.sheet)
-        shelf = Shelf(shots.find, shots.keep, shots.run)
-        rewriter = rewriter_of(brief, storyboard, llama, shelf)
-        storyboard = grant_wishes(storyboard, brief, rewriter and rewriter.shot_or_none)
+        storyboard = grant_wishes(storyboard, english, _rewriting(english, llama, shots))
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
@@ -62,6 +66,21 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
             _log.warning("shot %s: %s", shot.number, shot.note)
     report(Progress("enhance", count, count, "shots written"))
     return with_cut_texts(storyboard, brief, context)
+
+
+def _rewriting(brief: Brief, enhancer: Enhancer | None, shots: "_Shots") -> Rewrite | None:
+    """How single shots are written again with an editor's wish; None if the model follows none."""
+    if enhancer is None or not follows_instructions(enhancer) or strategy_of(enhancer) != "direct":
+        return None
+    model = enhancer
+    shelf = Shelf(shots.find, shots.keep, shots.run)
+
+    def rewrite(board: Storyboard, number: int, wish: str) -> tuple[Shot | None, str]:
+        idea, seconds = without_control_tokens(brief.prompt), seconds_of_shot(brief)
+        rewriter = Rewriter(idea, seed_of(brief), seconds, model, shelf)
+        return rewritten_or_none(rewriter, board, number, wish)
+
+    return rewrite
 
 
 class _Shots:
@@ -199,4 +218,5 @@ def plan_video(brief: Brief, storyboard: Storyboard, context: RunContext) -> Pla
 
 def plan_of(brief: Brief, storyboard: Storyboard, context: RunContext) -> Plan:
     """The plan of `storyboard` on this host. Raises BriefError as `enhance`."""
-    return make_plan(brief, storyboard, context.backend, context.upscale_spec())
+    english = as_translated(brief, storyboard.translation)
+    return make_plan(english, storyboard, context.backend, context.upscale_spec())

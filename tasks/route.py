@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import sentences
 from pipelines.documents.route import Route, Setback
@@ -26,6 +27,7 @@ from tasks.dispatch import is_deployed
 from tasks.hosts import gpu_host
 from tasks.options import STAGE
 from tasks.surroundings import HostSurroundings, measured_of, policy_of
+from tasks.translate import why_not_translated
 
 _log = logging.getLogger("reelwright.route")
 
@@ -34,13 +36,15 @@ _log = logging.getLogger("reelwright.route")
 def route_brief(brief: Brief) -> Route:
     """The route of `brief`; for a run that goes on, the one that it began with.
 
-    Raises SettingsError if the policy cannot be used, UnavailableError if no preset can be used for
+    Raises BriefError if nobody can translate the brief, SettingsError if the policy cannot be used,
+    UnavailableError if no preset can be used for
     the brief now, BudgetError above a cap of the policy, and StoreError if the store fails.
     """
     kept = _kept_route()
     if kept:
         return kept
     settings = Settings.load()
+    _require_translator(brief, settings)
     policy = policy_of(settings)
     chooses = brief.preset == AUTO or policy.choices_for(brief)[0].fallback_for_named
     store = ObjectStore(settings.store)
@@ -49,6 +53,18 @@ def route_brief(brief: Brief) -> Route:
     surroundings = HostSurroundings(settings, reported=reported)
     route = find_route(brief, policy, surroundings, measured)
     return _decided(route)
+
+
+def _require_translator(brief: Brief, settings: Settings) -> None:
+    """Raises BriefError if it is known that nobody can translate the brief: its editor must not
+    wait for the GPU host to be told. A GPU host that is not known decides by itself."""
+    reason = why_not_translated(brief, settings)
+    if reason and is_deployed():
+        reported = gpu_host(ObjectStore(settings.store))
+        others = reported.models if reported else frozenset(MODELS)
+        reason = why_not_translated(brief, settings, others)
+    if reason:
+        raise BriefError(reason)
 
 
 def routed(brief: Brief, route: Route) -> Brief:

@@ -11,6 +11,7 @@ from pipelines.documents.manifest import StoredObject
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.errors import CorruptObjectError
+from pipelines.language.brief_texts import as_translated
 from pipelines.media.still import stack_png
 from pipelines.planning.drafting import chunk_seconds, draft_shots
 from pipelines.progress import Progress
@@ -117,7 +118,8 @@ def make_draft(
     context: RunContext,
 ) -> Draft:
     """The draft that a person is asked to approve."""
-    shots = tuple(draft_shots(brief, plan, storyboard, stills))
+    english = as_translated(brief, storyboard.translation)
+    shots = tuple(draft_shots(english, plan, storyboard, stills))
     show_stand_ins(stand_ins(None, storyboard))
     warnings = stand_ins(context.device_record, storyboard)
     left_out = "" if all(stills) else _without(context.backend.definition.title)

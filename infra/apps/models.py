@@ -188,7 +188,7 @@ def _line(model: Model, state: "State") -> str:
     size = state.size or model.size
     parts = [
         f"{model.name:<24}",
-        f"{model.role:<9}",
+        f"{model.role:<10}",
         f"{_size_text(model, size):>12}",
         f"{_STATES[state.kind]:<16}",
         f"{model.title} ({model.licence})",

@@ -3,7 +3,7 @@
 `python -m infra.apps.writer_scorecard [--strategy direct] [--beside FILE]` prints a table and keeps
 films and figures as JSON in build/scorecard-writer. Answers are kept there, too: run again, it asks
 only what it has not asked before, so an interrupted run goes on, and a changed check costs the
-answers that it refuses.
+answers that it refuses. `--form` counts how many storyboards of `direct` have a valid form.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from infra.adapters.device.choice import device_name
 from infra.adapters.settings import Settings
@@ -24,7 +26,8 @@ from pipelines.backends.base import ModelFolder
 from pipelines.errors import ReelwrightError, WeightsError
 from pipelines.prompting.llama import LlamaEnhancer
 from pipelines.prompting.scorecard.figures import GROUPS, figures_of, table_of
-from pipelines.prompting.scorecard.films import Scored, score
+from pipelines.prompting.scorecard.films import Scored, read_briefs, score
+from pipelines.prompting.scorecard.form import Form, form_of
 from pipelines.prompting.scorecard.recorded import RecordedWriter
 from tasks.language_model import llama_options
 
@@ -49,11 +52,11 @@ def writers(settings: Settings) -> list[ModelFolder]:
     return found
 
 
-def scored(
-    settings: Settings, folder: ModelFolder, strategy: Strategy, every: int, out: Path
-) -> Scored:
-    """The films of one writer, whose answers are kept in `out`. `auto` asks it as its settings
-    say."""
+@contextmanager
+def recorded(
+    settings: Settings, folder: ModelFolder, strategy: Strategy, out: Path
+) -> Iterator[RecordedWriter]:
+    """A writer whose answers are kept in `out`. `auto` asks it as its settings say."""
     kind = writer_settings(folder, settings.llm.kind)
     options = llama_options(settings.llm, kind.context, device_name(settings))
     if strategy != "auto":
@@ -61,10 +64,37 @@ def scored(
     name = f"{folder.title}@{folder.components['file'][:12]}"
     with LlamaEnhancer(folder.path, name, kind.prompt, options) as llama:
         writer = RecordedWriter(llama, out / "answers" / f"{_file_name(llama.name)}.jsonl")
-        about = f"{folder.title}, {writer.strategy}"
-        found = score(writer, lambda line: _say(f"{about}: {line}"), every)
+        yield writer
     _say(f"{writer.fresh} of {writer.asked} questions were asked now")
-    return found
+
+
+def print_films(settings: Settings, chosen: argparse.Namespace) -> None:
+    """The films of each writer, kept and as tables, beside those of earlier runs."""
+    columns = [(f"before: {path.stem}", read_scored(path)) for path in chosen.beside]
+    for folder in writers(settings):
+        with recorded(settings, folder, chosen.strategy, chosen.out) as writer:
+            about = f"{folder.title}, {writer.strategy}"
+            item = score(writer, partial(_say_of, about), chosen.every)
+        _keep(chosen.out / f"{_file_name(item.writer)}-{item.strategy}.json", item)
+        columns.append((f"{folder.title}, `{item.strategy}`", item))
+    sys.stdout.write("\n\n".join(report(columns)) + "\n")
+
+
+def print_forms(settings: Settings, chosen: argparse.Namespace) -> None:
+    """How many storyboards of each writer have a valid form."""
+    for folder in writers(settings):
+        found: list[Form] = []
+        with recorded(settings, folder, "direct", chosen.out) as writer:
+            for scored in read_briefs()[:: chosen.every]:
+                found.append(form := form_of(scored, writer))
+                said = form.fault or "valid"
+                _say(f"{len(found)}: {form.asked} questions, {form.seconds:.1f} s: {said}")
+        valid = sum(not form.fault for form in found)
+        seconds = sum(form.seconds for form in found) / len(found)
+        sys.stdout.write(
+            f"{folder.title}: {valid} of {len(found)} storyboards are valid, "
+            f"{seconds:.0f} s a storyboard\n"
+        )
 
 
 def report(found: Sequence[tuple[str, Scored]]) -> Iterator[str]:
@@ -90,6 +120,10 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def _say_of(about: str, line: str) -> None:
+    _say(f"{about}: {line}")
+
+
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
@@ -97,7 +131,12 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="make scorecard-writer", description=__doc__)
-    parser.add_argument("--strategy", choices=("auto", "complete", "direct"), default="auto")
+    parser.add_argument("--strategy", choices=get_args(Strategy), default="auto")
+    parser.add_argument(
+        "--form",
+        action="store_true",
+        help="ask all questions of `direct`, and count what has the form of a storyboard",
+    )
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="only each Nth brief, for a slow machine"
     )
@@ -107,16 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     try:
-        columns = [(f"before: {path.stem}", read_scored(path)) for path in chosen.beside]
         settings = Settings.load()
-        for folder in writers(settings):
-            item = scored(settings, folder, chosen.strategy, chosen.every, chosen.out)
-            _keep(chosen.out / f"{_file_name(item.writer)}-{item.strategy}.json", item)
-            columns.append((f"{folder.title}, `{item.strategy}`", item))
+        (print_forms if chosen.form else print_films)(settings, chosen)
     except (ReelwrightError, OSError, ValueError, KeyError) as error:
         _say(f"make scorecard-writer: {error}")
         return 1
-    sys.stdout.write("\n\n".join(report(columns)) + "\n")
     return 0
 
 

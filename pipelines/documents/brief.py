@@ -21,6 +21,9 @@ from pipelines.documents import form
 from pipelines.errors import BriefError
 from pipelines.schema import limits
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.languages import AS_WRITTEN
+from pipelines.schema.languages import AUTO as LANGUAGE_AUTO
+from pipelines.schema.languages import NAMES as LANGUAGES
 from pipelines.schema.presets import AUTO, BackendOptions, Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, SheetWords, ShotOverride
@@ -116,6 +119,13 @@ class Brief(BaseModel):
         title="Let the enhancer expand the brief",
         description="Off: every shot uses the brief's own words.",
     )
+    language: str = Field(
+        LANGUAGE_AUTO,
+        title="Language",
+        description="Of your words. 'auto' finds it out and translates them into English, "
+        "'as-written' leaves them as they are; or a code such as 'th' or 'de'.",
+        json_schema_extra={"enum": [LANGUAGE_AUTO, AS_WRITTEN, *LANGUAGES]},
+    )
     size: str = Field(
         "preset",
         title="Size",
@@ -153,10 +163,7 @@ class Brief(BaseModel):
         (), title="Changed shots", description="Another seed or other words for single shots."
     )
     sheet: tuple[SheetWords, ...] = Field(
-        (),
-        title="Characters and places",
-        description="How they look, in place of what the enhancer wrote for the same name; filled "
-        "in when the storyboard is edited.",
+        (), title="Characters and places", description="How they look, as an editor wants it."
     )
     frames: int = Field(
         PICK,
@@ -230,6 +237,16 @@ class Brief(BaseModel):
         if value not in (*presets(), AUTO):
             names = ", ".join((*presets(), AUTO))
             raise ValueError(f"preset {value!r} is unknown; choose one of {names}")
+        return value
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        if value not in (LANGUAGE_AUTO, AS_WRITTEN, *LANGUAGES):
+            raise ValueError(
+                f"language {value!r:.40} is unknown; choose {LANGUAGE_AUTO!r}, {AS_WRITTEN!r}, or "
+                f"one of {', '.join(LANGUAGES)}"
+            )
         return value
 
     @field_validator("lora_strength")

@@ -63,7 +63,7 @@ def again(made: Brief, change: Change) -> Brief:
         raise BriefError(
             "nothing would be different; give another take, another preset or more seconds"
         )
-    # Somebody approved these words; a video that is to be looked at before it is published is, again.
+    # Somebody approved the words; a video that is looked at before it is published is, once more.
     values["approval"] = _WITHOUT_STORYBOARD.get(made.approval, made.approval)
     if change.preset:
         values |= {"preset": change.preset, **_OF_THE_PRESET}

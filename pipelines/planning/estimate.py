@@ -7,7 +7,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Film
 from pipelines.planning.disk import disk_of
 from pipelines.planning.memory import Footprint, memory_of
-from pipelines.planning.plan import Slot, timeline
+from pipelines.planning.plan import Slot, is_enhanced, timeline
 from pipelines.planning.rates import RateName, Rates, Spread
 from pipelines.schema.plan import Estimate, StageEstimate
 from pipelines.schema.request import ClipRequest
@@ -73,7 +73,7 @@ def estimate(
 
 def _has_stage(brief: Brief, stage: Stage) -> bool:
     if stage == "enhance":
-        return brief.enhance and not brief.storyboard
+        return is_enhanced(brief)
     if stage == "stitch":
         return not brief.resolved_preset().is_still
     return stage != "upscale" or brief.upscale > 1

@@ -187,6 +187,13 @@ def _place_of(brief: Brief, number: int, count: int) -> tuple[int, int] | None:
     raise ValueError(f"chunk {number} is behind the last shot by hand; see timeline")
 
 
+def is_enhanced(brief: Brief) -> bool:
+    """Whether a language model is asked for words: for all shots, or for a wish."""
+    if any(shot.wish for shot in brief.storyboard) or any(shot.wish for shot in brief.shots):
+        return True
+    return brief.enhance and not brief.storyboard
+
+
 def seconds_for(brief: Brief, count: int) -> float:
     """Seconds of a video of `brief` with `count` chunks, whose last one is used as far as that of
     `brief` is.

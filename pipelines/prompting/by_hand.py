@@ -11,13 +11,10 @@ from pipelines.schema.shots import HandShot, SheetWords
 from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
 
-Rewrite = Callable[[Storyboard, int, str], Shot | None]
-"""The shot with that number of a storyboard, written again with a wish. None if the model cannot do
-that, or gave no answer that passed the checks. The words are without the brief's style."""
-NOBODY_REWRITES = (
-    "the wish stands behind the words, because no language model that is installed here could "
-    "write the shot again"
-)
+Rewrite = Callable[[Storyboard, int, str], tuple[Shot | None, str]]
+"""The shot with that number of a storyboard, written again with a wish; or None, and why not. The
+words are without the brief's style."""
+NOBODY_REWRITES = "the language model that is installed here follows no wishes"
 
 
 def words_by_hand(shot: HandShot) -> str:
@@ -100,8 +97,10 @@ def grant_wishes(storyboard: Storyboard, brief: Brief, rewrite: Rewrite | None) 
     for shot in plain:
         wish = wishes.get(shot.number, "")
         if wish:
-            again = rewrite(before, shot.number, wish) if rewrite else None
-            shots.append(again or _with_wish(shot, wish))
+            again, reason = None, NOBODY_REWRITES
+            if rewrite:
+                again, reason = rewrite(before, shot.number, wish)
+            shots.append(again or _with_wish(shot, wish, reason))
         elif shot.source == "continued" and shots and shots[-1] is not plain[shot.number - 2]:
             shots.append(shot.model_copy(update={"prompt": shots[-1].prompt}))
         else:
@@ -112,8 +111,9 @@ def grant_wishes(storyboard: Storyboard, brief: Brief, rewrite: Rewrite | None) 
     return storyboard.model_copy(update={"shots": styled})
 
 
-def _with_wish(shot: Shot, wish: str) -> Shot:
+def _with_wish(shot: Shot, wish: str, reason: str) -> Shot:
     end = "." if shot.prompt.endswith(".") else ""
     words = f"{shot.prompt.rstrip(' .')}, {wish.rstrip(' .')}{end}"
-    change = {"prompt": words, "source": "editor", "note": NOBODY_REWRITES, "cause": ""}
-    return shot.model_copy(update=change)
+    note = f"the wish stands behind the words: {reason}"
+    change = {"prompt": words, "source": "editor", "note": note, "cause": ""}
+    return shot.model_copy(update=change | {"strategy": "none", "plan": None})

@@ -80,7 +80,7 @@ def added_fixed_word(words: str, given: str) -> str:
 def _copied(words: str, brief: str) -> str:
     """What `words` have of our examples, and the brief has not; empty if there is nothing."""
     tokens, given = (set(re.findall(r"[^\W_]+", text.lower())) for text in (words, brief))
-    leaked = _EXAMPLE_WORDS & tokens - given
+    leaked = set(_EXAMPLE_WORDS & tokens - given)
     leaked = leaked or _runs(words) & _runs(TEMPLATES["completion"]) - _runs(brief)
     return min(leaked, default="")
 

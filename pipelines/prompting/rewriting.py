@@ -1,10 +1,7 @@
 """One shot of a storyboard, written again with an editor's wish such as "closer, at night"."""
 
-import logging
 from dataclasses import dataclass
 
-from pipelines.documents.brief import Brief
-from pipelines.planning.plan import seed_of
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import SHORT_WORDS, shows_of
 from pipelines.prompting.direct import directed_shot
@@ -19,30 +16,13 @@ from pipelines.prompting.questions import (
     shot_question,
 )
 from pipelines.prompting.stored import STORY_RECIPE, Shelf
-from pipelines.prompting.storyboard import seconds_of_shot
-from pipelines.prompting.strategies import Enhancer, follows_instructions, strategy_of
 from pipelines.prompting.words import wanted
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
 from pipelines.schema.storyboard import Shot, ShotPlan, Storyboard
-from pipelines.schema.text import without_control_tokens
 
-_log = logging.getLogger("reelwright.enhance")
 MAX_BEAT = 400
 """Characters of a shot's words that stand for its beat, if it has none."""
-
-
-def rewriter_of(
-    brief: Brief, storyboard: Storyboard, enhancer: Enhancer | None, shelf: Shelf
-) -> "Rewriter | None":
-    """Who writes shots of `brief` again; None if its language model follows no instructions."""
-    if not brief.enhance or enhancer is None or not follows_instructions(enhancer):
-        return None
-    if strategy_of(enhancer) != "direct":
-        return None
-    words = storyboard.translation.english if storyboard.translation else brief.prompt
-    idea = without_commands(without_control_tokens(words))
-    return Rewriter(idea, seed_of(brief), seconds_of_shot(brief), enhancer, shelf)
 
 
 @dataclass(frozen=True)
@@ -81,14 +61,6 @@ class Rewriter:
         self.shelf.keep(digest, written)
         return written
 
-    def shot_or_none(self, storyboard: Storyboard, number: int, wish: str) -> Shot | None:
-        """The same, or None if the model cannot write it; the log says why."""
-        try:
-            return self.shot(storyboard, number, wish)
-        except NoAnswerError as error:
-            _log.warning("shot %s is not written again: %s", number, error.fault)
-            return None
-
     def _digest(self, shot: Shot, wish: str) -> Digest:
         return digest_of(
             [STORY_RECIPE, "rewrite", self.model.name, self.idea, shot.prompt, wish, self.seed]
@@ -97,7 +69,7 @@ class Rewriter:
     def _write(self, storyboard: Storyboard, shot: Shot, wish: str) -> Shot:
         beat = shot.plan.beat if shot.plan else shot.prompt[:MAX_BEAT]
         data = {
-            "idea": wanted(self.idea),
+            "idea": wanted(without_commands(self.idea)),
             "shot": shot.prompt,
             "wish": wish,
             "seconds": f"{self.seconds:g}",
@@ -121,3 +93,13 @@ class Rewriter:
         answer, repaired = ask(self.model, question, fault_of)
         new = directed_shot(shot.number, plan_of(answer), storyboard.sheet, repaired=repaired)
         return new.model_copy(update={"seed": shot.seed})
+
+
+def rewritten_or_none(
+    rewriter: Rewriter, storyboard: Storyboard, number: int, wish: str
+) -> tuple[Shot | None, str]:
+    """Shot `number` written again, or None and the reason."""
+    try:
+        return rewriter.shot(storyboard, number, wish), ""
+    except NoAnswerError as error:
+        return None, error.fault

@@ -30,7 +30,7 @@ from pipelines.prompting.strategies import (
 )
 from pipelines.prompting.words import content_words, excluded, symbols_in_words
 from pipelines.schema.plan import Transition
-from pipelines.schema.storyboard import Shot, Storyboard, Translation
+from pipelines.schema.storyboard import Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
 
 LONG_BRIEF = 600
@@ -59,25 +59,23 @@ def write_storyboard(
     find: Find,
     keep: Keep,
     run: RunName,
-    translation: Translation | None = None,
 ) -> Storyboard:
     """A shot of `brief` for each of `transitions`. A shot that continues repeats the words before.
 
     If the enhancer fails, a template replaces its words. `find` looks a value up by its digest,
-    `keep` stores a new one, and `run` names the run. The words of a `translation` replace those of
-    the brief. Raises BriefError if the brief says nothing that can be filmed, and what `find`,
-    `keep` and `run` raise.
+    `keep` stores a new one, and `run` names the run. A brief in another language must be
+    translated before. Raises BriefError if the brief says nothing that can be filmed, and what
+    `find`, `keep` and `run` raise.
     """
     if brief.storyboard:
         return _by_hand(brief, len(transitions))
-    idea = without_control_tokens(translation.english if translation else brief.prompt)
+    idea = without_control_tokens(brief.prompt)
     count = sum(item != "continue" for item in transitions)
     words = _write(brief, idea, count, seed, enhancer, Shelf(find, keep, run))
     board = Storyboard(
         shots=tuple(_in_place(brief, transitions, seed, words)),
         enhancer=words.enhancer,
         written=sum(item.fresh and item.shot.source != "template" for item in words.shots),
-        translation=translation,
     )
     if words.direct is not None:
         board = _with_story(board, words.direct, words.idea, words.notices)
@@ -203,6 +201,11 @@ def _why_own_words(brief: Brief, idea: str, enhancer: Enhancer | None) -> str | 
         return ""
     if enhancer is None:
         return "this run has no device for the enhancer; the brief's own words were used"
+    if not any(character.isalpha() for character in idea):
+        return (
+            "the brief has no words, and the enhancer knows English only; its symbols were used as "
+            "they are: say in a sentence what the video shows"
+        )
     if not _is_latin(idea):
         return "the enhancer knows English only; the brief's own words were used"
     if len(idea) > LONG_BRIEF:

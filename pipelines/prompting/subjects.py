@@ -5,6 +5,11 @@ orange circle moves right", and hands lay beside the circle.
 
 The nouns are those of WordNet 3.0, in nouns.txt. What is not in that file is permitted: light,
 weather, times of day, landscape, plants, buildings, furniture, cameras, colours, shapes, materials.
+
+Measured on sentences of the demo writer that passed all other checks, and that a person had read
+first (tests/fixtures/added-subjects.jsonl): of 99 about 25 briefs that this search was not made
+with, it found all 12 with a new subject, and refused 11 of the other 87. After repairs that these
+11 suggested, of all 321 it finds 39 of 43, and refuses 7 of the other 278.
 """
 
 import re

@@ -98,9 +98,9 @@ def test_a_shot_is_changed_if_anything_but_its_place_is_other() -> None:
 
 def test_a_shot_offers_whole_chunks_and_its_own_length() -> None:
     rows = form_of(DRAFT).rows
-    assert lengths_of(rows[0], DRAFT)[:2] == [(1, "2.1"), (2, "4.1")]
-    assert lengths_of(rows[1], DRAFT)[-1] == (8, "16.5")
-    assert lengths_of(rows[2], DRAFT)[0] == (1, "1.2")  # the last one of the video is cut
+    assert lengths_of(rows[0], DRAFT)[:2] == [(1, 2.06), (2, 4.125)]
+    assert lengths_of(rows[1], DRAFT)[-1] == (8, 16.5)
+    assert lengths_of(rows[2], DRAFT)[0] == (1, 1.25)  # the last one of the video is cut
     assert lengths_of(rows[0], DRAFT.model_copy(update={"chunk_seconds": 0.0})) == []
 
 

@@ -1,7 +1,7 @@
 """Every message that a page or an error may show, read from the templates and from the code."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -14,6 +14,7 @@ from infra.apps.gateway.languages.catalog import SENTENCE
 from pipelines.backends.registry import presets
 from pipelines.costs.summary import BY
 from pipelines.documents.brief import Brief
+from pipelines.schema.languages import NAMES
 from pipelines.schema.plan import Transition
 from pipelines.schema.shots import HandShot
 from pipelines.schema.stages import STAGES
@@ -39,6 +40,7 @@ CALLED = {
 """Calls whose arguments of these numbers are shown to people."""
 RAISING = (
     "infra/apps/gateway/access.py",
+    "infra/apps/gateway/answers.py",
     "infra/apps/gateway/api.py",
     "infra/apps/gateway/languages/choice.py",
     "infra/apps/gateway/limits.py",
@@ -49,6 +51,7 @@ RAISING = (
     "infra/apps/gateway/ratings.py",
     "infra/apps/gateway/runs.py",
     "infra/apps/gateway/store_work.py",
+    "infra/apps/gateway/storyboard_form.py",
     "infra/apps/gateway/submission.py",
     "infra/apps/gateway/uploads.py",
     "infra/apps/gateway/videos.py",
@@ -57,6 +60,8 @@ RAISING = (
     "pipelines/documents/brief.py",
     "pipelines/documents/draft.py",
     "pipelines/documents/form.py",
+    "pipelines/language/translator.py",
+    "pipelines/planning/edits.py",
     "pipelines/planning/plan.py",
     "pipelines/routing/candidates.py",
     "pipelines/routing/router.py",
@@ -71,10 +76,12 @@ RAISING = (
     "tasks/publish.py",
     "tasks/stills.py",
     "tasks/stitch.py",
+    "tasks/translate.py",
     "tasks/upscale.py",
 )
 """Modules whose errors and reports an editor meets."""
 WHOLE = (
+    "pipelines/language/back_check.py",
     "infra/apps/gateway/details.py",
     "pipelines/routing/candidates.py",
     "pipelines/routing/router.py",
@@ -83,13 +90,17 @@ WHOLE = (
     "pipelines/documents/stand_ins.py",
 )
 """Modules all of whose texts are shown."""
+RETURNING = ("infra/apps/gateway/runs.py", "tasks/stills.py", "tasks/translate.py")
+"""Modules that return sentences."""
 NAMED = {
     "infra/apps/gateway/costs.py": ("title", "text"),
     "infra/apps/gateway/details.py": ("detail",),
     "infra/apps/gateway/login.py": ("_USED", "_UNKNOWN"),
     "infra/apps/gateway/pages.py": ("title", "text"),
     "infra/apps/gateway/ratings.py": ("words",),
-    "infra/apps/gateway/views.py": ("STORE_SILENT",),
+    "infra/apps/gateway/storyboard_form.py": ("SEE_THE_SHOTS",),
+    "infra/apps/gateway/views.py": ("STORE_SILENT", "STOPPING"),
+    "pipelines/prompting/by_hand.py": ("NOBODY_REWRITES", "note"),
     "infra/apps/gateway/app.py": ("words",),
     "pipelines/backends/fit.py": ("_NOUNS", "choice"),
     "pipelines/schema/text.py": ("kind",),
@@ -133,6 +144,7 @@ _PUT_TOGETHER = [
     "chunk {0} of {1}, step {2} of {3}, take {4}",
 ]
 """Sentences that the code puts together of several texts."""
+_FIELDS = ["style", "negative"]
 _LEAST = 4
 """Letters of a sentence besides its fields; with fewer it would be found in texts of others."""
 _SHORT = ("joined", "prompt", "published", "uploaded")
@@ -175,7 +187,7 @@ def of_data() -> Iterator[Message]:
     words = [*get_args(views.RunState), *get_args(ShotSource), *get_args(Transition), *STAGES]
     words += [*BY, *(by.capitalize() for by in BY), *(f"By {by}" for by in BY if by != "video")]
     words += ["on this machine", "on another machine", *cards._WORDS.values()]
-    words += _PUT_TOGETHER
+    words += [*_PUT_TOGETHER, *_FIELDS, *(NAMES[code] for code in NAMES if code != "en")]
     words += [
         "cost",
         "storyboard",
@@ -210,29 +222,42 @@ def messages() -> dict[tuple[str, str], Message]:
 
 
 def _shown(tree: ast.Module, name: str) -> Iterator[ast.expr]:
-    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    wanted = NAMED.get(name, ())
+    """The expressions of a module whose texts are for people."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            inner |= {id(part) for part in ast.walk(node) if part is not node}
-        if isinstance(node, ast.keyword) and node.arg in wanted:
+        if isinstance(node, ast.Return) and name in RETURNING and node.value:
             yield node.value
-        if name in WHOLE and isinstance(node, ast.JoinedStr | ast.Constant):
-            if id(node) not in inner:
-                yield node
-        elif isinstance(node, ast.Call) and name in RAISING:
+        if isinstance(node, ast.Call) and name in RAISING:
             called = node.func.id if isinstance(node.func, ast.Name) else ""
             for number in CALLED.get(called, ()):
                 yield from node.args[number : number + 1]
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            given = [part for item in targets for part in ast.walk(item)]
-            if any(isinstance(part, ast.Name) and part.id in wanted for part in given):
-                yield node.value
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value in wanted:
-                    yield value
+        yield from _under_a_name(node, NAMED.get(name, ()))
+    if name in WHOLE:
+        yield from _all_texts(tree)
+
+
+def _under_a_name(node: ast.AST, wanted: Sequence[str]) -> Iterator[ast.expr]:
+    """What `node` gives to one of the `wanted` variables, parameters or keys."""
+    if isinstance(node, ast.keyword) and node.arg in wanted:
+        yield node.value
+    elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        given = [part for item in targets for part in ast.walk(item)]
+        if any(isinstance(part, ast.Name) and part.id in wanted for part in given):
+            yield node.value
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value in wanted:
+                yield value
+
+
+def _all_texts(tree: ast.Module) -> Iterator[ast.expr]:
+    """Every text but the docstrings."""
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in ast.walk(node) if part is not node}
+        if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in inner:
+            yield node
 
 
 def _texts(node: ast.expr) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Each catalog has every message of the code, and no other one; its fields are those of the text."""
+"""Each catalog has every message of the code and no other one, with the same fields."""
 
 import re
 import string

@@ -14,7 +14,8 @@ from tests.languages.messages import TEMPLATES, of_templates
 PAGES = sorted(TEMPLATES.glob("*.html"))
 SHOWN = ("aria-label", "alt", "title", "placeholder")
 """Attributes that people read or hear."""
-NAMES = {"Reelwright", "API", "CSV", "REST", "WebP", "GB", "Q", "W", "E", "Space", "Enter", "s", "rw_…"}
+NAMES = {"Reelwright", "API", "CSV", "GB", "REST", "WebP"}
+NAMES |= {"Q", "W", "E", "Space", "Enter", "s", "rw_…"}
 """What is the same in every language."""
 CLASSES = ("good", "bad")
 """Names of the style sheet."""
@@ -85,7 +86,7 @@ def test_a_page_in_thai_has_no_english_text(name: str) -> None:
     assert len(used) >= 5
     for text in used | {problem}:
         assert f">{text}" not in page, text
-        assert f'"{text}"' not in page, text
+        assert f'="{text}"' not in page.replace(f'value="{text}"', ""), text
 
 
 def test_a_value_is_escaped_in_every_language() -> None:

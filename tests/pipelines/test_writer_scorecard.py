@@ -14,6 +14,7 @@ from pipelines.prompting.instruct import Instruction
 from pipelines.prompting.llama import ShotRequest
 from pipelines.prompting.scorecard.figures import added_subjects, figures_of, table_of
 from pipelines.prompting.scorecard.films import Scored, ScoredBrief, film_of, read_briefs
+from pipelines.prompting.scorecard.form import form_of
 from pipelines.prompting.scorecard.recorded import RecordedWriter
 from pipelines.prompting.tiny_model import write_tiny_mistral
 from pipelines.schema.storyboard import Shot
@@ -113,6 +114,47 @@ def test_a_brief_that_says_nothing_is_counted_as_refused(tmp_path: Path) -> None
     assert "nothing that can be filmed" in film.refusal
 
 
+BEATS = {"beats": ["a fox wakes", "a fox runs", "a fox jumps", "a fox sleeps"]}
+SHEET = {"characters": [{"name": "fox", "appearance": "a red fox with a white tail"}], "places": []}
+SHOT = {
+    "size": "wide shot",
+    "camera_move": "static",
+    "subject": "a fox",
+    "action": "walks slowly through the deep snow",
+    "setting": "a white clearing between dark trees",
+    "light": "pale light of a winter morning",
+    "palette": "white and blue",
+    "shows": ["fox"],
+}
+
+
+def test_six_answers_in_the_right_form_are_a_storyboard(tmp_path: Path) -> None:
+    answers = [json.dumps(item) for item in (BEATS, SHEET, *[SHOT] * 4)]
+    form = form_of(FOX, RecordedWriter(Answering(*answers), tmp_path / "kept.jsonl"))
+    assert (form.fault, form.asked, len(form.prompts)) == ("", 6, 4)
+    assert all("a red fox with a white tail" in prompt.lower() for prompt in form.prompts)
+
+
+@pytest.mark.parametrize(
+    ("answers", "fault"),
+    [
+        (["[]", "[]"], "is not a JSON object"),
+        ([json.dumps({"beats": ["a fox wakes"]})] * 2, "1 beats instead of 4"),
+        ([json.dumps(BEATS), json.dumps(SHEET), *['{"size": "wide'] * 2], "cut off"),
+        (
+            [json.dumps(BEATS), json.dumps(SHEET), *[json.dumps({**SHOT, "size": "tiny"})] * 2],
+            "size",
+        ),
+        ([], "died"),
+    ],
+    ids=["no object", "count", "cut", "choice", "failure"],
+)
+def test_an_answer_of_another_form_is_named(tmp_path: Path, answers: list[str], fault: str) -> None:
+    form = form_of(FOX, RecordedWriter(Answering(*answers), tmp_path / "kept.jsonl"))
+    assert fault in form.fault
+    assert form.prompts == ()
+
+
 def shot(number: int, source: str, words: str) -> dict[str, object]:
     prompt = f"Wide shot: A red fox in the snow, {words}"
     strategy = "complete" if source.startswith("llm") else "none"
@@ -161,13 +203,19 @@ def test_the_table_has_a_column_for_each_result_and_group(two_films: Scored) -> 
     assert all(line.count("|") == 4 for line in lines)
 
 
-def test_the_command_scores_the_writer_of_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def own_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model of the operator's own is the only writer."""
     write_tiny_mistral(tmp_path / "own.gguf")
     values = {"LLM_FILE": tmp_path / "own.gguf", "LLM_KIND": "completion", "DEVICE": "cpu"}
     for name, value in {**values, "MODELS_DIR": tmp_path / "models"}.items():
         monkeypatch.setenv(f"REELWRIGHT_{name}", str(value))
+
+
+@pytest.mark.usefixtures("own_writer")
+def test_the_command_scores_the_writer_of_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main(["--out", str(out), "--every", "40"]) == 0
     printed = capsys.readouterr().out
@@ -178,6 +226,18 @@ def test_the_command_scores_the_writer_of_this_machine(
     again = capsys.readouterr()
     assert "0 of 24 questions were asked now" in again.err
     assert len(read_scored(kept).films) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_writer")
+def test_the_command_counts_storyboards_of_a_valid_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gibberish under a grammar may be too long, and is then cut."""
+    assert main(["--out", str(tmp_path / "out"), "--every", "40", "--form"]) == 0
+    printed = capsys.readouterr()
+    valid = int(": valid" in printed.err)
+    assert printed.out.startswith(f"own: {valid} of 1 storyboards are valid, ")
 
 
 def test_without_a_writer_the_command_says_what_to_install(

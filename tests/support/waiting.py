@@ -16,6 +16,9 @@ from pipelines.documents.draft import Draft
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.media.still import stack_png
 from pipelines.planning.drafting import chunk_seconds, draft_shots
+from pipelines.planning.plan import timeline
+from pipelines.prompting.by_hand import grant_wishes
+from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import DRAFT_STORYBOARD
 from pipelines.schema.plan import Estimate
@@ -28,36 +31,49 @@ BALL = "a red ball with a white stripe"
 ESTIMATE = Estimate(seconds=12, peak_memory_bytes=1, disk_bytes=1, basis="a test")
 
 
-def draft_of(brief: Brief, store: ObjectStore) -> Draft:
-    """A draft of two shots, with stills; both show the ball of the sheet."""
+def storyboard_of(brief: Brief) -> Storyboard:
+    """Two shots with a ball of the sheet, or the brief's shots by hand."""
+    if brief.storyboard:
+        transitions = [slot.transition for slot in timeline(brief)]
+        return write_storyboard(
+            brief, transitions, 1, None, lambda _: None, lambda *_: None, lambda: ""
+        )
     shots = tuple(
         Shot(number=number, camera="Wide shot", prompt=f"Wide shot: {BALL} {does}", source="llm")
         for number, does in ((1, "rolls"), (2, "bounces"))
     )
     sheet = Sheet(characters=(SheetEntry(name="ball", appearance=BALL),))
-    storyboard = Storyboard(shots=shots, enhancer="a writer", written=2, sheet=sheet)
+    return Storyboard(shots=shots, enhancer="a writer", written=2, sheet=sheet)
+
+
+def draft_of(brief: Brief, store: ObjectStore) -> Draft:
+    """The draft of `brief`, with stills in the bucket."""
+    storyboard = grant_wishes(storyboard_of(brief), brief, None)
     plan = plan_brief(brief, storyboard)
     stills = []
-    for number, chunk in enumerate(plan.chunks):
-        picture = np.full((64, 64, 3), 60 + 120 * number, np.uint8)
+    for chunk in plan.chunks:
+        picture = np.full((64, 64, 3), chunk.request.seed % 200, np.uint8)
         key = ObjectKey.still(chunk.digest)
         stills.append(store.put_bytes(key, stack_png([picture]), "image/png"))
     return Draft(
         shots=tuple(draft_shots(brief, plan, storyboard, stills)),
         estimate=ESTIMATE,
         brief=StoredBrief.of(brief),
-        sheet=sheet,
-        chunk_seconds=chunk_seconds(brief, 2),
+        sheet=storyboard.sheet,
+        chunk_seconds=chunk_seconds(brief, len(plan.chunks)),
     )
 
 
-def let_it_wait(cli: Cli, store: ObjectStore, run: UUID, key: str = "storyboard") -> Draft:
-    """Let `run` wait for an answer about the draft of its brief, under Prefect's `key`."""
+def let_it_wait(
+    cli: Cli, store: ObjectStore, run: UUID, key: str = "storyboard", brief: Brief | None = None
+) -> Draft:
+    """Let `run` wait for an answer about the draft of `brief`, or of its own, under Prefect's
+    `key`."""
     with (
         temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}),
         get_client(sync_client=True) as prefect,
     ):
-        brief = Brief.model_validate(prefect.read_flow_run(run).parameters["brief"])
+        brief = brief or Brief.model_validate(prefect.read_flow_run(run).parameters["brief"])
         draft = draft_of(brief, store)
         child = _child(prefect, run)
         data = draft.model_dump_json().encode()
@@ -66,9 +82,8 @@ def let_it_wait(cli: Cli, store: ObjectStore, run: UUID, key: str = "storyboard"
         state = Suspended(timeout_seconds=600, pause_key=key)
         keyset = keyset_from_paused_state(state)
         state.state_details.run_input_keyset = keyset
-        prefect.set_flow_run_state(run, state)
-    with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
         StoryboardAnswer.save(keyset, run)
+        prefect.set_flow_run_state(run, state)
     return draft
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 
 from infra.adapters.weights.catalog_loras import LORAS
 from infra.adapters.weights.catalog_others import OTHERS
+from infra.adapters.weights.catalog_translators import TRANSLATORS
 from infra.adapters.weights.catalog_wan import WAN
 from infra.adapters.weights.model import Model, ModelSet
 from pipelines.errors import BriefError
 
-MODELS: dict[str, Model] = {model.name: model for model in (*OTHERS, *WAN, *LORAS)}
+MODELS: dict[str, Model] = {model.name: model for model in (*OTHERS, *WAN, *LORAS, *TRANSLATORS)}
 
 DEMO = ModelSet(
     "demo",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Role = Literal["enhancer", "video", "upscaler", "lora", "scorer"]
+Role = Literal["enhancer", "video", "upscaler", "lora", "scorer", "translator"]
 
 
 @dataclass(frozen=True)

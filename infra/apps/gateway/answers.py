@@ -70,7 +70,8 @@ async def _edits(gateway: Gateway, view: RunView, answer: Answer) -> dict[str, A
                 "it with words and seeds as they should be, or reject it",
             )
         known = {"prompt", "seed"}
-        return {"shots": [shot.model_dump(include=known) for shot in answer.shots]}
+        shots = [shot.model_dump(include=known) for shot in answer.shots]
+        return {"shots": shots} if shots else {}
     if draft:
         check_edits(draft, answer)
     values = {

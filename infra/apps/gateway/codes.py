@@ -49,6 +49,12 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The model that the request needs is not on this host.",
         "Run the `reelwright models download …` that the message names, or take another model.",
     ),
+    "no_translator": ErrorCode(
+        (409,),
+        "The brief is in a language that nobody here can translate; nothing was started.",
+        "Install the translator that the message names, write in English, or send "
+        '`"language": "as-written"` to use the words as they are.',
+    ),
     "above_cap": ErrorCode(
         (409,),
         "What it would cost is above a cap.",

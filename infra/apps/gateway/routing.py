@@ -9,7 +9,7 @@ from infra.apps.gateway.access import Reader, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
-from infra.apps.gateway.submission import require_models
+from infra.apps.gateway.submission import require_models, require_translator
 from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, presets
 from pipelines.backends.wan.service_tasks import WAN_TASKS
@@ -106,19 +106,21 @@ def route(request: Request, body: RouteRequest, _: Reader) -> Any:
 
 
 @router.post("/briefs/check", tags=["Runs"], response_model=RouteAnswer, responses=REFUSALS)
-@at_store
-def check(request: Request, body: dict[str, Any], _: Reader) -> Any:
+async def check(request: Request, body: dict[str, Any], _: Reader) -> Any:
     """What a brief would be made with, how long that takes and what it costs. Starts nothing; a
     brief that `POST /briefs` would refuse is refused in the same words."""
-    return check_brief(gateway_of(request), parse_brief(body))
+    return await check_brief(gateway_of(request), parse_brief(body))
 
 
-def check_brief(gateway: Gateway, brief: Brief) -> RouteAnswer:
+async def check_brief(gateway: Gateway, brief: Brief) -> RouteAnswer:
     """The same for a brief that was read. Raises BriefError, ProblemError."""
     check_timeline(brief)
     require_models(gateway, brief)
+    await require_translator(gateway, brief)
     usual = presets()["image_fast" if brief.kind == "image" else "video_fast"]
-    return _answer(_find(gateway, brief, policy_of(gateway.settings)), brief, usual)
+    policy = policy_of(gateway.settings)
+    found = await gateway.work.run(_find, gateway, brief, policy)
+    return await gateway.work.run(_answer, found, brief, usual)
 
 
 def preset_for(gateway: Gateway, prompt: str, *, begins: bool) -> Preset:

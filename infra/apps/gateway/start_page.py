@@ -17,15 +17,17 @@ from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.listing import VideoFilter
 from infra.apps.gateway.pages import to_login
 from infra.apps.gateway.problems import ProblemError
-from infra.apps.gateway.routing import RouteAnswer, check_brief
+from infra.apps.gateway.routing import check_brief
 from infra.apps.gateway.state import Gateway
-from infra.apps.gateway.submission import start_brief
+from infra.apps.gateway.submission import NO_TRANSLATOR, start_brief
 from infra.apps.gateway.uploads import keep_picture
 from pipelines.backends.registry import offered_sizes, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
 from pipelines.errors import BriefError, StoreError
 from pipelines.schema.keys import Digest
+from pipelines.schema.languages import AS_WRITTEN, NAMES
+from pipelines.schema.languages import AUTO as LANGUAGE_AUTO
 from pipelines.schema.presets import AUTO
 
 router = APIRouter()
@@ -34,7 +36,7 @@ EXAMPLES = (
     "A day in a fishing village: boats leave at dawn, the market at noon, lanterns at night",
     "A fox trots through fresh snow, then looks up at the northern lights",
 )
-_WHAT = ("prompt", "kind", "seconds", "image")
+_WHAT = ("prompt", "language", "kind", "seconds", "image")
 _LOOK = ("preset", "aspect", "size", "upscale", "style", "negative", "joins")
 _PEOPLE = ("campaign", "approval", "approval_hours", "on_silence", "priority")
 _SHOWN = (*_WHAT, *_LOOK, *_PEOPLE, "enhance", "seed")
@@ -54,6 +56,8 @@ class Filled:
     values: Mapping[str, Any]
     problem: str = ""
     status: int = 200
+    asks: bool = False
+    """Whether nobody can translate, and the editor may go on in his own words."""
 
     @property
     def rest(self) -> str:
@@ -113,6 +117,8 @@ async def create(request: Request, client: Maker) -> Response:
     gateway = gateway_of(request)
     data = await request.form()
     values = values_of(data)
+    if data.get("own") == AS_WRITTEN:
+        values["language"] = AS_WRITTEN
     try:
         picture = data.get("picture")
         if isinstance(picture, UploadFile) and picture.size:
@@ -122,7 +128,8 @@ async def create(request: Request, client: Maker) -> Response:
     except BriefError as error:
         return _page(request, Filled(values, str(error), 422))
     except ProblemError as error:
-        return _page(request, Filled(values, error.message, error.status))
+        asks = error.code == NO_TRANSLATOR
+        return _page(request, Filled(values, error.message, error.status, asks))
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 
@@ -133,7 +140,7 @@ async def forecast(request: Request, _: Maker) -> HTMLResponse:
     gateway = gateway_of(request)
     try:
         brief = parse_brief(values_of(await request.form()))
-        found: RouteAnswer = await gateway.work.run(check_brief, gateway, brief)
+        found = await check_brief(gateway, brief)
     except BriefError as error:
         return render(request, "_forecast.html", problem=str(error), found=None)
     except ProblemError as error:
@@ -176,6 +183,10 @@ def _page(request: Request, filled: Filled) -> HTMLResponse:
         presets=[*presets().values()],
         sizes=[str(size) for size in offered_sizes()],
         auto=AUTO,
+        asks=filled.asks,
+        found_out=LANGUAGE_AUTO,
+        as_written=AS_WRITTEN,
+        codes=[*NAMES],
         examples=EXAMPLES,
         is_open=any(
             str(filled.values.get(name, usual[name])) != str(usual[name])

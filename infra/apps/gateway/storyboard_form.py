@@ -155,19 +155,14 @@ def read_form(data: FormData, draft: Draft | None) -> StoryboardForm:
     )
 
 
-def lengths_of(row: Row, draft: Draft) -> list[tuple[int, str]]:
-    """The lengths that a shot may have: chunks, and the seconds in words."""
+def lengths_of(row: Row, draft: Draft) -> list[tuple[int, float]]:
+    """The lengths that a shot may have: chunks, and seconds."""
     if not draft.chunk_seconds:
         return []
     own = row.shot.chunks if row.shot else 1
     counts = sorted({*range(1, _OFFERED + 1), own, *_number(row.chunks)})
-    return [
-        (
-            count,
-            f"{row.shot.seconds if row.shot and count == own else count * draft.chunk_seconds:.1f}",
-        )
-        for count in counts
-    ]
+    of_own = row.shot.seconds if row.shot else draft.chunk_seconds
+    return [(n, of_own if n == own else n * draft.chunk_seconds) for n in counts]
 
 
 def _row_of(shot: DraftShot) -> Row:

@@ -87,7 +87,7 @@ class RunView(BaseModel):
         return self.state in ENDED
 
     def told(self, language: str) -> "RunView":
-        """The same with its detail in `language`; what is stored and sent on is English."""
+        """The same with its detail in `language`. What is stored is English."""
         return self.model_copy(update={"detail": said(self.detail, language)})
 
     @property

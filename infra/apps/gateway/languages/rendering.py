@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 from fastapi import Request
@@ -91,6 +92,11 @@ def _time(moment: str) -> str:
     return f"{format_datetime(when, 'medium', locale=_language.get())} UTC"
 
 
+def _language_name(code: str) -> str:
+    """The name of a language in that of the page."""
+    return Locale(_language.get()).languages.get(code, code)
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, extensions=["jinja2.ext.i18n"]
@@ -98,6 +104,7 @@ def _environment() -> Environment:
     install: Any = made
     install.install_gettext_callables(_gettext, _ngettext, newstyle=True)
     made.filters |= {"said": _said, "number": _number, "day": _day, "time": _time}
+    made.filters["language_name"] = _language_name
     return made
 
 

@@ -1,0 +1,210 @@
+"""A brief in another language: translated once, kept, and refused where nobody can translate."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.adapters.settings import Settings
+from infra.adapters.weights.catalog import MODELS
+from infra.adapters.weights.index import write_index
+from pipelines.documents.brief import Brief
+from pipelines.errors import BriefError, EnhancerError
+from pipelines.language import marian
+from pipelines.language.marian import MarianTranslator
+from pipelines.retention import Marks
+from tasks.context import check_surroundings
+from tasks.enhance import enhance, plan_video
+from tasks.stage_costs import StageCosts
+from tasks.translate import models_for, translate_brief, why_not_translated
+from tests.pipelines.test_prompting import GOOD, OTHER
+from tests.support.planned import NamedBackend
+from tests.support.published import film_of, manifest_of
+from tests.tasks.test_enhance import Bucket, Writer
+from tests.tiny.marian import PAIRS, write_marian
+
+BALL, SQUARE, LIGHT = PAIRS
+BRIEF = Brief(prompt=BALL, style=LIGHT, seconds=4)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("marian")
+    write_marian(folder, taught=True)
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("REELWRIGHT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("REELWRIGHT_DEVICE", "cpu")
+    return Settings.load()
+
+
+@pytest.fixture
+def installed(settings: Settings, taught: Path) -> Settings:
+    """A host with the translator for Thai."""
+    folder = settings.paths.models / "translator-th"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(taught)
+    write_index(folder, "test", "1")
+    return settings
+
+
+class Run:
+    """What the stage needs of a run's context."""
+
+    def __init__(self, settings: Settings, store: Bucket, *answers: str) -> None:
+        self.settings, self.store = settings, store
+        self.backend, self.costs = NamedBackend(BRIEF.backend), StageCosts()
+        self.writer = Writer(*answers)
+
+    @contextmanager
+    def enhancer(self) -> Iterator[Writer]:
+        yield self.writer
+
+    def upscale_spec(self) -> None:
+        return None
+
+
+def test_a_real_translation_model_translates_in_a_process_that_ends(taught: Path) -> None:
+    translator = MarianTranslator(taught, "taught")
+    assert translator.translate([BALL, LIGHT], "th") == [PAIRS[BALL], PAIRS[LIGHT]]
+    damaged = MarianTranslator(taught.parent, "nothing")
+    with pytest.raises(EnhancerError, match=r"the translator failed: .*Error"):
+        damaged.translate([BALL], "th")
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The same model without a process of its own, and what it was asked."""
+    from pipelines.language.marian_child import translations
+
+    asked: list[str] = []
+
+    def translate(self: MarianTranslator, texts: list[str], _: str) -> list[str]:
+        asked.extend(texts)
+        return translations(str(self.folder), 1, texts)
+
+    monkeypatch.setattr(marian.MarianTranslator, "translate", translate)
+    return asked
+
+
+def test_the_shots_of_a_thai_brief_are_written_from_its_translation(
+    installed: Settings, in_process: list[str]
+) -> None:
+    store = Bucket()
+    context: Any = Run(installed, store, GOOD, OTHER)
+    storyboard = enhance.fn(BRIEF, context)
+    told = storyboard.translation
+    assert told is not None
+    assert (told.language, told.original, told.english) == ("th", BALL, PAIRS[BALL])
+    assert told.translator.startswith("OPUS-MT, Thai to English@")
+    assert [(item.field, item.english) for item in told.others] == [("style", "warm light")]
+    for shot in storyboard.shots:
+        assert "A red ball moves right" in shot.prompt
+        assert shot.prompt.endswith(". warm light")
+        assert shot.source == "llm"
+
+
+def test_a_translation_is_found_again_and_changes_no_seed(
+    installed: Settings, in_process: list[str]
+) -> None:
+    store = Bucket()
+    first: Any = Run(installed, store, GOOD, OTHER)
+    storyboard = enhance.fn(BRIEF, first)
+    again: Any = Run(installed, store)
+    assert enhance.fn(BRIEF, again).shots == storyboard.shots
+    assert in_process == [BALL, LIGHT]
+    plan = plan_video.fn(BRIEF, storyboard, first)
+    own: Any = Run(installed, store)
+    as_written = BRIEF.model_copy(update={"language": "as-written"})
+    other = plan_video.fn(as_written, enhance.fn(as_written, own), own)
+    assert [chunk.spec.request.seed for chunk in plan.chunks] == [
+        chunk.spec.request.seed for chunk in other.chunks
+    ]
+    assert plan.content_id != other.content_id
+    assert {shot.source for shot in enhance.fn(as_written, own).shots} == {"brief"}
+
+
+def test_a_translation_is_kept_as_long_as_its_video(
+    installed: Settings, in_process: list[str]
+) -> None:
+    store = Bucket()
+    context: Any = Run(installed, store, GOOD, OTHER)
+    told = enhance.fn(BRIEF, context).translation
+    assert told is not None
+    keys = {f"shots/{digest}.json" for digest in told.digests}
+    assert len(keys) == 2
+    assert keys <= store.objects.keys()
+    manifest = manifest_of(BRIEF, film_of(BRIEF), None)
+    storyboard = manifest.storyboard.model_copy(update={"translation": told})
+    marks = Marks()
+    marks.add_manifest(manifest.model_copy(update={"storyboard": storyboard}))
+    assert {bytes.fromhex(digest) for digest in told.digests} <= marks.used["shots"]
+
+
+def test_a_damaged_translation_is_made_again(installed: Settings, in_process: list[str]) -> None:
+    store = Bucket()
+    context: Any = Run(installed, store)
+    english, _ = translate_brief(BRIEF, context, None)
+    for key in store.objects:
+        store.objects[key] = b"{"
+    assert translate_brief(BRIEF, context, None)[0] == english
+    assert in_process == [BALL, LIGHT] * 2
+
+
+def test_a_translation_that_fails_its_checks_is_refused(
+    installed: Settings, in_process: list[str]
+) -> None:
+    context: Any = Run(installed, Bucket())
+    numbered = BRIEF.model_copy(update={"prompt": f"{BALL} 7 ลูก"})
+    with pytest.raises(BriefError, match=r"in Thai.*the number 7 is lost.*'as-written'"):
+        translate_brief(numbered, context, None)
+
+
+def test_a_brief_that_nobody_can_translate_is_refused_before_anything_starts(
+    settings: Settings,
+) -> None:
+    reason = why_not_translated(BRIEF, settings)
+    assert "words in Thai" in reason
+    assert "reelwright models download translator-th" in reason
+    assert "'as-written'" in reason
+    with pytest.raises(BriefError, match="translator-th"):
+        check_surroundings(BRIEF, settings)
+    assert why_not_translated(BRIEF.model_copy(update={"language": "as-written"}), settings) == ""
+    assert why_not_translated(Brief(prompt="a red ball moves right"), settings) == ""
+
+
+def test_a_translator_of_the_gpu_host_is_enough(settings: Settings, installed: Settings) -> None:
+    assert why_not_translated(BRIEF, installed) == ""
+    for other in ("translator-th", "translator-mul"):
+        assert why_not_translated(BRIEF, settings, {other}) == ""
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "can"),
+    [
+        ("video_fast", {}, True),
+        ("demo", {}, False),
+        ("auto", {}, True),
+        ("video_fast", {"enhance": False}, False),
+        ("video_fast", {"storyboard": [{"prompt": BALL}]}, False),
+    ],
+)
+def test_only_a_language_model_that_follows_instructions_may_translate(
+    settings: Settings, preset: str, changes: dict[str, Any], can: bool
+) -> None:
+    """Of the demo set it is Gemma 270M, which does not; and it must be loaded for the shots."""
+    brief = Brief.model_validate({"prompt": BALL, "preset": preset} | changes)
+    reason = why_not_translated(brief, settings, {"mistral-7b", "gemma-3-270m"})
+    assert (reason == "") == can
+
+
+def test_every_language_has_a_translator_to_install() -> None:
+    assert models_for("th") == ("translator-th", "translator-mul")
+    assert models_for("de") == ("translator-mul",)
+    assert all(MODELS[name].role == "translator" for name in models_for("ja"))
