@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
-from pipelines.language.brief_texts import as_translated
 from pipelines.planning.plan import seed_of
 from pipelines.prompting.storyboard import shot_digests
 from pipelines.schema.keys import is_key
@@ -105,8 +104,8 @@ class Marks:
             kept = map(bytes.fromhex, board.translation.digests)
             self.used.setdefault("shots", set()).update(kept)
         if board.enhancer != "none":
-            english = as_translated(manifest.brief, board.translation)
-            idea, seed = without_control_tokens(english.prompt), seed_of(manifest.brief)
+            words = board.translation.english if board.translation else manifest.brief.prompt
+            idea, seed = without_control_tokens(words), seed_of(manifest.brief)
             digests = shot_digests(len(board.shots), idea, seed, board.enhancer)
             self.used.setdefault("shots", set()).update(map(bytes.fromhex, digests))
 
