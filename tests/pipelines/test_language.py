@@ -106,7 +106,7 @@ def test_a_translation_keeps_numbers_names_and_quoted_words(
 
 
 def test_names_are_words_in_other_letters_or_in_capitals() -> None:
-    assert names_in("ดื่ม Coca-Cola กับ iPhone 15", "th") == ["Coca-Cola", "iPhone", "15"][:2]
+    assert names_in("ดื่ม Coca-Cola กับ iPhone 15", "th") == ["Coca-Cola", "iPhone"]
     assert names_in("Der Hund sieht BMW und iPhone15 im Garten", "de") == ["BMW", "iPhone15"]
     assert quoted_in("เขียนว่า “เปิด” และ «ปิด»") == ["เปิด", "ปิด"]
 
