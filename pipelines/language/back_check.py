@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from itertools import pairwise
 
-from pipelines.language.detect import QUOTED, language_of
+from pipelines.language.detect import LATIN, QUOTED, language_of
 from pipelines.schema.languages import ENGLISH
 
 MIN_ENGLISH = 0.95
@@ -58,7 +58,7 @@ def names_in(text: str, language: str) -> list[str]:
     """Words that must be the same in English: those in Latin letters of a text in another script;
     of a text in Latin letters, those with a digit or capitals only, such as `BTS` or `iPhone15`."""
     words = _NAME.findall(QUOTED.sub(" ", plain_digits(text)))
-    if language_of(text) == language and not _is_latin(text):
+    if language not in LATIN:
         return words
     return [word for word in words if any(map(str.isdigit, word)) or _is_all_capitals(word)]
 
@@ -105,11 +105,6 @@ def _lost_number(original: str, english: str) -> str:
     )
     wanted = Counter(_NUMBER.findall(plain_digits(original)))
     return next((number for number, count in wanted.items() if found[number] < count), "")
-
-
-def _is_latin(text: str) -> bool:
-    letters = [character for character in QUOTED.sub(" ", text) if character.isalpha()]
-    return sum(character < "\u0250" for character in letters) > 0.8 * len(letters)
 
 
 def _is_all_capitals(word: str) -> bool:

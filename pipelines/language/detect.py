@@ -63,15 +63,14 @@ def language_of(text: str, asked: str = AUTO) -> str:
     if asked in (AS_WRITTEN, ENGLISH):
         return ENGLISH
     words = QUOTED.sub(" ", text)
-    letters = [character for character in words if character.isalpha()]
-    if not letters:
+    latin = sum(character.isalpha() and character < "\u0250" for character in words)
+    # With their vowel signs and tone marks, which are no letters for Unicode.
+    found = {code: len(script.findall(words)) for code, script in _OF_SCRIPT}
+    foreign = sum(found.values())
+    if not latin + foreign:
         return ENGLISH
-    found = [
-        (code, sum(bool(script.match(character)) for character in letters))
-        for code, script in _OF_SCRIPT
-    ]
-    if sum(count for _, count in found) >= FOREIGN_SHARE * len(letters):
-        return _of_scripts(dict(found), asked)
+    if foreign >= FOREIGN_SHARE * (latin + foreign):
+        return _of_scripts(found, asked)
     if asked in LATIN:
         return asked if _is_rather(words, asked) else ENGLISH
     return _in_latin_letters(words)

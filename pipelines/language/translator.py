@@ -16,17 +16,11 @@ from pipelines.schema.text import without_control_tokens
 
 _PROMPT = resources.files("pipelines.language") / "translate.txt"
 _TEXT = _PROMPT.read_text(encoding="utf-8")
-MAX_ANSWER = 4_000
-"""Characters of a translation: a brief has 2,000, and English may be longer."""
-_ANSWER = {
-    "type": "object",
-    "properties": {"english": {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER}},
-    "required": ["english"],
-    "additionalProperties": False,
-}
-_LEAST_TOKENS, _TOKENS_A_LETTER = 64, 1.5
-"""Room for an answer: English needs less than a token for each letter of the original, and a
-chosen seed of the retry may say it longer."""
+MAX_ANSWER = 2_000
+"""Characters of a translation, which a grammar can count."""
+_LEAST_TOKENS, _TOKENS_A_LETTER = 64, 0.8
+"""Room for an answer: English has about four letters in a token, and two to three letters for one
+of Thai or Chinese."""
 _SEED = 20_000
 
 
@@ -63,11 +57,22 @@ class InstructTranslator:
         """Raises EnhancerError, also for an answer that is no JSON."""
         room = _LEAST_TOKENS + int(_TOKENS_A_LETTER * len(text))
         data = {"language": NAMES.get(language, language), "text": text}
-        answer = self._model.structured(Instruction(_TEXT, data, _ANSWER, _SEED, room))
+        longest = min(MAX_ANSWER, 100 + 3 * len(text))
+        asked = Instruction(_TEXT, data, _schema(longest), _SEED, room)
+        answer = self._model.structured(asked)
         try:
             return str(json.loads(answer)["english"])
         except (ValueError, KeyError, TypeError) as error:
             raise EnhancerError(f"the translation is no JSON: {answer[:80]!r}") from error
+
+
+def _schema(longest: int) -> dict[str, object]:
+    return {
+        "type": "object",
+        "properties": {"english": {"type": "string", "minLength": 1, "maxLength": longest}},
+        "required": ["english"],
+        "additionalProperties": False,
+    }
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ _PUT_TOGETHER = [
     "{0} are not installed: reelwright models download {1}",
     "about {0} ({1}), {2} GB of memory, {3}",
     "about {0}, {1}",
+    "at most {0} GB of memory ({1})",
     "{0} s",
     "{0} min",
     "{0} h",

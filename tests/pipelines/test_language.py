@@ -15,6 +15,7 @@ from pipelines.planning.plan import seed_of
 from pipelines.prompting.instruct import Instruction
 
 FOX = "สุนัขจิ้งจอกสองตัววิ่งบนหิมะ"
+LONG = " ".join(chr(97 + number % 26) * (2 + number) for number in range(80))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,11 @@ def test_the_field_of_the_brief_decides_where_letters_do_not() -> None:
         (FOX, FOX, "not written in English letters"),
         (FOX, "two foxes บนหิมะ", "not written in English letters"),
         (FOX, "the fox the fox the fox the fox the fox", "it repeats itself"),
-        ("ลูกบอล", " ".join(chr(97 + n % 26) * (2 + n) for n in range(80)), "far more than"),
+        (
+            "ลูกบอล",
+            " ".join(chr(97 + n % 26) * (2 + n) for n in range(80)),
+            "far more than the original",
+        ),
         ("Ein Fuchs läuft durch den Schnee", "Ein Fuchs läuft durch den Schnee", "not in English"),
         ("Un renard trotte dans la neige", "Ein Fuchs läuft durch den Wald", "not in English"),
     ],
@@ -101,7 +106,7 @@ def test_a_translation_keeps_numbers_names_and_quoted_words(
 
 
 def test_names_are_words_in_other_letters_or_in_capitals() -> None:
-    assert names_in("ดื่ม Coca-Cola กับ iPhone 15", "th") == ["Coca-Cola", "iPhone", "15"][:2]
+    assert names_in("ดื่ม Coca-Cola กับ iPhone 15", "th") == ["Coca-Cola", "iPhone"]
     assert names_in("Der Hund sieht BMW und iPhone15 im Garten", "de") == ["BMW", "iPhone15"]
     assert quoted_in("เขียนว่า “เปิด” และ «ปิด»") == ["เปิด", "ปิด"]
 
@@ -174,7 +179,7 @@ def test_an_instruct_model_is_asked_with_the_text_as_data() -> None:
     assert asked.data == {"language": "Thai", "text": hostile}
     assert hostile not in asked.text
     assert asked.temperature == 0
-    assert asked.schema["properties"]["english"]["maxLength"] > 2_000
+    assert asked.schema["properties"]["english"]["maxLength"] <= 2_000
 
 
 @pytest.mark.parametrize("answer", ["", "{", "[]", '{"thai": "x"}', "Sure! Two foxes", "null"])

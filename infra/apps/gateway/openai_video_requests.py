@@ -26,6 +26,7 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.registry import definition_of, definitions, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
+from pipelines.schema.languages import AS_WRITTEN
 from pipelines.schema.limits import MAX_GUIDANCE, MAX_SECONDS, MAX_STEPS, MIN_SECONDS
 from pipelines.schema.presets import Preset
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK
@@ -247,6 +248,7 @@ def _values(
         "seed": body.seed,
         "negative": body.negative_prompt,
         "enhance": False,
+        "language": AS_WRITTEN,  # as the service that this one is like
         "storyboard": [{"prompt": body.prompt, "seed": body.seed}],
         "size": _made_at(preset, backend, size),
         "steps": body.num_inference_steps,

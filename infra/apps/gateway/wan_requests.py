@@ -20,6 +20,7 @@ from pipelines.backends.wan.service_tasks import (
 )
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
+from pipelines.schema.languages import AS_WRITTEN
 from pipelines.schema.limits import MIN_SECONDS
 from pipelines.schema.presets import Preset
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED
@@ -136,6 +137,7 @@ def brief_of(body: Generate, task: WanTask, kind: Kind, backend: BackendDefiniti
         "preset": preset.name,
         "seed": body.base_seed,
         "enhance": False,
+        "language": AS_WRITTEN,  # as the service that this one is like
         "kind": "image" if body.frame_num == 1 else "video",
         "seconds": frames / fps,
     }
