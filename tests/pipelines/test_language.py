@@ -87,7 +87,11 @@ def test_the_field_of_the_brief_decides_where_letters_do_not() -> None:
         (FOX, FOX, "not written in English letters"),
         (FOX, "two foxes บนหิมะ", "not written in English letters"),
         (FOX, "the fox the fox the fox the fox the fox", "it repeats itself"),
-        ("ลูกบอล", " ".join(chr(97 + n % 26) * (2 + n) for n in range(80)), "far more than the original"),
+        (
+            "ลูกบอล",
+            " ".join(chr(97 + n % 26) * (2 + n) for n in range(80)),
+            "far more than the original",
+        ),
         ("Ein Fuchs läuft durch den Schnee", "Ein Fuchs läuft durch den Schnee", "not in English"),
         ("Un renard trotte dans la neige", "Ein Fuchs läuft durch den Wald", "not in English"),
     ],
