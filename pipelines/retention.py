@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film, Manifest
+from pipelines.language.brief_texts import as_translated
 from pipelines.planning.plan import seed_of
 from pipelines.prompting.stored import shot_digests, story_digests
 from pipelines.schema.keys import is_key

@@ -18,7 +18,7 @@ from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError, StoryboardError
 from pipelines.planning.framing import reframed
-from pipelines.planning.plan import seconds_for, timeline
+from pipelines.planning.plan import has_wishes, seconds_for, timeline
 from pipelines.schema.shots import (
     MAX_SEED,
     PICK,
@@ -84,7 +84,7 @@ def settled(brief: Brief, draft: Draft) -> Brief:
     Whoever approves the draft then gets the words that he saw, also if another writer is installed
     meanwhile. Raises BriefError as `edited`.
     """
-    if not any(item.wish for item in (*brief.shots, *brief.storyboard)):
+    if not has_wishes(brief):
         return brief
     if not brief.storyboard:
         words = {shot.number: shot.prompt for shot in draft.shots}

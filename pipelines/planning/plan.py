@@ -187,9 +187,14 @@ def _place_of(brief: Brief, number: int, count: int) -> tuple[int, int] | None:
     raise ValueError(f"chunk {number} is behind the last shot by hand; see timeline")
 
 
+def has_wishes(brief: Brief) -> bool:
+    """Whether a shot is to be written again."""
+    return any(shot.wish for shot in brief.storyboard) or any(item.wish for item in brief.shots)
+
+
 def is_enhanced(brief: Brief) -> bool:
     """Whether a language model is asked for words: for all shots, or for a wish."""
-    if any(shot.wish for shot in brief.storyboard) or any(shot.wish for shot in brief.shots):
+    if has_wishes(brief):
         return True
     return brief.enhance and not brief.storyboard
 

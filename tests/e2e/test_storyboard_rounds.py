@@ -50,7 +50,7 @@ def test_each_revision_is_asked_about_again_and_makes_stills_of_what_changed_onl
         run = await start(pool, **BRIEF)
         assert await asked(pool, run, "storyboard") == "storyboard"
         stills.append(set(store.list_keys("stills/")))
-        shots = [{"drafted": 3}, {"drafted": 1}, {"drafted": 2}]
+        shots: list[dict[str, Any]] = [{"drafted": 3}, {"drafted": 1}, {"drafted": 2}]
         shots = [shot | {"prompt": "a red fox"} for shot in shots]
         await decide(pool, run, "revise", shots=[*shots, {"prompt": "a grey heron"}])
         assert await asked(pool, run, "storyboard-round-2") == "storyboard"

@@ -66,8 +66,8 @@ def view(run: FlowRun, prefect: Prefect, answer: Answered | None = None) -> RunV
     return asyncio.run(details.of(run, view_of_run(run), answer))
 
 
-WAITING = Suspended(timeout_seconds=600, pause_key="storyboard")
-RESUMING = Scheduled(name="Resuming", scheduled_time=NOW)
+WAITING: State[Any] = Suspended(timeout_seconds=600, pause_key="storyboard")
+RESUMING: State[Any] = Scheduled(name="Resuming", scheduled_time=NOW)
 
 
 def test_an_answer_does_not_take_the_progress_back() -> None:
@@ -129,7 +129,7 @@ def test_a_stopped_run_says_so() -> None:
 def test_a_question_says_until_when_and_what_silence_means(
     key: str, on_silence: str, meant: str
 ) -> None:
-    state = Suspended(timeout_seconds=600, pause_key=key)
+    state: State[Any] = Suspended(timeout_seconds=600, pause_key=key)
     run = run_of(state, key, approval_hours=2.5, on_silence=on_silence)
     found = view_of_run(run)
     assert found.on_silence == meant
@@ -141,7 +141,7 @@ def test_a_question_says_until_when_and_what_silence_means(
 
 def test_a_revised_storyboard_is_the_second_question() -> None:
     keys = ("cost", "storyboard", "storyboard-round-2")
-    state = Suspended(timeout_seconds=600, pause_key=keys[-1])
+    state: State[Any] = Suspended(timeout_seconds=600, pause_key=keys[-1])
     assert view_of_run(run_of(state, *keys)).round == 2
     assert view_of_run(run_of(WAITING, *keys[:2])).round == 1
 
@@ -149,10 +149,13 @@ def test_a_revised_storyboard_is_the_second_question() -> None:
 @given(st.lists(st.floats(0, 100), max_size=20))
 def test_a_bar_never_goes_back(reports: list[float]) -> None:
     shown: list[float] = []
+
+    def note(percent: float, **_: Any) -> UUID:
+        shown.append(percent)
+        return uuid4()
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            artifacts, "create_progress_artifact", lambda p, **_: shown.append(p) or uuid4()
-        )
+        patch.setattr(artifacts, "create_progress_artifact", note)
         patch.setattr(
             artifacts, "update_progress_artifact", lambda _, progress, **__: shown.append(progress)
         )

@@ -1,7 +1,9 @@
 """The form of a storyboard: what a browser sends becomes an answer, or stays as it was typed."""
 
+from dataclasses import replace
+
 import pytest
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.storyboard_form import Row, StoryboardForm, form_of, lengths_of, read_form
@@ -108,7 +110,7 @@ def test_a_shot_offers_whole_chunks_and_its_own_length() -> None:
 @pytest.mark.parametrize("text", ["seven", "1.5", "²", "9" * 21, "--1"])
 def test_a_number_that_is_none_is_said_at_its_shot(name: str, text: str) -> None:
     form = form_of(DRAFT)
-    wrong = StoryboardForm(rows=(*form.rows[:2], Row(**{name: text})), looks=())
+    wrong = StoryboardForm(rows=(*form.rows[:2], replace(Row(), **{name: text})), looks=())
     with pytest.raises(StoryboardError) as caught:
         wrong.answer("revise")
     assert list(caught.value.problems) == [2]
@@ -134,7 +136,9 @@ def test_a_form_of_an_earlier_page_or_of_a_program_may_leave_fields_out() -> Non
         [("entry", "fox")],
     ],
 )
-def test_parts_that_do_not_belong_together_are_refused(fields: list[tuple[str, str]]) -> None:
+def test_parts_that_do_not_belong_together_are_refused(
+    fields: list[tuple[str, str | UploadFile]],
+) -> None:
     with pytest.raises(ProblemError, match="incomplete"):
         read_form(FormData(fields), DRAFT)
 

@@ -1,12 +1,14 @@
 """Runs that wait for a person about a storyboard, without a worker: what the flows would have left
 on Prefect's server and in the bucket."""
 
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.flow_runs import keyset_from_paused_state
+from prefect.client.schemas.objects import State
+from prefect.input import keyset_from_paused_state
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running, Suspended
 
@@ -79,9 +81,9 @@ def let_it_wait(
         data = draft.model_dump_json().encode()
         store.put_bytes(ObjectKey.draft(child), data, "application/json")
         prefect.set_flow_run_state(run, Running(), force=True)
-        state = Suspended(timeout_seconds=600, pause_key=key)
+        state: State[Any] = Suspended(timeout_seconds=600, pause_key=key)
         keyset = keyset_from_paused_state(state)
-        state.state_details.run_input_keyset = keyset
+        state.state_details.run_input_keyset = dict(keyset)
         StoryboardAnswer.save(keyset, run)
         prefect.set_flow_run_state(run, state)
     return draft
@@ -91,7 +93,9 @@ def answer_of(cli: Cli, run: UUID, key: str = "storyboard") -> StoryboardAnswer:
     """What a person answered, as the flow reads it."""
     keyset = keyset_from_paused_state(Suspended(timeout_seconds=600, pause_key=key))
     with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
-        return StoryboardAnswer.load(keyset, run)
+        answer = StoryboardAnswer.load(keyset, run)
+    assert isinstance(answer, StoryboardAnswer)
+    return answer
 
 
 def _child(prefect: SyncPrefectClient, parent: UUID) -> UUID:

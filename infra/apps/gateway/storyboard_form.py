@@ -7,11 +7,11 @@ form and gets it back changed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from starlette.datastructures import FormData
 
-from infra.apps.gateway.answers import Answer, Decision
+from infra.apps.gateway.answers import Answer
 from infra.apps.gateway.problems import ProblemError
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.errors import StoryboardError
@@ -97,9 +97,7 @@ class StoryboardForm:
             raise ProblemError(422, "invalid", "nothing was decided; approve, reject or revise")
         looks = [EditedEntry(name=look.name, appearance=look.appearance) for look in self.looks]
         shots = [] if decision == "reject" else _shots(self.rows)
-        return Answer(
-            decision=cast("Decision", decision), reason=self.reason, shots=shots, sheet=looks
-        )
+        return Answer(decision=decision, reason=self.reason, shots=shots, sheet=looks)
 
 
 def shown(draft: Draft | None, form: StoryboardForm | None) -> dict[str, Any]:

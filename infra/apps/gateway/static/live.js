@@ -26,6 +26,7 @@ for (const place of document.querySelectorAll("[data-reload]")) {
 // Times where the reader is.
 for (const time of document.querySelectorAll("time[data-local]")) {
   time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, {
+    calendar: "gregory",
     dateStyle: "long",
     timeStyle: "short",
   });
