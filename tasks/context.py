@@ -19,7 +19,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import set_models
 from infra.adapters.weights.library import require_models
-from infra.adapters.weights.own_writer import own_writer, writer_settings
+from infra.adapters.weights.own_writer import own_writer
 from pipelines.backends.base import BackendSession, ModelFolder, VideoBackend
 from pipelines.backends.remote.access import RemoteAccess
 from pipelines.backends.remote.config import RemoteConfig
@@ -42,7 +42,7 @@ from pipelines.schema.plan import UpscaleSpec, digest_of
 from pipelines.upscaling.ladder import Way
 from tasks.background import Background
 from tasks.costs import gpu_time_recorded, ledger_of
-from tasks.language_model import llama_options
+from tasks.language_model import llama_options, writer_settings
 from tasks.progress import report
 from tasks.remote_access import run_access
 from tasks.stage_costs import StageCosts

@@ -1,12 +1,33 @@
 """The language model of a run: how this machine's settings load it, and where it lay."""
 
 import logging
+from typing import Literal
 
 from infra.adapters.settings import LlmSettings
+from infra.adapters.weights.catalog import MODELS
+from infra.adapters.weights.model import EnhancerSettings
+from infra.adapters.weights.own_writer import NAME as OWN_WRITER
+from pipelines.backends.base import ModelFolder
+from pipelines.prompting.gguf_header import has_chat_template
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.schema.storyboard import Storyboard
 
+OWN_CONTEXT = 4096
+"""Tokens of a model of the operator's own, as for Mistral 7B."""
+WantedKind = Literal["auto", "completion", "instruct"]
 _log = logging.getLogger("reelwright.enhance")
+
+
+def writer_settings(folder: ModelFolder, kind: WantedKind) -> EnhancerSettings:
+    """How the model is asked: as `kind` says; with `auto`, as the catalog says, or, of one's own,
+    whether it has a chat template. Raises WeightsError if its file is no GGUF file."""
+    if folder.name != OWN_WRITER:
+        known = MODELS[folder.name].enhancer
+        assert known is not None
+        return known if kind == "auto" else EnhancerSettings(kind, known.context)
+    if kind == "auto":
+        kind = "instruct" if has_chat_template(folder.path) else "completion"
+    return EnhancerSettings(kind, OWN_CONTEXT)
 
 
 def llama_options(llm: LlmSettings, context: int, device: str) -> LlamaOptions:

@@ -10,12 +10,12 @@ from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.library import state_of
 from infra.adapters.weights.own_writer import NAME as OWN_WRITER
-from infra.adapters.weights.own_writer import own_writer, writer_settings
+from infra.adapters.weights.own_writer import own_writer
 from pipelines.errors import EnhancerError, SettingsError
 from pipelines.prompting.llama import LlamaEnhancer, LlamaOptions
 from pipelines.prompting.placement import Placement
 from pipelines.prompting.tiny_model import CONTEXT, write_tiny_mistral
-from tasks.language_model import llama_options
+from tasks.language_model import llama_options, writer_settings
 
 _NO_MEMORY = re.compile(r"out of memory|(?:failed|unable) to allocate", re.IGNORECASE)
 
