@@ -21,7 +21,7 @@ from infra.adapters.device.choice import device_name
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODELS
 from infra.adapters.weights.library import installed_model, state_of
-from infra.adapters.weights.own_writer import own_writer, writer_settings
+from infra.adapters.weights.own_writer import own_writer
 from pipelines.backends.base import ModelFolder
 from pipelines.errors import ReelwrightError, WeightsError
 from pipelines.prompting.llama import LlamaEnhancer
@@ -29,7 +29,7 @@ from pipelines.prompting.scorecard.figures import GROUPS, figures_of, table_of
 from pipelines.prompting.scorecard.films import Scored, read_briefs, score
 from pipelines.prompting.scorecard.form import Form, form_of
 from pipelines.prompting.scorecard.recorded import RecordedWriter
-from tasks.language_model import llama_options
+from tasks.language_model import llama_options, writer_settings
 
 Strategy = Literal["auto", "complete", "direct"]
 OUT = Path("build/scorecard-writer")
