@@ -3,11 +3,14 @@
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import Request
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
@@ -15,13 +18,11 @@ from infra.apps.gateway.problem_pages import wants_page
 from pipelines.documents.manifest import Manifest
 from pipelines.publishing import make_manifest
 from pipelines.schema.keys import ObjectKey
-from tests.conftest import Cli
 from tests.support.films import brief_of, picture_of, published, write
-from tests.support.gateway import Gateway, gateway
+from tests.support.in_process import gateway_here
 from tests.support.published import OLD, publish_old
 from tests.support.studio import wait_for
 
-pytestmark = pytest.mark.xdist_group("gateway")
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 FOX = "A red fox, trots through the snow!"
 THAI = "สุนัขจิ้งจอกสีแดงวิ่งผ่านหิมะ"
@@ -56,31 +57,21 @@ def picture(bucket: ObjectStore) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def asked(
-    deployed: Cli,
+def program(
+    gateway_store: StoreSettings,
     bucket: ObjectStore,
     fox: Manifest,
     thai: Manifest,
     picture: Manifest,
+    demo_models: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Gateway]:
+) -> Iterator[TestClient]:
+    """A program on this machine, which may do everything."""
     publish_old(bucket, OLD[0])
+    store = gateway_store.model_copy(update={"bucket": bucket.bucket})
     folder = tmp_path_factory.mktemp("people")
-    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
-        with found.client() as client:
-            wait_for("the index", lambda: "is being read" not in client.get("/").text)
-        yield found
-
-
-@pytest.fixture
-def program(asked: Gateway) -> Iterator[httpx.Client]:
-    with asked.client() as client:
-        yield client
-
-
-@pytest.fixture
-def browser(asked: Gateway) -> Iterator[httpx.Client]:
-    with asked.client(**BROWSER) as client:
+    with gateway_here(folder, store, REELWRIGHT_MODELS_DIR=str(demo_models)) as client:
+        wait_for("the index", lambda: "is being read" not in client.get("/").text)
         yield client
 
 
@@ -88,7 +79,7 @@ def browser(asked: Gateway) -> Iterator[httpx.Client]:
 
 
 def test_a_picture_has_its_own_fields_files_and_page(
-    program: httpx.Client, picture: Manifest
+    program: TestClient, picture: Manifest
 ) -> None:
     cid = picture.content_id
     views = {item["id"]: item for item in program.get("/videos").json()}
@@ -112,7 +103,7 @@ def test_a_picture_has_its_own_fields_files_and_page(
 
 
 def test_videos_and_stills_of_before_are_shown_as_they_were(
-    program: httpx.Client, fox: Manifest
+    program: TestClient, fox: Manifest
 ) -> None:
     views = {item["id"]: item for item in program.get("/videos").json()}
     for cid in (fox.content_id, OLD[0]["content_id"]):
@@ -123,7 +114,7 @@ def test_videos_and_stills_of_before_are_shown_as_they_were(
 
 
 def test_a_deleted_picture_leaves_none_of_its_files(
-    program: httpx.Client, bucket: ObjectStore
+    program: TestClient, bucket: ObjectStore
 ) -> None:
     brief = brief_of("a picture to delete", kind="image")
     manifest = make_manifest(brief, picture_of(bucket, brief), bucket.bucket)
@@ -139,7 +130,7 @@ def test_a_deleted_picture_leaves_none_of_its_files(
 # File names -----------------------------------------------------------------------------------
 
 
-def test_a_download_has_a_name_that_people_can_read(program: httpx.Client, fox: Manifest) -> None:
+def test_a_download_has_a_name_that_people_can_read(program: TestClient, fox: Manifest) -> None:
     cid = fox.content_id
     name = f"a-red-fox-trots-through-the-snow-{cid[:8]}"
     shown = program.get(f"/videos/{cid}.mp4").headers["content-disposition"]
@@ -152,7 +143,7 @@ def test_a_download_has_a_name_that_people_can_read(program: httpx.Client, fox: 
 
 
 def test_a_thai_name_is_whole_in_utf_8_and_there_is_another_for_old_programs(
-    program: httpx.Client, thai: Manifest
+    program: TestClient, thai: Manifest
 ) -> None:
     cid = thai.content_id
     header = program.get(f"/videos/{cid}.mp4").headers["content-disposition"]
@@ -177,9 +168,9 @@ def test_a_thai_name_is_whole_in_utf_8_and_there_is_another_for_old_programs(
     ],
 )
 def test_a_browser_gets_a_page_for_an_error_and_a_program_json(
-    browser: httpx.Client, program: httpx.Client, path: str, status: int, title: str
+    program: TestClient, path: str, status: int, title: str
 ) -> None:
-    page = browser.get(path)
+    page = program.get(path, headers=BROWSER)
     assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert f"<h1>{title}</h1>" in page.text
     if not path.startswith(("/watch/0", "/jobs")):  # these are pages for everybody
@@ -190,10 +181,9 @@ def test_a_browser_gets_a_page_for_an_error_and_a_program_json(
         assert sentence.replace("'", "&#39;") in page.text
 
 
-def test_a_browser_without_a_session_gets_the_way_to_the_login(asked: Gateway) -> None:
+def test_a_browser_without_a_session_gets_the_way_to_the_login(program: TestClient) -> None:
     elsewhere = {"X-Forwarded-For": "192.0.2.1"}  # this machine is trusted, a proxy's client not
-    with asked.client(**BROWSER, **elsewhere) as client:
-        page = client.get("/videos/x.mp4")
+    page = program.get("/videos/x.mp4", headers=BROWSER | elsewhere)
     assert page.status_code == 401
     assert page.headers["www-authenticate"] == "Bearer"
     assert '<a href="/login?to=%2Fvideos%2Fx.mp4">Log in</a>' in page.text
@@ -212,13 +202,11 @@ def test_a_browser_without_a_session_gets_the_way_to_the_login(asked: Gateway) -
     ],
 )
 def test_who_gets_a_page_is_decided_by_what_it_accepts(accept: str, expected: bool) -> None:
-    from starlette.requests import Request
-
     headers = [(b"accept", accept.encode())] if accept else []
     assert wants_page(Request({"type": "http", "headers": headers})) is expected
 
 
-def test_an_id_that_never_existed_is_unknown_everywhere(program: httpx.Client) -> None:
+def test_an_id_that_never_existed_is_unknown_everywhere(program: TestClient) -> None:
     run = NO_RUN
     requests = [
         ("GET", f"/runs/{run}"),
@@ -248,7 +236,7 @@ def test_an_id_that_never_existed_is_unknown_everywhere(program: httpx.Client) -
 
 
 def test_a_filter_that_a_list_does_not_have_is_refused_with_those_that_it_has(
-    program: httpx.Client,
+    program: TestClient,
 ) -> None:
     answer = program.get("/videos", params={"campain": "spring"})
     assert answer.status_code == 422
@@ -261,7 +249,7 @@ def test_a_filter_that_a_list_does_not_have_is_refused_with_those_that_it_has(
     assert "it has limit" in runs.json()["error"]["message"]
 
 
-def test_the_wan_contract_answers_with_a_note_and_warnings(program: httpx.Client) -> None:
+def test_the_wan_contract_answers_with_a_note_and_warnings(program: TestClient) -> None:
     body = {"prompt": "a red ball", "frame_num": 20, "sample_steps": 25, "n_prompt": "blur"}
     later = {"Prefer": "respond-async"}
     answer = program.post("/generate/text-to-video", json=body, headers=later)
@@ -274,7 +262,7 @@ def test_the_wan_contract_answers_with_a_note_and_warnings(program: httpx.Client
     assert again.json()["run"] == found["run"]
 
 
-def test_pages_are_light_or_dark_as_the_browser_wishes(program: httpx.Client) -> None:
+def test_pages_are_light_or_dark_as_the_browser_wishes(program: TestClient) -> None:
     assert '<meta name="color-scheme" content="light dark">' in program.get("/new").text
     style = program.get("/static/style.css").text
     assert "color-scheme: light dark" in style
