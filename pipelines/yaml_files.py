@@ -44,11 +44,20 @@ def in_words(
     for item in error.errors():
         place = (*above, *item["loc"])
         name = ".".join(str(part) for part in place) or "the file"
-        rule = str(item["msg"]).removeprefix("Value error, ")
+        rule = _rule_of(item["type"], str(item["msg"]))
         hidden = isinstance(item["input"], dict | list) or place[-1:] in _SECRETS
         shown = "" if hidden else f"={item['input']!r:.80}"
         sentences.append(f"{source}, line {line_of(root, place)}: {name}{shown}: {rule}")
     return "; ".join(sentences)
+
+
+def _rule_of(kind: str, message: str) -> str:
+    """pydantic's message for an unknown field names neither the rule nor the remedy."""
+    if kind == "extra_forbidden":
+        return "no field has this name here; correct the name, or remove the line"
+    if kind == "missing":
+        return "this field is required; add it"
+    return message.removeprefix("Value error, ")
 
 
 def line_of(root: yaml.Node | None, place: Sequence[Any]) -> int:

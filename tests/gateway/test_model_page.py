@@ -116,3 +116,8 @@ def test_who_may_not_read_sees_no_card(asked: Gateway) -> None:
         assert stranger.get("/api/v1/backends").status_code == 401
         led = stranger.get("/marketplace")
         assert (led.status_code, led.headers["location"]) == (303, "/login?to=%2Fmarketplace")
+
+
+def test_the_route_to_a_remote_backend_names_no_set_of_local_models(client: httpx.Client) -> None:
+    found = client.post("/api/v1/route", json={"query": "a fox", "preset": "works"}).json()
+    assert (found["preset"], found["model_set"]) == ("works", "")

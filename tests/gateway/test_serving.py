@@ -207,7 +207,7 @@ class Serving(uvicorn.Server):
             return StreamingResponse(await work.stream(blocks()), headers=headers)
 
         (self.port,) = free_ports(1)
-        # The level of uvicorn's loggers is one for the process: the fakes of other tests are silent.
+        # uvicorn's loggers have one level in a process; the fakes of other tests made them silent.
         config = uvicorn.Config(
             app,
             port=self.port,

@@ -71,7 +71,10 @@ def test_entries_that_are_enabled_become_backends() -> None:
         ),
         (GOOD.replace("far-away", "Far Away"), r"line 2: backends.0.name='Far Away'"),
         (GOOD.replace("near", "far-away"), r"line 6: the name 'far-away' is taken"),
-        (GOOD + "    colour: red\n", r"line 10: backends.1.colour='red': Extra inputs"),
+        (
+            GOOD + "    colour: red\n",
+            r"line 10: backends.1.colour='red': no field has this name here",
+        ),
         ("backends: [", r"b.yaml, line 1: this is no YAML"),
     ],
 )

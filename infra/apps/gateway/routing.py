@@ -71,7 +71,7 @@ class RouteAnswer(BaseModel):
 
     preset: str
     model: str
-    model_set: str
+    model_set: str = Field(description="`demo` or `studio`; empty for a remote backend.")
     seconds: float = Field(description="Length of the video, 0 for a picture.")
     stands_in_for: str = Field(
         "",
@@ -150,7 +150,7 @@ def _answer(found: Route, brief: Brief, usual: Preset) -> RouteAnswer:
     return RouteAnswer(
         preset=chosen.preset,
         model=_name_of(backend),
-        model_set=backend.model_set,
+        model_set="" if backend.capabilities.location == "remote" else backend.model_set,
         seconds=0.0 if brief.kind == "image" else brief.seconds,
         stands_in_for=_name_of(missing) if missing else "",
         reasons=(

@@ -46,13 +46,13 @@ WRONG = [
     ("fps: 8\n", "fps: 0\n", "greater than or equal to 1"),
     ("frames: 17", "frames: 18", "18 frames break the rule of this workflow, 4k+1"),
     ('size: "64*48"', 'size: "64*64"', "64*64 is none of the sizes 64*48, 48*64"),
-    ("licence: none", "license: none", "Field required"),
+    ("licence: none", "license: none", "this field is required; add it"),
     ("  seed: 8.seed\n", "", "'seed' goes to no node, so that a request cannot say it"),
     ("4.text", "{to: 4.text, scale: 2}", "'prompt' is a text and has no scale"),
     ("8.seed", '{to: 8.seed, format: "{}"}', "must be a format of Python"),
     ("first_frame: 6.image", "required: [audio]", "audio is required, but goes to no"),
     ('sizes: ["64*48"', 'sizes: ["64x48"', "must be WIDTH*HEIGHT in pixels"),
-    ("title: Tiny\n", "title: Tiny\ntitel: x\n", "Extra inputs are not permitted"),
+    ("title: Tiny\n", "title: Tiny\ntitel: x\n", "no field has this name here"),
 ]
 
 
