@@ -195,7 +195,7 @@ def _started_nothing(run: FlowRun) -> bool:
     if run.state is None:
         return False
     if run.state.is_cancelled():
-        return run.start_time is None
+        return run.run_count == 0
     return run.state.is_completed() and run.state.message == NOTHING_DUE
 
 
