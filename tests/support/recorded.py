@@ -48,20 +48,33 @@ class Recorder(httpx.HTTPTransport):
 
 
 def first_of_each(exchanges: list[Exchange], paths: list[str]) -> list[Exchange]:
-    """The first exchange of each call, with the address as the OpenAPI document has it."""
+    """The first exchange of each call that was answered with something, with the address as the
+    OpenAPI document has it."""
     found: dict[str, Exchange] = {}
     for exchange in exchanges:
         path = next(path for path in paths if _is_of(exchange["path"], path))
-        found.setdefault(exchange["call"], _plain(exchange) | {"path": path})
+        if found.get(exchange["call"], {}).get("response", []) == []:
+            found[exchange["call"]] = _plain(exchange) | {"path": path}
     return list(found.values())
 
 
-def shape_of(value: Any) -> Any:
-    """Names and types in it, without the values: those of a list in one."""
-    if isinstance(value, dict):
-        return {name: shape_of(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [shape_of(item) for item in value[:1]]
+def missing_in(found: Any, known: Any, where: str = "") -> Iterator[str]:
+    """What `known` has and `found` lacks, or has with another type; its values do not matter, and
+    what is new in `found` is no fault of `known`."""
+    if isinstance(known, dict) and isinstance(found, dict):
+        for name, item in known.items():
+            if name in found:
+                yield from missing_in(found[name], item, f"{where}/{name}")
+            else:
+                yield f"{where}/{name}"
+    elif isinstance(known, list) and isinstance(found, list):
+        for one, other in zip(found, known, strict=False):
+            yield from missing_in(one, other, f"{where}[]")
+    elif _kind(found) != _kind(known):
+        yield f"{where} is {_kind(found)}, not {_kind(known)}"
+
+
+def _kind(value: Any) -> str:
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
