@@ -127,13 +127,13 @@ def test_the_brief_of_a_run_can_be_edited(asked: Gateway, client: httpx.Client) 
 def test_a_picture_of_the_form_is_kept_and_begins_the_video(
     asked: Gateway, client: httpx.Client, bucket: ObjectStore
 ) -> None:
-    files = {"picture": ("x.png", png(), "image/png")}
+    files = {"upload": ("x.png", png(), "image/png")}
     brief = brief_of_run(
         asked, client.post("/new", data={"prompt": "a ball", "preset": "demo"}, files=files)
     )
     key = str(brief["image"])
     assert bucket.head(ObjectKey(key)) is not None
-    broken = {"picture": ("x.png", b"no picture", "image/png")}
+    broken = {"upload": ("x.png", b"no picture", "image/png")}
     refused = client.post("/new", data={"prompt": "my words"}, files=broken)
     assert refused.status_code == 422
     assert fields_of(refused.text)["prompt"] == "my words"

@@ -3,12 +3,14 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import nodes
 from starlette.requests import Request
 
 from infra.apps.gateway.languages.rendering import _environment, render
+from pipelines.documents.brief import Brief
 from tests.languages.messages import TEMPLATES, of_templates
 
 PAGES = sorted(TEMPLATES.glob("*.html"))
@@ -76,7 +78,13 @@ def request_in(language: str, path: str = "/") -> Request:
 @pytest.mark.parametrize("name", ["login.html", "new.html", "benchmarks.html", "message.html"])
 def test_a_page_in_thai_has_no_english_text(name: str) -> None:
     problem = "the prompt is empty; say in a sentence what the video shows"
-    values = {"problem": problem, "title": "No such run", "text": "It was deleted.", "presets": []}
+    values: dict[str, Any] = {
+        "problem": problem,
+        "title": "No such run",
+        "text": "It was deleted.",
+        "presets": [],
+    }
+    values["values"] = {name: field.default for name, field in Brief.model_fields.items()}
     page = render(request_in("th", "/new"), name, **values).body.decode()
     english = render(request_in("en", "/new"), name, **values).body.decode()
     assert '<html lang="th">' in page

@@ -120,7 +120,7 @@ async def create(request: Request, client: Maker) -> Response:
     if data.get("own") == AS_WRITTEN:
         values["language"] = AS_WRITTEN
     try:
-        picture = data.get("picture")
+        picture = data.get("upload")
         if isinstance(picture, UploadFile) and picture.size:
             kept = await gateway.work.run(keep_picture, gateway.store, picture.file)
             values["image"] = kept.image_path

@@ -12,7 +12,7 @@ async function forecast() {
     return;
   }
   const data = new FormData(form);
-  data.delete("picture");
+  data.delete("upload");
   const number = ++asked;
   const answer = await fetch(form.dataset.forecast, { method: "POST", body: data });
   if (!answer.ok || number !== asked) return;
