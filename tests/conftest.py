@@ -209,7 +209,11 @@ def prefect_history(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
 @pytest.fixture
 def bare_cli(tmp_path: Path, logged_errors: LoggedErrors) -> Cli:
     """The command with nothing but an empty data directory: it must start its own servers."""
-    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
+    env = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "PYTHONPATH")
+        if name in os.environ
+    }
     cli = Cli(
         env
         | {
@@ -289,7 +293,11 @@ def operator(tmp_path_factory: pytest.TempPathFactory, demo_models: Path) -> Cli
 def operator_of(folder: Path, models: Path) -> Cli:
     """A command with `folder` for its data, and ports that are free."""
     prefect, s3, gateway = free_ports(3)
-    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
+    env = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "PYTHONPATH")
+        if name in os.environ
+    }
     return Cli(
         env
         | {
