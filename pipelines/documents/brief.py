@@ -1,7 +1,6 @@
 """The brief: what an editor asks for. Its errors are sentences that an editor understands."""
 
 import math
-import re
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -21,16 +20,12 @@ from pipelines.documents import form
 from pipelines.errors import BriefError
 from pipelines.schema import limits
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.languages import AS_WRITTEN
-from pipelines.schema.languages import AUTO as LANGUAGE_AUTO
-from pipelines.schema.languages import NAMES as LANGUAGES
 from pipelines.schema.presets import AUTO, BackendOptions, Preset
 from pipelines.schema.request import InputKind
 from pipelines.schema.shots import MAX_PROMPT, MAX_SEED, PICK, HandShot, SheetWords, ShotOverride
 from pipelines.schema.sizes import Aspect, Size
 from pipelines.schema.text import clean_text, without_control_tokens
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 Priority = Literal["rush", "normal", "batch"]
 Approval = Literal["none", "storyboard", "video", "both"]
 
@@ -119,12 +114,12 @@ class Brief(BaseModel):
         title="Let the enhancer expand the brief",
         description="Off: every shot uses the brief's own words.",
     )
-    language: str = Field(
-        LANGUAGE_AUTO,
+    language: form.Language = Field(
+        "auto",
         title="Language",
         description="Of your words. 'auto' finds it out and translates them into English, "
         "'as-written' leaves them as they are; or a code such as 'th' or 'de'.",
-        json_schema_extra={"enum": [LANGUAGE_AUTO, AS_WRITTEN, *LANGUAGES]},
+        json_schema_extra={"enum": [*form.LANGUAGES]},
     )
     size: str = Field(
         "preset",
@@ -183,7 +178,7 @@ class Brief(BaseModel):
         description="0.1 to 30; more of it spends more steps on shapes and movement and fewer on "
         "detail. -1 takes the preset's.",
     )
-    lora: str = Field(
+    lora: form.LoraName = Field(
         "",
         title="LoRA",
         description="Name of an installed LoRA, which changes how the model draws.",
@@ -239,16 +234,6 @@ class Brief(BaseModel):
             raise ValueError(f"preset {value!r} is unknown; choose one of {names}")
         return value
 
-    @field_validator("language")
-    @classmethod
-    def _known_language(cls, value: str) -> str:
-        if value not in (LANGUAGE_AUTO, AS_WRITTEN, *LANGUAGES):
-            raise ValueError(
-                f"language {value!r:.40} is unknown; choose {LANGUAGE_AUTO!r}, {AS_WRITTEN!r}, or "
-                f"one of {', '.join(LANGUAGES)}"
-            )
-        return value
-
     @field_validator("lora_strength")
     @classmethod
     def _strength(cls, value: float) -> float:
@@ -300,16 +285,6 @@ class Brief(BaseModel):
     @classmethod
     def _motion(cls, value: str) -> str:
         return form.upload(value, "motion", ".zip") if value else value
-
-    @field_validator("lora")
-    @classmethod
-    def _lora_name(cls, value: str) -> str:
-        if value and not _NAME.fullmatch(value):
-            raise ValueError(
-                f"lora {value!r:.90} is no name of a LoRA (letters, digits, dots, dashes and "
-                "underscores, no path); `reelwright models list` shows those that are installed"
-            )
-        return value
 
     @field_validator("size")
     @classmethod

@@ -1,13 +1,16 @@
 """The form of a brief: what its JSON schema says beside the fields, and checks of single values."""
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from pipelines.backends.registry import definitions, offered_sizes, presets
 from pipelines.schema import limits
 from pipelines.schema.keys import is_key
+from pipelines.schema.languages import AS_WRITTEN, NAMES
+from pipelines.schema.languages import AUTO as AUTO_LANGUAGE
 from pipelines.schema.presets import AUTO
 
 
@@ -25,6 +28,33 @@ def finish(schema: dict[str, Any]) -> None:
     schema["properties"]["frames"] |= {"minimum": -1, "maximum": longest}
     schema["properties"]["preset"]["enum"] = [*presets(), AUTO]
     schema["properties"]["size"]["enum"] = ["preset", *map(str, offered_sizes())]
+
+
+def _known_language(value: str) -> str:
+    if value not in LANGUAGES:
+        named = ", ".join(NAMES)
+        raise ValueError(
+            f"language {value!r:.40} is unknown; choose {AUTO_LANGUAGE!r}, {AS_WRITTEN!r}, or one "
+            f"of {named}"
+        )
+    return value
+
+
+def _lora_name(value: str) -> str:
+    if value and not _LORA.fullmatch(value):
+        raise ValueError(
+            f"lora {value!r:.90} is no name of a LoRA (letters, digits, dots, dashes and "
+            "underscores, no path); `reelwright models list` shows those that are installed"
+        )
+    return value
+
+
+LANGUAGES = (AUTO_LANGUAGE, AS_WRITTEN, *NAMES)
+"""What the field `language` may be."""
+Language = Annotated[str, AfterValidator(_known_language)]
+_LORA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+LoraName = Annotated[str, AfterValidator(_lora_name)]
+"""A name, or nothing."""
 
 
 def upload(value: str, field: str, suffix: str) -> str:

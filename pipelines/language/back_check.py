@@ -66,9 +66,9 @@ def names_in(text: str, language: str) -> list[str]:
 def fault_of_translation(original: str, english: str, language: str) -> str:
     """Why `english` is no translation of `original`; empty if it may be one."""
     quoted = quoted_in(original)
-    for words in quoted:
-        if words not in english:
-            return f"the quoted words {words!r:.60} are lost"
+    for text in quoted:
+        if text not in english:
+            return f"the quoted words {text!r:.60} are lost"
     rest = QUOTED.sub(" ", english)
     words = re.findall(r"[^\W\d_]+", rest)
     if not words and not quoted:

@@ -156,7 +156,8 @@ def _marked(text: str) -> tuple[str, list[str]]:
 
 def _unmarked(english: str, quoted: Sequence[str]) -> str:
     for number, words in reversed([*enumerate(quoted, start=1)]):
-        english = re.sub(f'"?\\bQ ?{number}\\b"?', lambda _, words=words: words, english)
+        parts = re.split(f'"?\\bQ ?{number}\\b"?', english)
+        english = words.join(parts)
     return english
 
 

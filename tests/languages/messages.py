@@ -11,7 +11,7 @@ from pydantic_core import PydanticKnownError
 
 from infra.apps.gateway import cards, views
 from infra.apps.gateway.languages.catalog import SENTENCE
-from pipelines.backends.registry import presets
+from pipelines.backends.registry import definitions, presets
 from pipelines.costs.summary import BY
 from pipelines.documents.brief import Brief
 from pipelines.schema.languages import NAMES
@@ -200,6 +200,8 @@ def of_data() -> Iterator[Message]:
         "measured on this machine",
     ]
     words += [preset.title for preset in presets().values()]
+    for definition in definitions().values():  # the parts of `basis` are sentences of their own
+        words += [part for part in definition.basis.split("; ") if part]
     for model in (Brief, HandShot):
         words += [field.description or "" for field in model.model_fields.values()]
     for word in dict.fromkeys(words):

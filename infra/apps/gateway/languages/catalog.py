@@ -87,15 +87,12 @@ class Catalog:
         """Raises OSError if the file cannot be read."""
         with path.open("rb") as file:
             entries = [item for item in read_po(file, locale=path.stem) if item.id and item.string]
-        self._messages: dict[str | tuple[str, str], str] = {}
+        self._messages: dict[str, str] = {}
         self._said: dict[str, str] = {}
         sentences: list[Sentence] = []
         for entry in entries:
-            key, text = entry.id, entry.string
-            if isinstance(key, tuple) or not isinstance(text, str):
-                text = text[-1] if isinstance(text, tuple) else str(text)
-                self._messages |= dict.fromkeys(key, text)
-            elif entry.context != SENTENCE:
+            key, text = str(entry.id), str(entry.string)
+            if entry.context != SENTENCE:
                 self._messages[key] = text
             elif _FIELD.search(key):
                 sentences.append(Sentence.of(key, text))

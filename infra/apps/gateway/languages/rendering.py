@@ -94,7 +94,7 @@ def _time(moment: str) -> str:
 
 def _language_name(code: str) -> str:
     """The name of a language in that of the page."""
-    return Locale(_language.get()).languages.get(code, code)
+    return str(Locale(_language.get()).languages.get(code, code))
 
 
 def _environment() -> Environment:
