@@ -1,6 +1,6 @@
 """The form of a storyboard: what a browser sends becomes an answer, or stays as it was typed."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 from starlette.datastructures import FormData, UploadFile
@@ -110,7 +110,8 @@ def test_a_shot_offers_whole_chunks_and_its_own_length() -> None:
 @pytest.mark.parametrize("text", ["seven", "1.5", "²", "9" * 21, "--1"])
 def test_a_number_that_is_none_is_said_at_its_shot(name: str, text: str) -> None:
     form = form_of(DRAFT)
-    wrong = StoryboardForm(rows=(*form.rows[:2], replace(Row(), **{name: text})), looks=())
+    values: dict[str, Any] = {name: text}
+    wrong = StoryboardForm(rows=(*form.rows[:2], Row(**values)), looks=())
     with pytest.raises(StoryboardError) as caught:
         wrong.answer("revise")
     assert list(caught.value.problems) == [2]

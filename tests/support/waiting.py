@@ -83,7 +83,7 @@ def let_it_wait(
         prefect.set_flow_run_state(run, Running(), force=True)
         state: State[Any] = Suspended(timeout_seconds=600, pause_key=key)
         keyset = keyset_from_paused_state(state)
-        state.state_details.run_input_keyset = dict(keyset)
+        state.state_details.run_input_keyset = {str(name): used for name, used in keyset.items()}
         StoryboardAnswer.save(keyset, run)
         prefect.set_flow_run_state(run, state)
     return draft
