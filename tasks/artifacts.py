@@ -37,6 +37,7 @@ from pipelines.schema.names import WARNINGS
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
+from tasks.page_order import create_first
 from tasks.progress import ProgressLog, listening
 
 FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
@@ -268,7 +269,7 @@ def describe_film(film: Film) -> str:
 
 def _show_link(cid: Digest, prompt: str, description: str, path: str) -> None:
     """The video by the words of its brief, one click away: in the run's log, where Prefect's page
-    makes a link of an address, and as the newest artifact, which that page shows first."""
+    makes a link of an address, and as the first artifact."""
     address = page_of(path) or ObjectStore(Settings.load().store).link(
         ObjectKey.video(cid), _LINK_LIFE
     )
@@ -276,11 +277,13 @@ def _show_link(cid: Digest, prompt: str, description: str, path: str) -> None:
     name = f"{words[:_NAME]}…" if len(words) > _NAME else words
     # Brackets in a brief would end the link's text.
     text = name.translate(str.maketrans("[]", "()"))
-    create_link_artifact(
-        address,
-        link_text=f"Play “{name}”",
-        key="video",
-        description=f"[Play “{text}”]({address})\n\n{description}",
+    create_first(
+        lambda: create_link_artifact(
+            address,
+            link_text=f"Play “{name}”",
+            key="video",
+            description=f"[Play “{text}”]({address})\n\n{description}",
+        )
     )
     logging.getLogger("reelwright").setLevel(logging.INFO)
     _log.info("play “%s”: %s", name, address)
