@@ -1,7 +1,7 @@
 """Which artifact a run's page on Prefect shows first.
 
-The page sorts the artifacts of a run by their ids, the largest first, and the server makes ids up by
-chance. So an artifact that is to be the first one is created again until its id is the largest.
+The page sorts the artifacts of a run by their ids, the largest first, and the server makes ids up
+by chance. So an artifact that is to be the first one is created again until its id is the largest.
 """
 
 from collections.abc import Callable
