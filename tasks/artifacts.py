@@ -39,6 +39,7 @@ from pipelines.schema.names import WARNINGS
 from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
+from tasks.page_order import create_first
 from tasks.progress import ProgressLog, listening
 
 FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
@@ -282,7 +283,7 @@ def describe_film(film: Film) -> str:
 
 def _show_link(plan: Plan, prompt: str, description: str, path: str) -> None:
     """The video by the words of its brief, one click away: in the run's log, where Prefect's page
-    makes a link of an address, and as the newest artifact, which that page shows first."""
+    makes a link of an address, and as the first artifact."""
     verb = _VERBS[plan.kind]
     address = page_of(path) or ObjectStore(Settings.load().store).link(
         main_key(plan.content_id, plan.kind), _LINK_LIFE
@@ -291,11 +292,13 @@ def _show_link(plan: Plan, prompt: str, description: str, path: str) -> None:
     name = f"{words[:_NAME]}…" if len(words) > _NAME else words
     # Brackets in a brief would end the link's text.
     text = name.translate(str.maketrans("[]", "()"))
-    create_link_artifact(
-        address,
-        link_text=f"{verb} “{name}”",
-        key="video",
-        description=f"[{verb} “{text}”]({address})\n\n{description}",
+    create_first(
+        lambda: create_link_artifact(
+            address,
+            link_text=f"{verb} “{name}”",
+            key="video",
+            description=f"[{verb} “{text}”]({address})\n\n{description}",
+        )
     )
     logging.getLogger("reelwright").setLevel(logging.INFO)
     _log.info("%s “%s”: %s", verb.lower(), name, address)

@@ -30,6 +30,7 @@ from prefect.runtime import flow_run
 from infra.adapters.settings import Settings
 from pipelines.documents.brief import Brief
 from pipelines.schema.slugs import slug
+from tasks.page_order import create_first
 
 WAITING = "waiting for you"
 """Tag of a run that waits for a person, and the beginning of its name."""
@@ -113,10 +114,8 @@ def _show_waiting(brief: Brief, subject: str) -> None:
     with get_client(sync_client=True) as client:
         tags = {*client.read_flow_run(run).tags, WAITING}
         client.update_flow_run(run, name=f"{_PREFIX}{name}", tags=sorted(tags))
-    # Created last: Prefect's page shows the newest artifact first.
-    create_markdown_artifact(
-        _what_to_do(brief, subject), key=KEY, description=_in_a_line(run, subject)
-    )
+    text, line = _what_to_do(brief, subject), _in_a_line(run, subject)
+    create_first(lambda: create_markdown_artifact(text, key=KEY, description=line))
 
 
 def _in_a_line(run: UUID, subject: str) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
@@ -61,6 +62,8 @@ def making(brief: Brief) -> str:
 @flow(flow_run_name=run_name, persist_result=False)
 def asking(brief: Brief, subject: str) -> str:
     """Suspended once, as by `suspend_flow_run`. Returns its id."""
+    for number in range(8):  # as a run has them when it asks
+        create_markdown_artifact("x", key=f"still-{number}")
     with pytest.raises(Pause), waiting_shown(brief, subject):
         raise Pause(state=Paused())
     return str(flow_run.id)
@@ -73,12 +76,12 @@ def begun(client: SyncPrefectClient, name: str | None, *tags: str) -> FlowRun:
     return client.read_flow_run(run.id)
 
 
-def shown_first(client: SyncPrefectClient, run: UUID) -> dict[str, Any]:
-    """What the run's page shows at the top of its artifacts: it asks for them in this way."""
+def shown(client: SyncPrefectClient, run: UUID) -> list[dict[str, Any]]:
+    """The artifacts as the run's page shows them, which asks for them in this way."""
     url = str(client.api_url).rstrip("/")
     body = {"artifacts": {"flow_run_id": {"any_": [str(run)]}}, "sort": "ID_DESC"}
     found: list[dict[str, Any]] = httpx.post(f"{url}/artifacts/filter", json=body).json()
-    return found[0]
+    return found
 
 
 def test_a_run_that_nobody_named_gets_its_brief_s_words(client: SyncPrefectClient) -> None:
@@ -104,8 +107,9 @@ def test_a_run_that_waits_says_so_in_name_tags_and_first_artifact(
     run = client.read_flow_run(UUID(asking(Brief(**FOX), subject)))
     assert run.name.startswith(f"waiting for you: {NAMED}")
     assert WAITING in run.tags
-    first = shown_first(client, run.id)
+    first, *others = shown(client, run.id)
     assert first["key"] == KEY
+    assert KEY not in {item["key"] for item in others}
     assert first["description"].startswith(f"**Waiting for you:** the {subject} of this brief")
     assert f"({GATEWAY}/jobs/{run.id})" in first["description"]
     assert f"it counts as {silence}." in first["data"]
@@ -138,13 +142,15 @@ def test_the_video_has_a_name_and_is_one_click_away(
 
     @flow(persist_result=False)
     def showing() -> str:
+        for number in range(8):
+            create_markdown_artifact("x", key=f"other-{number}")
         path = "/watch/" + "a" * 64
         _show_link(Digest("a" * 64), "a red fox [at dawn]", "s3://bucket/video.mp4", path)
         return str(flow_run.id)
 
     with caplog.at_level(logging.INFO, logger="reelwright.page"):
         run = UUID(showing())
-    first = shown_first(client, run)
+    first = shown(client, run)[0]
     address = f"{GATEWAY}/watch/{'a' * 64}"
     assert (first["key"], first["data"]) == ("video", f"[Play “a red fox [at dawn]”]({address})")
     line = first["description"].splitlines()[0]
