@@ -203,9 +203,9 @@ async def deliver(endpoint: Endpoint, identity: str, body: str) -> Delivery:
             )
         except httpx.HTTPError as error:
             return Delivery(f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
-    error = "" if answer.is_success else f"the endpoint answered {answer.status_code}"
+    wrong = "" if answer.is_success else f"the endpoint answered {answer.status_code}"
     text = answer.content[:_SHOWN].decode("utf-8", "replace")
-    return Delivery(error, answer.status_code, text, time.monotonic() - began)
+    return Delivery(wrong, answer.status_code, text, time.monotonic() - began)
 
 
 async def send_test(endpoint: Endpoint, base_url: str) -> Delivery:
