@@ -69,8 +69,7 @@ class RecordingMiddleware:
 
 async def _record(scope: Scope) -> None:
     state = scope.get("state", {})
-    client = state.get("client")
-    path = str(getattr(scope.get("route"), "path", scope["path"]))
+    client, path = state.get("client"), str(getattr(scope.get("route"), "path", scope["path"]))
     if not isinstance(client, Client) or path in _STARTS or path.startswith(_GENERATE):
         return
     gateway = scope["app"].state.gateway
