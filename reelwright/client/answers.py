@@ -32,32 +32,50 @@ class RunView(Answer):
     prompt: str = ""
     campaign: str = ""
     waiting_for: Literal["", "storyboard", "video", "cost"] = ""
+    answer_by: datetime | None = None
+    """Until when a person may answer; null unless it waits for one."""
+    on_silence: Literal["", "approve", "reject"] = ""
+    """What it becomes if nobody answers."""
+    round: int = 0
+    """How often it has asked about the same subject: 2 after a revision."""
+    stopping: bool = False
+    """Whether somebody stopped it, and its work ends now."""
     model: str = ""
     """What makes it: a model set, or one model."""
     stands_in_for: str = ""
     """Model that was asked for, if another makes it."""
+    kind: Literal["video", "image"] = "video"
+    """A video, or a single picture."""
     video_path: str = ""
-    """Address of the video on this gateway."""
+    """Address of the video on this gateway; of a picture, that of its PNG."""
     watch: str = ""
     """Its page, which outlives all links."""
 
 
 class VideoView(Answer):
-    """A published video."""
+    """A published video or picture."""
 
     id: str
     """Content id: the same brief with the same models has the same."""
     name: str
     video_path: str
+    """Address of the MP4; of a picture, that of its PNG."""
     poster_path: str
     watch: str
     prompt: str
     created: str
     seconds: float
+    """0 for a picture."""
     width: int
     height: int
     size: int
+    """Bytes of the file at `video_path`."""
     model: str
+    kind: Literal["video", "image"] = "video"
+    image_path: str = ""
+    """Of a picture: address of its PNG, without loss."""
+    webp_path: str = ""
+    """Of a picture: address of its WebP, which is smaller."""
     campaigns: tuple[str, ...] = ()
     stands_in_for: str = ""
 

@@ -11,9 +11,30 @@ class HandShot(TypedDict, total=False):
     """A shot that the editor writes, in the order of the list."""
 
     prompt: Required[str]
-    """What this shot shows. Up to 2,000 characters."""
+    """What this shot shows. Up to 2,200 characters."""
     seed: int
     """Another number gives another take; -1 derives it. Up to 4294967295."""
+    chunks: int
+    """0 in all shots: they share the length of the video evenly. A shot of more than one chunk
+    shows its words again, as another take or as one movement that goes on."""
+    size: str
+    """Such as 'wide shot'; empty: as the words say."""
+    camera: str
+    """Such as 'slow pan left'; empty: as the words say."""
+    wish: str
+    """The shot is written again with it, such as 'closer, at night'."""
+    source: Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
+    """Filled in from the draft. Leave it as it is."""
+
+
+class SheetWords(TypedDict, total=False):
+    """An editor's words for a character or a place, in every shot that shows it."""
+
+    name: Required[str]
+    """As the draft has it."""
+    appearance: Required[str]
+    """Every shot that shows it repeats this. Up to 600 characters."""
+    kind: Literal["character", "place"]
 
 
 class ShotOverride(TypedDict, total=False):
@@ -25,6 +46,8 @@ class ShotOverride(TypedDict, total=False):
     """Another number gives another take; -1 keeps the brief's. Up to 4294967295."""
     prompt: str
     """Replaces the written shot if not empty."""
+    wish: str
+    """The shot is written again with it, such as 'closer, at night'."""
 
 
 class BriefFields(TypedDict, total=False):
@@ -64,6 +87,45 @@ class BriefFields(TypedDict, total=False):
     2 seconds a shot are enough."""
     enhance: bool
     """Off: every shot uses the brief's own words."""
+    language: Literal[
+        "auto",
+        "as-written",
+        "ar",
+        "bg",
+        "bn",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "km",
+        "ko",
+        "lo",
+        "my",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "ta",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
+    ]
+    """Of your words. 'auto' finds it out and translates them into English, 'as-written' leaves
+    them as they are; or a code such as 'th' or 'de'."""
     size: str
     """Width*height before upscaling; 'preset' takes the preset's."""
     image: str
@@ -80,6 +142,8 @@ class BriefFields(TypedDict, total=False):
     """0 to 4294967295 for a take you can repeat; -1 derives it."""
     shots: Sequence[ShotOverride]
     """Another seed or other words for single shots."""
+    sheet: Sequence[SheetWords]
+    """How they look, as an editor wants it."""
     frames: int
     """Length of a chunk, such as 17 or 33, as the preset's model can make it; -1 takes the
     preset's."""
