@@ -84,7 +84,9 @@ def settled(brief: Brief, draft: Draft) -> Brief:
     Whoever approves the draft then gets the words that he saw, also if another writer is installed
     meanwhile. Raises BriefError as `edited`.
     """
-    if not any(item.wish for item in (*brief.shots, *brief.storyboard)):
+    if not any(item.wish for item in brief.shots) and not any(
+        item.wish for item in brief.storyboard
+    ):
         return brief
     if not brief.storyboard:
         words = {shot.number: shot.prompt for shot in draft.shots}
