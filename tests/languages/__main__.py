@@ -13,6 +13,14 @@ from babel.messages.pofile import read_po, write_po
 from infra.apps.gateway.languages.catalog import LOCALES
 from tests.languages.messages import Message, messages
 
+HEADER = """# Messages of Reelwright. The key of a message is its English text; see docs/languages.md.
+msgid ""
+msgstr ""
+"Language: {code}\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+
+"""
+
 
 def read(path: Path, language: str) -> Catalog:
     """The catalog in the file `path`."""
@@ -33,9 +41,7 @@ def main(others: list[Path]) -> None:
     """Write each catalog, and say what it lacks."""
     for path in sorted(LOCALES.glob("*.po")):
         before = [read(item, path.stem) for item in (path, *others)]
-        header = before[0].header_comment
-        after = Catalog(path.stem, project="Reelwright", header_comment=header)
-        after.revision_date = after.creation_date = before[0].creation_date
+        after = Catalog(path.stem)
         lacking = []
         for message in messages().values():
             translated = translation_of(message, before)
@@ -44,7 +50,8 @@ def main(others: list[Path]) -> None:
             context = message.context or None
             after.add(message.text, translated, context=context, auto_comments=comments)
         with path.open("wb") as file:
-            write_po(file, after, width=100, sort_output=True)
+            file.write(HEADER.format(code=path.stem).encode())
+            write_po(file, after, width=100, sort_output=True, omit_header=True)
         print(f"{path.name}: {len(after)} messages, {len(lacking)} without a translation")
         for message in lacking:
             print(f"  {message.place}: {message.text}")
