@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po, write_po
 from infra.apps.gateway.languages.catalog import LOCALES
 from tests.languages.messages import Message, messages
 
-HEADER = """# Messages of Reelwright. The key of a message is its English text; see docs/languages.md.
+HEADER = """# Messages of Reelwright. The key of each is its English text; see docs/languages.md.
 msgid ""
 msgstr ""
 "Language: {code}\\n"
