@@ -76,6 +76,7 @@ def test_the_same_picture_again_makes_nothing_and_a_damaged_one_is_published_aga
     assert audit(store, lambda _: None).clean
 
 
+@pytest.mark.slow
 def test_a_picture_is_enlarged_on_wish_and_found_enlarged_again(
     run: Run, store: ObjectStore
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_picture_is_enlarged_on_wish_and_found_enlarged_again(
     assert again.segments[0].object == segment.object
 
 
+@pytest.mark.slow
 def test_make_writes_a_picture_as_the_file_that_out_names(cli: Cli, tmp_path: Path) -> None:
     made = [*("make", "a red ball", "--image", "--no-enhance", "--steps", "2", "--out")]
     wrong = cli(*made, str(tmp_path / "ball.mp4"))
