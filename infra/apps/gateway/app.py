@@ -127,6 +127,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     add_handlers(app)
+    _add_routes(app)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    """All addresses; those of pages, and /metrics, are not in the OpenAPI document."""
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)
@@ -139,9 +147,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(hidden, include_in_schema=False)
     app.include_router(costs.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(MeterMiddleware, meters=meters)  # added last: it sees refusals too
-    return app
 
 
 class BodyLimitMiddleware:
