@@ -32,7 +32,8 @@ _UNKNOWN = "other"
 """Route of a request for no address of ours: names that clients invent must not become series."""
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _log = logging.getLogger("reelwright.meters")
-disable_created_metrics()  # type: ignore[no-untyped-call] # a further series for each one, with the time at which it began
+# Else each series would have another one beside it, with the time at which it began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
