@@ -131,6 +131,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     add_handlers(app)
+    _add_routes(app)
+    app.add_middleware(RecordingMiddleware)
+    app.add_middleware(BodyLimitMiddleware)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    """All addresses; the hidden ones are pages."""
     app.include_router(service.router)
     app.include_router(routing.router)
     app.include_router(model_page.router)
@@ -146,9 +154,6 @@ def create_app(settings: Settings) -> FastAPI:
     add_docs(app)
     complete_document(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(RecordingMiddleware)
-    app.add_middleware(BodyLimitMiddleware)
-    return app
 
 
 class BodyLimitMiddleware:
