@@ -4,7 +4,7 @@ SwaggerUIBundle({
   domNode: place,
   url: place.dataset.document,
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   filter: true,
   persistAuthorization: false,
   tryItOutEnabled: false,
