@@ -96,7 +96,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 def create_app(settings: Settings) -> FastAPI:
     """The gateway for `settings`; it connects when it starts. Raises SettingsError."""
-
     hooks = read_hooks(settings.gateway.hooks)
     meters = Meters()
     app = FastAPI(
