@@ -73,7 +73,12 @@ def published(store: ObjectStore, prompt: str, campaign: str = "") -> Manifest:
 def numbered(manifest: Manifest, number: int, campaigns: tuple[str, ...] = ()) -> Manifest:
     """Another video like it: video 7 is three seconds older than video 10."""
     when = (START + timedelta(seconds=number)).isoformat(timespec="seconds")
+    objects = tuple(
+        item.model_copy(update={"key": item.key.replace(manifest.content_id, id_of(number))})
+        for item in manifest.objects
+    )
     update = {"content_id": id_of(number), "created": when, "campaigns": campaigns}
+    update |= {"objects": objects}
     return manifest.model_copy(update=update)
 
 
