@@ -39,7 +39,7 @@ def logs(
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if run:
         reach_studio()
-        from infra.apps.studio.logs import show_run
+        from infra.apps.studio.run_logs import show_run
 
         show_run(run, lines, _put, follow=follow, stop=_never)
         return
