@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import tasks.publish
 from infra.adapters.device.cache import release_all
@@ -281,8 +282,8 @@ def test_the_studio_set_goes_through_the_same_code_in_either_layout(
         "Wan2.1-T2V-1.3B",
         "RealESRGAN_x4plus",
     ]
-    film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
-    assert len(decode(film)) == 1
+    picture = fetch(store, ObjectKey.image(manifest.content_id), tmp_path / "picture.png")
+    assert Image.open(picture).size == (128, 128)
 
 
 @pytest.mark.expects_errors("is not installed")
@@ -334,7 +335,8 @@ _FEW = ("thai", "end token")
 @pytest.mark.parametrize("name", [*_FEW, *(slow(name) for name in BRIEFS if name not in _FEW)])
 def test_odd_briefs_end_in_a_video(run: Run, store: ObjectStore, name: str) -> None:
     text = BRIEFS[name]
-    manifest = run(prompt=text, seconds=1, frames=17, steps=1)
+    language = "as-written" if name == "thai" else "auto"  # nobody here can translate it
+    manifest = run(prompt=text, seconds=1, frames=17, steps=1, language=language)
     assert manifest.brief.prompt == " ".join(text.split())
     for chunk in manifest.plan.chunks:
         assert not any(token in chunk.request.prompt for token in ("</s>", "[INST]", "[/INST]"))

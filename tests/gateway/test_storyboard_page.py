@@ -51,7 +51,10 @@ def started(client: httpx.Client, **values: object) -> str:
 def waiting(asked: Gateway, client: httpx.Client, store: ObjectStore) -> tuple[str, Draft]:
     """A run that waits for an answer about two shots, and their draft."""
     run = started(client)
-    return run, let_it_wait(asked.cli, store, UUID(run))
+    draft = let_it_wait(asked.cli, store, UUID(run))
+    # The gateway shows what it read less than a second ago.
+    wait_for("the question", lambda: client.get(f"/runs/{run}").json()["waiting_for"])
+    return run, draft
 
 
 def form_of(draft: Draft) -> dict[str, list[str]]:

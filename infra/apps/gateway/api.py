@@ -163,7 +163,7 @@ async def answer(request: Request, run: UUID, body: Answer, client: Approver) ->
     and reordered; `revise` makes stills of what changed and asks again. An answer that cannot be
     made is refused with a sentence for each shot, and the run goes on waiting."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run, client)
+    view = await gateway.runs.see(run, client, fresh=True)
     request.state.detail = f"{body.decision}: {body.reason}".rstrip(": ")
     await give_answer(gateway, view, body, client.name)
     return await gateway.runs.see(run, client)

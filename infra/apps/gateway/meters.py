@@ -141,19 +141,14 @@ class MeterMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, seconds = time.perf_counter(), 0, 0.0
+        began = time.perf_counter()
 
         async def noted(message: MutableMapping[str, Any]) -> None:
-            nonlocal status, seconds
-            if message["type"] == "http.response.start":
-                status, seconds = int(message["status"]), time.perf_counter() - began
+            if message["type"] == "http.response.start":  # before the client knows of it
+                self._count(scope, int(message["status"]), time.perf_counter() - began)
             await send(message)
 
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            if status:
-                self._count(scope, status, seconds)
+        await self._app(scope, receive, noted)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_of(scope)

@@ -230,7 +230,7 @@ async def answer(request: Request, run: UUID, client: Approver) -> Response:
     """The buttons below a draft, a price or a finished video. Those that move, add and remove shots
     give the page back; so does an answer that cannot be made, with what was typed."""
     gateway = gateway_of(request)
-    view = await gateway.runs.see(run, client)
+    view = await gateway.runs.see(run, client, fresh=True)
     draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
     data = await request.form()
     form = read_form(data, draft)

@@ -153,8 +153,13 @@ class Runs:
             self._deployments.clear()
             raise ServerError("produce-content is not deployed; run: reelwright deploy") from error
 
-    async def see(self, run: UUID, client: Client) -> RunView:
-        """The state of a run. Raises ProblemError 404 if there is none that `client` may see."""
+    async def see(self, run: UUID, client: Client, *, fresh: bool = False) -> RunView:
+        """The state of a run; with `fresh` as it is now, for who decides something about it.
+
+        Raises ProblemError 404 if there is none that `client` may see.
+        """
+        if fresh:
+            self._changed(run)
         return (await self._find(run, client)).view
 
     async def look(self, run: UUID) -> RunView | None:

@@ -74,7 +74,7 @@ async def require_translator(gateway: Gateway, brief: Brief) -> None:
     elif brief.preset == AUTO or brief.backend.name not in gateway.installed():
         return  # a GPU host that has not reported may have one; the run tells
     if reason:
-        raise ProblemError(409, NO_TRANSLATOR, reason)
+        raise ProblemError(409, "no_translator", reason)
 
 
 def require_free_space(gateway: Gateway) -> None:
