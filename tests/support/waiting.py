@@ -1,6 +1,7 @@
 """Runs that wait for a person about a storyboard, without a worker: what the flows would have left
 on Prefect's server and in the bucket."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -84,7 +85,9 @@ def let_it_wait(
         state: State[Any] = Suspended(timeout_seconds=600, pause_key=key)
         keyset = keyset_from_paused_state(state)
         state.state_details.run_input_keyset = {str(name): used for name, used in keyset.items()}
-        StoryboardAnswer.save(keyset, run)
+        # `save` would be a coroutine here: Playwright has a loop that runs in this thread.
+        schema = json.dumps(StoryboardAnswer.model_json_schema())
+        prefect.create_flow_run_input(run, keyset["schema"], schema)
         prefect.set_flow_run_state(run, state)
     return draft
 
@@ -92,10 +95,12 @@ def let_it_wait(
 def answer_of(cli: Cli, run: UUID, key: str = "storyboard") -> StoryboardAnswer:
     """What a person answered, as the flow reads it."""
     keyset = keyset_from_paused_state(Suspended(timeout_seconds=600, pause_key=key))
-    with temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}):
-        answer = StoryboardAnswer.load(keyset, run)
-    assert isinstance(answer, StoryboardAnswer)
-    return answer
+    with (
+        temporary_settings({PREFECT_API_URL: cli.env["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as prefect,
+    ):
+        given = prefect.read_flow_run_input(run, keyset["response"])
+    return StoryboardAnswer.model_validate_json(given)
 
 
 def _child(prefect: SyncPrefectClient, parent: UUID) -> UUID:
