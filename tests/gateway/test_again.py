@@ -3,110 +3,85 @@
 import html
 import re
 import secrets
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from infra.adapters.object_store import ObjectStore
-from infra.adapters.settings import StoreSettings
 from pipelines.documents.manifest import Manifest
 from pipelines.planning.again import Change, again
 from pipelines.publishing import make_manifest
-from tests.conftest import Cli
 from tests.gateway.test_gateway import error_of
 from tests.support.films import film_of, published, write
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
 
 
 @pytest.fixture(scope="module")
-def bucket(gateway_store: StoreSettings) -> ObjectStore:
-    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-again"}))
-    store.ensure_bucket()
-    return store
-
-
-@pytest.fixture(scope="module")
-def asked(
-    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("again")
-    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
-        yield found
-
-
-@pytest.fixture
-def client(asked: Gateway) -> Iterator[httpx.Client]:
-    with asked.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def manifest(bucket: ObjectStore) -> Manifest:
-    return published(bucket, "a red ball that is made again")
+def manifest(desk_bucket: ObjectStore) -> Manifest:
+    return published(desk_bucket, "a red ball that is made again")
 
 
 def test_another_take_of_a_shot_is_a_new_brief_that_changes_one_seed(
-    asked: Gateway, client: httpx.Client, manifest: Manifest
+    desk: Gateway, editor: httpx.Client, manifest: Manifest
 ) -> None:
     address = f"/videos/{manifest.content_id}/again"
-    answer = client.post(address, json={"take": 5, "shots": [1]})
+    answer = editor.post(address, json={"take": 5, "shots": [1]})
     assert answer.status_code == 202, answer.text
-    brief = asked.run_of(answer.json()["id"]).parameters["brief"]
+    brief = desk.run_of(answer.json()["id"]).parameters["brief"]
     (change,) = brief["shots"]
     assert change["shot"] == 1
     assert change["seed"] >= 0
     assert brief == manifest.brief.model_dump(mode="json") | {"shots": [change]}
 
 
-def test_the_same_request_twice_is_one_run(client: httpx.Client, manifest: Manifest) -> None:
+def test_the_same_request_twice_is_one_run(editor: httpx.Client, manifest: Manifest) -> None:
     address, key = f"/videos/{manifest.content_id}/again", secrets.token_hex(8)
     runs = {
-        client.post(address, json={"longer": 2}, headers={"Idempotency-Key": key}).json()["id"]
+        editor.post(address, json={"longer": 2}, headers={"Idempotency-Key": key}).json()["id"]
         for _ in range(2)
     }
     assert len(runs) == 1
 
 
 def test_the_forms_of_the_page_start_what_they_say(
-    asked: Gateway, client: httpx.Client, manifest: Manifest
+    desk: Gateway, editor: httpx.Client, manifest: Manifest
 ) -> None:
-    page = client.get(f"/watch/{manifest.content_id}").text
+    page = editor.get(f"/watch/{manifest.content_id}").text
     forms = re.findall(rf'<form method="post" action="(/watch/{manifest.content_id}/again)">', page)
     assert len(forms) == 3
     key = re.search(r'name="key" value="(\w+)-longer"', page)
     assert key
     values = {"key": f"{key[1]}-longer", "longer": "2"}
-    places = {client.post(forms[1], data=values).headers["location"] for _ in range(2)}
+    places = {editor.post(forms[1], data=values).headers["location"] for _ in range(2)}
     assert len(places) == 1
     run = places.pop().removeprefix("/jobs/")
-    brief = asked.run_of(run).parameters["brief"]
+    brief = desk.run_of(run).parameters["brief"]
     assert brief["seconds"] == manifest.brief.seconds + 2
 
 
 def test_what_cannot_be_is_a_sentence_and_starts_nothing(
-    asked: Gateway, client: httpx.Client, manifest: Manifest
+    desk: Gateway, editor: httpx.Client, manifest: Manifest
 ) -> None:
-    before = len(asked.runs())
+    before = len(desk.runs())
     address = f"/videos/{manifest.content_id}/again"
-    assert "nothing would be different" in error_of(client.post(address, json={}), 422)
-    wrong = client.post(address, json={"take": 1, "shots": [99]})
+    assert "nothing would be different" in error_of(editor.post(address, json={}), 422)
+    wrong = editor.post(address, json={"take": 1, "shots": [99]})
     assert "shot 99 does not exist" in error_of(wrong, 422)
-    form = client.post(f"/watch/{manifest.content_id}/again", data={"key": "x", "longer": "1e9"})
+    form = editor.post(f"/watch/{manifest.content_id}/again", data={"key": "x", "longer": "1e9"})
     assert form.status_code == 422
     assert "less than or equal to 600" in form.text
-    absent = client.post(f"/videos/{'0' * 64}/again", json={"longer": 1})
+    absent = editor.post(f"/videos/{'0' * 64}/again", json={"longer": 1})
     assert "there is no published video" in error_of(absent, 404)
-    assert len(asked.runs()) == before
+    assert len(desk.runs()) == before
 
 
 def test_a_key_that_may_only_look_sees_no_forms_and_starts_nothing(
-    asked: Gateway, manifest: Manifest
+    desk: Gateway, manifest: Manifest
 ) -> None:
-    key = asked.cli("keys", "add", "looker", "--scope", "read").out.strip()
-    with asked.client(Authorization=f"Bearer {key}") as reader:
+    key = desk.cli("keys", "add", "looker", "--scope", "read").out.strip()
+    with desk.client(Authorization=f"Bearer {key}") as reader:
         page = reader.get(f"/watch/{manifest.content_id}")
         assert page.status_code == 200
         assert "/again" not in page.text
@@ -115,18 +90,18 @@ def test_a_key_that_may_only_look_sees_no_forms_and_starts_nothing(
 
 
 def test_two_takes_are_found_from_each_other_and_shown_side_by_side(
-    client: httpx.Client, bucket: ObjectStore
+    editor: httpx.Client, desk_bucket: ObjectStore
 ) -> None:
-    one = published(bucket, "a ball & <b> twice")
+    one = published(desk_bucket, "a ball & <b> twice")
     brief = again(one.brief, Change(take=1, longer=1))
-    other = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
-    write(bucket, other)
+    other = make_manifest(brief, film_of(desk_bucket, brief), desk_bucket.bucket)
+    write(desk_bucket, other)
     for manifest in (one, other):  # the gateway learns of both
-        assert client.get(f"/watch/{manifest.content_id}").status_code == 200
+        assert editor.get(f"/watch/{manifest.content_id}").status_code == 200
     address = f"/compare?a={one.content_id}&b={other.content_id}"
-    watch = client.get(f"/watch/{one.content_id}").text
+    watch = editor.get(f"/watch/{one.content_id}").text
     assert html.escape(address) in watch
-    page = client.get(address)
+    page = editor.get(address)
     assert page.status_code == 200
     for cid in (one.content_id, other.content_id):
         assert f'<video src="/videos/{cid}.mp4"' in page.text
@@ -141,6 +116,6 @@ def test_two_takes_are_found_from_each_other_and_shown_side_by_side(
     [(f"a={'0' * 64}&b={'1' * 64}", 404), ("a=x&b=y", 422), ("", 422)],
 )
 def test_a_comparison_of_what_does_not_exist_is_refused(
-    client: httpx.Client, query: str, status: int
+    editor: httpx.Client, query: str, status: int
 ) -> None:
-    assert client.get(f"/compare?{query}").status_code == status
+    assert editor.get(f"/compare?{query}").status_code == status

@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from infra.adapters.object_store import ObjectStore
-from infra.adapters.settings import StoreSettings
 from infra.apps.gateway import library as library_module
 from infra.apps.gateway.database import opened
 from infra.apps.gateway.index import Index
@@ -17,81 +16,58 @@ from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.videos import Videos
 from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import ObjectKey
-from tests.conftest import Cli
 from tests.gateway.test_gateway import error_of
 from tests.support.films import published
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
 
 
-@pytest.fixture(scope="module")
-def bucket(gateway_store: StoreSettings) -> ObjectStore:
-    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-library"}))
-    store.ensure_bucket()
-    return store
-
-
-@pytest.fixture(scope="module")
-def asked(
-    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("library")
-    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
-        yield found
-
-
 @pytest.fixture
-def client(asked: Gateway) -> Iterator[httpx.Client]:
-    with asked.client() as client:
-        yield client
-
-
-@pytest.fixture
-def manifest(request: pytest.FixtureRequest, bucket: ObjectStore) -> Manifest:
+def manifest(request: pytest.FixtureRequest, desk_bucket: ObjectStore) -> Manifest:
     """A video of this test alone."""
-    return published(bucket, f"a ball of {request.node.name}")
+    return published(desk_bucket, f"a ball of {request.node.name}")
 
 
-def listed(client: httpx.Client) -> set[str]:
-    return {item["id"] for item in client.get("/videos").json()}
+def listed(editor: httpx.Client) -> set[str]:
+    return {item["id"] for item in editor.get("/videos").json()}
 
 
 def test_a_title_and_a_star_stand_on_the_page_and_change_no_manifest(
-    client: httpx.Client, bucket: ObjectStore, manifest: Manifest
+    editor: httpx.Client, desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
-    before = bucket.get_bytes(ObjectKey.manifest(manifest.content_id))
+    before = desk_bucket.get_bytes(ObjectKey.manifest(manifest.content_id))
     address = f"/videos/{manifest.content_id}/note"
-    told = client.patch(address, json={"title": " The <ball> ", "starred": True}).json()
+    told = editor.patch(address, json={"title": " The <ball> ", "starred": True}).json()
     assert (told["title"], told["starred"]) == ("The <ball>", True)
-    page = client.get(f"/watch/{manifest.content_id}").text
+    page = editor.get(f"/watch/{manifest.content_id}").text
     assert "The &lt;ball&gt;</h1>" in page
     assert "★" in page
     form = {"action": "unstar"}
-    client.post(f"/watch/{manifest.content_id}/note", data=form)
-    assert client.get(address).json()["starred"] is False
-    assert client.get(address).json()["title"] == "The <ball>"
-    assert bucket.get_bytes(ObjectKey.manifest(manifest.content_id)) == before
+    editor.post(f"/watch/{manifest.content_id}/note", data=form)
+    assert editor.get(address).json()["starred"] is False
+    assert editor.get(address).json()["title"] == "The <ball>"
+    assert desk_bucket.get_bytes(ObjectKey.manifest(manifest.content_id)) == before
 
 
 @pytest.mark.parametrize("title", ["x" * 201, "two\x00", "half \ud800"])
 def test_a_title_that_cannot_be_is_refused(
-    client: httpx.Client, manifest: Manifest, title: str
+    editor: httpx.Client, manifest: Manifest, title: str
 ) -> None:
     address = f"/videos/{manifest.content_id}/note"
     body = ('{"title": "' + title.encode("unicode_escape").decode() + '"}').replace("\\x", "\\u00")
-    answer = client.patch(address, content=body, headers={"Content-Type": "application/json"})
+    answer = editor.patch(address, content=body, headers={"Content-Type": "application/json"})
     assert "title" in error_of(answer, 422)
-    assert client.get(address).json()["title"] == ""
+    assert editor.get(address).json()["title"] == ""
 
 
 def test_a_link_shows_one_video_to_somebody_without_a_key(
-    asked: Gateway, client: httpx.Client, bucket: ObjectStore, manifest: Manifest
+    desk: Gateway, editor: httpx.Client, desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
-    shared = client.post(f"/videos/{manifest.content_id}/share", json={"days": 2}).json()
-    path = shared["url"].removeprefix(asked.url)
-    other = published(bucket, "a video that is not shared")
-    with httpx.Client(base_url=asked.url, headers={"X-Forwarded-For": "9.9.9.9"}) as stranger:
+    shared = editor.post(f"/videos/{manifest.content_id}/share", json={"days": 2}).json()
+    path = shared["url"].removeprefix(desk.url)
+    other = published(desk_bucket, "a video that is not shared")
+    with httpx.Client(base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}) as stranger:
         page = stranger.get(path)
         assert page.status_code == 200
         assert manifest.brief.prompt in page.text
@@ -102,36 +78,36 @@ def test_a_link_shows_one_video_to_somebody_without_a_key(
         assert stranger.get(f"{path}/manifest.json").status_code in (404, 422)
         for closed in (f"/videos/{manifest.content_id}.mp4", f"/videos/{other.content_id}.mp4"):
             assert stranger.get(closed).status_code == 401
-        assert client.delete(f"/videos/{manifest.content_id}/share").json() == {"ended": 1}
+        assert editor.delete(f"/videos/{manifest.content_id}/share").json() == {"ended": 1}
         assert stranger.get(path).status_code == 404
         assert stranger.get(f"{path}/video.mp4").status_code == 404
         assert stranger.get("/share/" + "x" * 32).status_code == 404
 
 
 def test_a_deleted_video_is_gone_at_once_and_can_be_taken_back(
-    client: httpx.Client, bucket: ObjectStore, manifest: Manifest
+    editor: httpx.Client, desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
     cid = manifest.content_id
-    assert client.get(f"/watch/{cid}").status_code == 200
-    before = bucket.get_bytes(ObjectKey.manifest(cid))
-    assert client.post(f"/watch/{cid}/delete").headers["location"] == f"/watch/{cid}"
-    assert cid not in listed(client)
-    assert bucket.head(ObjectKey.manifest(cid)) is None
-    assert bucket.head(ObjectKey.manifest_copy(cid)) is None
-    page = client.get(f"/watch/{cid}")
+    assert editor.get(f"/watch/{cid}").status_code == 200
+    before = desk_bucket.get_bytes(ObjectKey.manifest(cid))
+    assert editor.post(f"/watch/{cid}/delete").headers["location"] == f"/watch/{cid}"
+    assert cid not in listed(editor)
+    assert desk_bucket.head(ObjectKey.manifest(cid)) is None
+    assert desk_bucket.head(ObjectKey.manifest_copy(cid)) is None
+    page = editor.get(f"/watch/{cid}")
     assert page.status_code == 404
     assert "can be taken back until" in page.text
-    assert client.post(f"/watch/{cid}/undo").status_code == 303
-    assert cid in listed(client)
-    assert bucket.get_bytes(ObjectKey.manifest(cid)) == before
-    assert bucket.get_bytes(ObjectKey.manifest_copy(cid)) == before
-    assert client.get(f"/videos/{cid}.mp4").status_code == 200
-    assert "time to take it back is over" in client.post(f"/watch/{cid}/undo").text
+    assert editor.post(f"/watch/{cid}/undo").status_code == 303
+    assert cid in listed(editor)
+    assert desk_bucket.get_bytes(ObjectKey.manifest(cid)) == before
+    assert desk_bucket.get_bytes(ObjectKey.manifest_copy(cid)) == before
+    assert editor.get(f"/videos/{cid}.mp4").status_code == 200
+    assert "time to take it back is over" in editor.post(f"/watch/{cid}/undo").text
 
 
-def test_who_may_not_manage_cannot_delete(asked: Gateway, manifest: Manifest) -> None:
-    key = asked.cli("keys", "add", "maker", "--scope", "read", "--scope", "make").out.strip()
-    with asked.client(Authorization=f"Bearer {key}") as maker:
+def test_who_may_not_manage_cannot_delete(desk: Gateway, manifest: Manifest) -> None:
+    key = desk.cli("keys", "add", "maker", "--scope", "read", "--scope", "make").out.strip()
+    with desk.client(Authorization=f"Bearer {key}") as maker:
         page = maker.get(f"/watch/{manifest.content_id}").text
         assert "Rename" in page
         assert f"/watch/{manifest.content_id}/delete" not in page
@@ -140,56 +116,58 @@ def test_who_may_not_manage_cannot_delete(asked: Gateway, manifest: Manifest) ->
 
 
 @pytest.fixture
-def desk(tmp_path: Path, bucket: ObjectStore) -> Iterator[tuple[Videos, Library]]:
+def shelf(tmp_path: Path, desk_bucket: ObjectStore) -> Iterator[tuple[Videos, Library]]:
     with opened(tmp_path) as database:
-        yield Videos(bucket, Index(database, bucket)), Library(database)
+        yield Videos(desk_bucket, Index(database, desk_bucket)), Library(database)
 
 
 def test_after_its_time_a_deleted_video_is_gone_with_all_its_files(
-    desk: tuple[Videos, Library], bucket: ObjectStore, manifest: Manifest
+    shelf: tuple[Videos, Library], desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
-    videos, library = desk
+    videos, library = shelf
     cid = manifest.content_id
     library.rename(cid, "x")
     videos.trash(cid, library)
-    assert bucket.head(ObjectKey.video(cid)) is not None
+    assert desk_bucket.head(ObjectKey.video(cid)) is not None
     videos.remove_trashed(cid, library)
-    assert [bucket.head(item.key) for item in manifest.objects] == [None] * len(manifest.objects)
+    assert [desk_bucket.head(item.key) for item in manifest.objects] == [None] * len(
+        manifest.objects
+    )
     assert (library.trash(), library.note(cid).title) == ([], "")
     with pytest.raises(ProblemError, match="time to take it back is over"):
         videos.take_back(cid, library)
 
 
 def test_a_rerun_that_published_it_again_is_not_undone_by_the_removal(
-    desk: tuple[Videos, Library], bucket: ObjectStore, manifest: Manifest
+    shelf: tuple[Videos, Library], desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
-    videos, library = desk
+    videos, library = shelf
     cid = manifest.content_id
     videos.trash(cid, library)
-    published(bucket, manifest.brief.prompt)
-    again = bucket.get_bytes(ObjectKey.manifest(cid))
+    published(desk_bucket, manifest.brief.prompt)
+    again = desk_bucket.get_bytes(ObjectKey.manifest(cid))
     videos.remove_trashed(cid, library)
-    assert bucket.get_bytes(ObjectKey.manifest(cid)) == again
-    assert bucket.head(ObjectKey.video(cid)) is not None
+    assert desk_bucket.get_bytes(ObjectKey.manifest(cid)) == again
+    assert desk_bucket.head(ObjectKey.video(cid)) is not None
     assert library.trash() == []
 
 
 def test_what_a_sweep_took_is_not_called_published(
-    desk: tuple[Videos, Library], bucket: ObjectStore, manifest: Manifest
+    shelf: tuple[Videos, Library], desk_bucket: ObjectStore, manifest: Manifest
 ) -> None:
-    videos, library = desk
+    videos, library = shelf
     cid = manifest.content_id
     videos.trash(cid, library)
-    bucket.delete(ObjectKey.video(cid))
+    desk_bucket.delete(ObjectKey.video(cid))
     with pytest.raises(ProblemError, match="was removed meanwhile"):
         videos.take_back(cid, library)
-    assert bucket.head(ObjectKey.manifest(cid)) is None
+    assert desk_bucket.head(ObjectKey.manifest(cid)) is None
 
 
 def test_links_end_when_their_time_is_over(
-    desk: tuple[Videos, Library], manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+    shelf: tuple[Videos, Library], manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, library = desk
+    _, library = shelf
     secret = library.share(manifest.content_id, 2)
     assert library.shared(secret) is not None
     now = library_module.time.time()
@@ -199,19 +177,19 @@ def test_links_end_when_their_time_is_over(
 
 
 def test_the_gallery_finds_by_words_title_star_and_day(
-    client: httpx.Client, bucket: ObjectStore
+    editor: httpx.Client, desk_bucket: ObjectStore
 ) -> None:
-    one, two = (published(bucket, f"a searched {name}") for name in ("fox", "boat"))
+    one, two = (published(desk_bucket, f"a searched {name}") for name in ("fox", "boat"))
     for manifest in (one, two):  # the gateway learns of both
-        client.get(f"/watch/{manifest.content_id}")
-    client.patch(f"/videos/{two.content_id}/note", json={"title": "Harbour 50%", "starred": True})
+        editor.get(f"/watch/{manifest.content_id}")
+    editor.patch(f"/videos/{two.content_id}/note", json={"title": "Harbour 50%", "starred": True})
 
     def found(**query: str) -> set[str]:
-        page = client.get("/", params=query)
+        page = editor.get("/", params=query)
         assert page.status_code == 200, page.text
         ids = set(re.findall(r'href="/watch/([0-9a-f]{64})"', page.text))
         if not {"since", "until"} & set(query):  # the API takes times, the page days
-            listed = [item["id"] for item in client.get("/videos", params=query).json()]
+            listed = [item["id"] for item in editor.get("/videos", params=query).json()]
             assert ids == set(listed[:24])
         return ids & {one.content_id, two.content_id}
 
@@ -224,21 +202,21 @@ def test_the_gallery_finds_by_words_title_star_and_day(
     assert found(text="searched", since=day, until=day) == both
     assert found(text="searched", since="2100-01-01") == set()
     orders = [
-        re.findall(r'href="/watch/([0-9a-f]{64})"', client.get("/", params=query).text)
+        re.findall(r'href="/watch/([0-9a-f]{64})"', editor.get("/", params=query).text)
         for query in ({"text": "searched"}, {"text": "searched", "order": "oldest"})
     ]
     assert orders[0] == orders[1][::-1]
     assert len(orders[0]) == 2
-    assert "Harbour 50%" in client.get("/").text
+    assert "Harbour 50%" in editor.get("/").text
     for wrong in ("2026-13-01", "yesterday"):
-        assert client.get("/", params={"since": wrong}).status_code == 422
+        assert editor.get("/", params={"since": wrong}).status_code == 422
 
 
 def test_pages_in_either_order_show_every_video_once(
-    desk: tuple[Videos, Library], manifest: Manifest, bucket: ObjectStore
+    shelf: tuple[Videos, Library], manifest: Manifest, desk_bucket: ObjectStore
 ) -> None:
-    videos, _ = desk
-    published(bucket, "one more for the pages")
+    videos, _ = shelf
+    published(desk_bucket, "one more for the pages")
     videos.index.reconcile()
     whole = [video.id for video in videos.index.page(200).videos]
     for oldest_first in (False, True):

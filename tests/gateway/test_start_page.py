@@ -4,44 +4,19 @@ import html
 import json
 import re
 import secrets
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from infra.adapters.object_store import ObjectStore
-from infra.adapters.settings import StoreSettings
 from pipelines.documents.brief import Brief
 from pipelines.publishing import make_manifest
 from pipelines.schema.keys import ObjectKey
-from tests.conftest import Cli
 from tests.gateway.test_gateway import png
 from tests.support.films import film_of, write
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
-
-
-@pytest.fixture(scope="module")
-def bucket(gateway_store: StoreSettings) -> ObjectStore:
-    store = ObjectStore(gateway_store.model_copy(update={"bucket": "test-start-page"}))
-    store.ensure_bucket()
-    return store
-
-
-@pytest.fixture(scope="module")
-def asked(
-    deployed: Cli, bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("start")
-    with gateway(deployed, folder, REELWRIGHT_S3_BUCKET=bucket.bucket) as found:
-        yield found
-
-
-@pytest.fixture
-def client(asked: Gateway) -> Iterator[httpx.Client]:
-    with asked.client() as client:
-        yield client
 
 
 def fields_of(page: str) -> dict[str, str]:
@@ -60,27 +35,27 @@ def fields_of(page: str) -> dict[str, str]:
     return found | {"prompt": html.unescape(words[1])}
 
 
-def brief_of_run(asked: Gateway, answer: httpx.Response) -> dict[str, object]:
+def brief_of_run(desk: Gateway, answer: httpx.Response) -> dict[str, object]:
     assert answer.status_code == 303, answer.text
     run = answer.headers["location"].removeprefix("/jobs/")
-    brief: dict[str, object] = asked.run_of(run).parameters["brief"]
+    brief: dict[str, object] = desk.run_of(run).parameters["brief"]
     return brief
 
 
-def video_of(bucket: ObjectStore, brief: Brief) -> str:
-    manifest = make_manifest(brief, film_of(bucket, brief), bucket.bucket)
-    write(bucket, manifest.model_copy(update={"campaigns": (brief.campaign,)}))
+def video_of(desk_bucket: ObjectStore, brief: Brief) -> str:
+    manifest = make_manifest(brief, film_of(desk_bucket, brief), desk_bucket.bucket)
+    write(desk_bucket, manifest.model_copy(update={"campaigns": (brief.campaign,)}))
     return manifest.content_id
 
 
-def test_the_empty_form_is_the_usual_brief(asked: Gateway, client: httpx.Client) -> None:
-    values = fields_of(client.get("/new").text) | {"prompt": "a fox"}
-    brief = brief_of_run(asked, client.post("/new", data=values))
+def test_the_empty_form_is_the_usual_brief(desk: Gateway, editor: httpx.Client) -> None:
+    values = fields_of(editor.get("/new").text) | {"prompt": "a fox"}
+    brief = brief_of_run(desk, editor.post("/new", data=values))
     assert brief == Brief(prompt="a fox", preset="auto").model_dump(mode="json")
 
 
 def test_the_form_of_a_video_makes_the_same_brief_with_all_its_fields(
-    asked: Gateway, client: httpx.Client, bucket: ObjectStore
+    desk: Gateway, editor: httpx.Client, desk_bucket: ObjectStore
 ) -> None:
     """Also those that the form does not show."""
     made = Brief(
@@ -96,45 +71,45 @@ def test_the_form_of_a_video_makes_the_same_brief_with_all_its_fields(
         seed=7,
         size="128*128",
     )
-    cid = video_of(bucket, made)
-    page = client.get(f"/new?like={cid}").text
+    cid = video_of(desk_bucket, made)
+    page = editor.get(f"/new?like={cid}").text
     assert "<boat>" not in page
-    brief = brief_of_run(asked, client.post("/new", data=fields_of(page)))
+    brief = brief_of_run(desk, editor.post("/new", data=fields_of(page)))
     assert brief == made.model_dump(mode="json")
 
 
 def test_a_campaign_lends_its_looks_and_not_its_words(
-    client: httpx.Client, bucket: ObjectStore
+    editor: httpx.Client, desk_bucket: ObjectStore
 ) -> None:
     campaign = f"c {secrets.token_hex(4)}"
-    cid = video_of(bucket, Brief(prompt="old words", style="ink", seed=3, campaign=campaign))
-    client.get(f"/watch/{cid}")
-    values = fields_of(client.get("/new", params={"campaign": campaign}).text)
+    cid = video_of(desk_bucket, Brief(prompt="old words", style="ink", seed=3, campaign=campaign))
+    editor.get(f"/watch/{cid}")
+    values = fields_of(editor.get("/new", params={"campaign": campaign}).text)
     assert (values["campaign"], values["style"]) == (campaign, "ink")
     assert (values["prompt"], values["seed"]) == ("", "-1")
 
 
-def test_the_brief_of_a_run_can_be_edited(asked: Gateway, client: httpx.Client) -> None:
-    begun = client.post("/new", data={"prompt": "a ball", "style": "ink", "preset": "demo"})
+def test_the_brief_of_a_run_can_be_edited(desk: Gateway, editor: httpx.Client) -> None:
+    begun = editor.post("/new", data={"prompt": "a ball", "style": "ink", "preset": "demo"})
     run = begun.headers["location"].removeprefix("/jobs/")
-    values = fields_of(client.get(f"/new?run={run}").text)
+    values = fields_of(editor.get(f"/new?run={run}").text)
     assert (values["prompt"], values["style"], values["preset"]) == ("a ball", "ink", "demo")
-    absent = client.get("/new?run=00000000-0000-0000-0000-000000000000")
+    absent = editor.get("/new?run=00000000-0000-0000-0000-000000000000")
     assert absent.status_code == 404
     assert "<form" in absent.text
 
 
 def test_a_picture_of_the_form_is_kept_and_begins_the_video(
-    asked: Gateway, client: httpx.Client, bucket: ObjectStore
+    desk: Gateway, editor: httpx.Client, desk_bucket: ObjectStore
 ) -> None:
     files = {"upload": ("x.png", png(), "image/png")}
     brief = brief_of_run(
-        asked, client.post("/new", data={"prompt": "a ball", "preset": "demo"}, files=files)
+        desk, editor.post("/new", data={"prompt": "a ball", "preset": "demo"}, files=files)
     )
     key = str(brief["image"])
-    assert bucket.head(ObjectKey(key)) is not None
+    assert desk_bucket.head(ObjectKey(key)) is not None
     broken = {"upload": ("x.png", b"no picture", "image/png")}
-    refused = client.post("/new", data={"prompt": "my words"}, files=broken)
+    refused = editor.post("/new", data={"prompt": "my words"}, files=broken)
     assert refused.status_code == 422
     assert fields_of(refused.text)["prompt"] == "my words"
 
@@ -154,10 +129,10 @@ def test_a_picture_of_the_form_is_kept_and_begins_the_video(
     ids=str,
 )
 def test_what_cannot_be_comes_back_with_what_was_typed(
-    client: httpx.Client, change: dict[str, str], words: str
+    editor: httpx.Client, change: dict[str, str], words: str
 ) -> None:
     values = {"prompt": "a fox", "style": "my style", "preset": "demo"} | change
-    answer = client.post("/new", data=values)
+    answer = editor.post("/new", data=values)
     if words:
         assert answer.status_code == 422, answer.text
         assert words in answer.text
@@ -167,17 +142,17 @@ def test_what_cannot_be_comes_back_with_what_was_typed(
 
 
 def test_while_it_is_filled_in_the_form_says_what_it_takes(
-    asked: Gateway, client: httpx.Client
+    desk: Gateway, editor: httpx.Client
 ) -> None:
-    before = len(asked.runs())
-    found = client.post("/new/forecast", data={"prompt": "a fox", "preset": "demo"})
+    before = len(desk.runs())
+    found = editor.post("/new/forecast", data={"prompt": "a fox", "preset": "demo"})
     assert re.search(r"demo makes it\.\s+About [\d,]+ s of work", found.text), found.text
-    wrong = client.post("/new/forecast", data={"prompt": "a fox", "seconds": "1000"})
+    wrong = editor.post("/new/forecast", data={"prompt": "a fox", "seconds": "1000"})
     assert "seconds 1000 is outside" in wrong.text
-    thai = client.post(
+    thai = editor.post(
         "/new/forecast",
         data={"prompt": "a fox", "seconds": "1000"},
         headers={"Accept-Language": "th"},
     )
     assert "is outside" not in thai.text
-    assert len(asked.runs()) == before
+    assert len(desk.runs()) == before
