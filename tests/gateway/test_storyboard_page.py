@@ -51,7 +51,10 @@ def started(client: httpx.Client, **values: object) -> str:
 def waiting(asked: Gateway, client: httpx.Client, store: ObjectStore) -> tuple[str, Draft]:
     """A run that waits for an answer about two shots, and their draft."""
     run = started(client)
-    return run, let_it_wait(asked.cli, store, UUID(run))
+    draft = let_it_wait(asked.cli, store, UUID(run))
+    # The gateway shows for less than a second what it knew before.
+    wait_for("the question", lambda: client.get(f"/runs/{run}").json()["waiting_for"])
+    return run, draft
 
 
 def form_of(draft: Draft) -> dict[str, list[str]]:
@@ -228,6 +231,7 @@ def test_only_a_storyboard_is_revised(
 ) -> None:
     run = started(client, approval="video")
     let_it_wait(asked.cli, store, UUID(run), "video")
+    wait_for("the question", lambda: client.get(f"/runs/{run}").json()["waiting_for"])
     refused = client.post(f"/runs/{run}/answer", json={"decision": "revise"})
     assert "only a storyboard can" in error_of(refused, 422)
 
