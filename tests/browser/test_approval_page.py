@@ -21,6 +21,7 @@ from tests.browser.test_browser import CHROMIUM
 from tests.browser.test_browser import browser as browser
 from tests.conftest import Cli
 from tests.support.gateway import Gateway, gateway
+from tests.support.studio import wait_for
 from tests.support.waiting import BALL, answer_of, draft_of, let_it_wait
 
 pytestmark = [
@@ -54,7 +55,9 @@ def run(asked: Gateway, store: ObjectStore, brief: Brief) -> UUID:
     """A run of the brief, which waits for an answer about two shots."""
     with asked.client() as client:
         found = UUID(client.post("/briefs", json=brief.model_dump(mode="json")).json()["id"])
-    let_it_wait(asked.cli, store, found)
+        let_it_wait(asked.cli, store, found)
+        # The gateway shows for less than a second what it knew before.
+        wait_for("the question", lambda: client.get(f"/runs/{found}").json()["waiting_for"])
     return found
 
 
