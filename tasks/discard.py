@@ -5,8 +5,11 @@ wrote the manifest, and `remove_film` checks for a manifest after it removed the
 of the two sees the other's change, so no manifest stays without its video.
 """
 
+from datetime import UTC, datetime
+
 from prefect import task
 
+from infra.adapters.manifests import held
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.documents.manifest import Film
@@ -27,7 +30,8 @@ _OBJECTS = (
 def discard_film(film: Film) -> None:
     """Remove a rejected film that was never published. Its chunks stay for another run.
 
-    A film that another brief has published under the same content id stays too. Raises
+    A film that another brief has published under the same content id stays too, and so does one
+    that was deleted a short while ago and can be taken back. Raises
     SettingsError if a setting is invalid, and StoreError if the store fails.
     """
     discard(ObjectStore(Settings.load().store), film)
@@ -37,7 +41,7 @@ def discard(store: ObjectStore, film: Film) -> None:
     """Remove a rejected film from `store`, as `discard_film` does. Raises StoreError if the store
     fails."""
     cid = film.plan.content_id
-    if store.head(ObjectKey.manifest(cid)) is None:
+    if store.head(ObjectKey.manifest(cid)) is None and held(store, cid, datetime.now(UTC)) is None:
         remove_film(store, cid)
 
 

@@ -13,7 +13,9 @@ from itertools import islice
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.adapters.manifests import (
+    ManifestRead,
     delete_manifest,
+    held,
     read_copy,
     read_manifest,
     write_manifest,
@@ -191,7 +193,9 @@ class Sweeper:
                 continue
             read = read_manifest(self.store, cid, restore=False)
             if read.state == "absent":
-                continue
+                if (manifest := held(self.store, cid, self.now)) is None:
+                    continue
+                read = ManifestRead("whole", manifest)
             self._seen.add(bytes.fromhex(cid))
             self.marks.published.add(bytes.fromhex(cid))
             if read.manifest is None:

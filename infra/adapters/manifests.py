@@ -6,6 +6,7 @@ alone still means complete. A damaged one is restored from the copy.
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from pipelines.documents.manifest import READ_VERSIONS, Manifest
 from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import Digest, ObjectKey
 
+HELD = timedelta(hours=2)
+"""Longer than a deletion can be taken back: clocks differ, and a sweep takes a while."""
 State = Literal["whole", "restored", "absent", "damaged", "other-version"]
 """`restored`: the first is damaged and was, or can be, made again from the copy. `damaged`: neither
 can be read. `other-version`: it is whole, and of a version that this one does not read."""
@@ -73,6 +76,24 @@ def complete_copy(store: ObjectStore, manifest: Manifest) -> bool:
         return False
     store.put_bytes(ObjectKey.manifest_copy(manifest.content_id), data, "application/json")
     return True
+
+
+def hold(store: ObjectStore, cid: Digest, data: bytes) -> None:
+    """Take a video out of what is published, so that it can be published again for HELD.
+
+    Its copy is stored anew: while that is young, the daily sweep and the discarding of a rejected
+    film leave the video's objects alone.
+    """
+    store.put_bytes(ObjectKey.manifest_copy(cid), data, "application/json")
+    store.delete(ObjectKey.manifest(cid))
+
+
+def held(store: ObjectStore, cid: Digest, now: datetime) -> Manifest | None:
+    """The manifest of a video that is not published and was put on hold within HELD."""
+    for entry in store.entries(ObjectKey.manifest_copy(cid)):
+        if now - entry.modified < HELD and store.head(ObjectKey.manifest(cid)) is None:
+            return read_copy(store, cid).manifest
+    return None
 
 
 def delete_manifest(store: ObjectStore, cid: Digest) -> None:

@@ -20,9 +20,11 @@ from reelwright.client.models import Run, RunState, Video, WebhookTest
 from reelwright.client.transport import Transport
 
 Model = TypeVar("Model", bound=BaseModel)
-Part = Literal["video", "poster", "contact", "manifest"]
+Part = Literal["video", "picture", "webp", "poster", "contact", "manifest"]
 _FILES: dict[Part, str] = {
     "video": ".mp4",
+    "picture": ".png",
+    "webp": ".webp",
     "poster": ".jpg",
     "contact": "-contact.jpg",
     "manifest": ".json",
@@ -182,7 +184,8 @@ class Client:
         return dict(found)
 
     def download(self, video: Video | Run | str, to: Path | str, part: Part = "video") -> Path:
-        """Write a video, its poster, contact sheet or manifest to the file `to`, and return it.
+        """Write a video or picture, its poster, contact sheet or manifest to the file `to`, and
+        return it. `part` "video" is the picture (PNG) where a picture was asked for.
 
         `video` is a video, its content id, or the run that published it. The file appears when it
         is whole. Raises RunEndedError if the run has no video.
@@ -274,8 +277,15 @@ def _file(video: Video | Run | str, part: Part) -> str:
                 f"the run {video.id} has no video: it is {video.state}"
                 + (f", {video.detail}" if video.detail else "")
             )
-        return video.video_path.removesuffix(".mp4") + _FILES[part]
-    return f"/videos/{video.id if isinstance(video, Video) else video}{_FILES[part]}"
+        return _beside(video.video_path, part)
+    if isinstance(video, Video):
+        return _beside(video.video_path, part)
+    return f"/videos/{video}{_FILES[part]}"
+
+
+def _beside(path: str, part: Part) -> str:
+    """The file of that part beside the one at `path`; "video" is the picture of a brief for one."""
+    return path if part == "video" else path.rpartition(".")[0] + _FILES[part]
 
 
 def _times(since: datetime | None, until: datetime | None) -> dict[str, str | None]:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from infra.adapters.manifests import held
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway import library as library_module
 from infra.apps.gateway.database import opened
@@ -15,9 +17,12 @@ from infra.apps.gateway.library import Library
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.videos import Videos
 from pipelines.documents.manifest import Manifest
+from pipelines.retention import Ages, Item, decide
 from pipelines.schema.keys import ObjectKey
+from tasks.discard import discard
+from tasks.sweeping import Sweeper
 from tests.gateway.test_gateway import error_of
-from tests.support.films import published
+from tests.support.films import film_of, published
 from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("gateway")
@@ -93,7 +98,8 @@ def test_a_deleted_video_is_gone_at_once_and_can_be_taken_back(
     assert editor.post(f"/watch/{cid}/delete").headers["location"] == f"/watch/{cid}"
     assert cid not in listed(editor)
     assert desk_bucket.head(ObjectKey.manifest(cid)) is None
-    assert desk_bucket.head(ObjectKey.manifest_copy(cid)) is None
+    assert held(desk_bucket, cid, datetime.now(UTC)) == manifest
+    assert held(desk_bucket, cid, datetime.now(UTC) + timedelta(hours=3)) is None
     page = editor.get(f"/watch/{cid}")
     assert page.status_code == 404
     assert "can be taken back until" in page.text
@@ -133,7 +139,8 @@ def test_after_its_time_a_deleted_video_is_gone_with_all_its_files(
     assert [desk_bucket.head(item.key) for item in manifest.objects] == [None] * len(
         manifest.objects
     )
-    assert (library.trash(), library.note(cid).title) == ([], "")
+    assert (library.trashed(cid), library.note(cid).title) == (None, "")
+    assert desk_bucket.head(ObjectKey.manifest_copy(cid)) is None
     with pytest.raises(ProblemError, match="time to take it back is over"):
         videos.take_back(cid, library)
 
@@ -149,7 +156,7 @@ def test_a_rerun_that_published_it_again_is_not_undone_by_the_removal(
     videos.remove_trashed(cid, library)
     assert desk_bucket.get_bytes(ObjectKey.manifest(cid)) == again
     assert desk_bucket.head(ObjectKey.video(cid)) is not None
-    assert library.trash() == []
+    assert library.trashed(cid) is None
 
 
 def test_what_a_sweep_took_is_not_called_published(
@@ -229,3 +236,65 @@ def test_pages_in_either_order_show_every_video_once(
                 break
             cursor = page.next.as_cursor()
         assert seen == (whole[::-1] if oldest_first else whole)
+
+
+def test_the_daily_sweep_and_a_rejected_rerun_spare_what_can_be_taken_back(
+    shelf: tuple[Videos, Library], desk_bucket: ObjectStore, manifest: Manifest
+) -> None:
+    videos, library = shelf
+    cid = manifest.content_id
+    videos.trash(cid, library)
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    sweep = Sweeper(desk_bucket, Ages(), now=later)
+    sweep.mark()
+    for key in (ObjectKey.video(cid), ObjectKey.chunk(manifest.plan.chunks[0].digest)):
+        item = Item(key, 1, later - timedelta(days=400))
+        verdict = decide(item, sweep.marks, sweep.ages, later)
+        assert verdict is not None
+        assert verdict.reason == "in use"
+    discard(desk_bucket, film_of(desk_bucket, manifest.brief))
+    videos.take_back(cid, library)
+    assert desk_bucket.head(ObjectKey.video(cid)) is not None
+
+
+def test_a_film_that_a_later_run_uploaded_stays_when_the_time_is_over(
+    shelf: tuple[Videos, Library], desk_bucket: ObjectStore, manifest: Manifest
+) -> None:
+    videos, library = shelf
+    cid = manifest.content_id
+    videos.trash(cid, library)
+    library._database.run("update trash set removed = removed - 60 where video = ?", (cid,))
+    film = film_of(desk_bucket, manifest.brief)  # uploaded again, and waits for approval
+    videos.remove_trashed(cid, library)
+    assert desk_bucket.head(film.video.key) == film.video
+
+
+def test_a_link_ends_with_its_video(
+    desk: Gateway, editor: httpx.Client, desk_bucket: ObjectStore, manifest: Manifest
+) -> None:
+    address = f"/videos/{manifest.content_id}"
+    for remove in ("delete", "trash"):
+        path = editor.post(f"{address}/share", json={}).json()["url"].removeprefix(desk.url)
+        assert editor.get(path).status_code == 200
+        if remove == "delete":
+            assert editor.delete(f"{address}.mp4").status_code == 200
+        else:
+            editor.post(f"/watch/{manifest.content_id}/delete")
+        published(desk_bucket, manifest.brief.prompt)
+        assert editor.get(f"/watch/{manifest.content_id}").status_code == 200
+        assert editor.get(path).status_code == 404
+
+
+def test_what_people_do_with_a_video_stands_in_the_audit_log_by_name(
+    desk: Gateway, editor: httpx.Client, manifest: Manifest
+) -> None:
+    cid = manifest.content_id
+    editor.patch(f"/videos/{cid}/note", json={"starred": True})
+    editor.post(f"/videos/{cid}/share", json={})
+    editor.post(f"/watch/{cid}/delete")
+    editor.post(f"/watch/{cid}/undo")
+    editor.post("/new/forecast", data={"prompt": "a fox"})
+    entries = editor.get("/api/v1/audit").json()
+    about = [item["action"] for item in entries if item["subject"] == cid]
+    assert about == ["video.restored", "video.deleted", "video.shared", "video.noted"]
+    assert not [item for item in entries if "forecast" in item["action"]]

@@ -23,7 +23,8 @@ def fields_of(page: str) -> dict[str, str]:
     """What a browser would send if nothing were changed."""
     found = {
         name: html.unescape(value)
-        for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*?value="([^"]*)"', page)
+        for kind, name, value in re.findall(r'<input([^>]*)name="(\w+)"[^>]*?value="([^"]*)"', page)
+        if "checkbox" not in kind
     }
     for name, options in re.findall(r'<select name="(\w+)">(.*?)</select>', page, re.DOTALL):
         chosen = re.search(r'<option value="([^"]*)" selected>', options)
@@ -156,3 +157,36 @@ def test_while_it_is_filled_in_the_form_says_what_it_takes(
     )
     assert "is outside" not in thai.text
     assert len(desk.runs()) == before
+
+
+def test_other_words_or_a_tick_have_shots_by_hand_written_anew(
+    desk: Gateway, editor: httpx.Client, desk_bucket: ObjectStore
+) -> None:
+    hand = [{"prompt": "a fox"}, {"prompt": "a boat", "seed": 7}]
+    made = Brief(prompt="a fox and a boat", preset="demo", seconds=4, storyboard=hand)
+    values = fields_of(editor.get(f"/new?like={video_of(desk_bucket, made)}").text)
+    kept = brief_of_run(desk, editor.post("/new", data=values | {"style": "ink"}))
+    assert kept["storyboard"] == [shot.model_dump(mode="json") for shot in made.storyboard]
+    for change in ({"prompt": "a submarine at night"}, {"anew": "true"}):
+        brief = brief_of_run(desk, editor.post("/new", data=values | change))
+        assert brief["storyboard"] == []
+
+
+def test_a_session_that_ended_is_a_page_for_a_browser(desk: Gateway) -> None:
+    with httpx.Client(base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}) as stranger:
+        page = stranger.post("/new", data={"prompt": "x"}, headers={"Accept": "text/html"})
+        program = stranger.post("/new", data={"prompt": "x"})
+    assert (page.status_code, program.status_code) == (401, 401)
+    assert "<h1>" in page.text
+    assert program.json()["error"]["code"] == "unauthorised"
+
+
+@pytest.mark.parametrize("query", ["until=9999-12-31", "since=0001-01-01", "until=2026-02-30"])
+def test_days_at_the_end_of_the_calendar_break_nothing(editor: httpx.Client, query: str) -> None:
+    assert editor.get(f"/?{query}").status_code in (200, 422)
+
+
+def test_times_at_the_beginning_of_the_calendar_break_nothing(editor: httpx.Client) -> None:
+    query = {"since": "0001-01-01T00:00:00Z"}
+    assert editor.get("/runs", params=query).status_code in (200, 422)
+    assert editor.get("/videos", params=query).status_code in (200, 422)

@@ -18,6 +18,7 @@ from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError
 from pipelines.planning.again import Change, again
 from pipelines.schema.keys import Digest
+from pipelines.schema.plan import digest_of
 from pipelines.schema.shots import PICK
 
 router = APIRouter()
@@ -53,7 +54,8 @@ async def again_from_page(
     """The buttons below a video. `key` makes two presses of one button one run."""
     try:
         change = Change(take=take, shots=(shot,) if shot else (), preset=preset, longer=longer)
-        view = await _start(request, cid, change, client, f"page-{key}")
+        told = digest_of(change.model_dump(mode="json"))[:16]
+        view = await _start(request, cid, change, client, f"page-{key}-{told}")
     except ValidationError as error:
         return _refused(request, 422, sentences(error))
     except BriefError as error:

@@ -245,20 +245,26 @@ async def video(
 
 
 async def send_part(
-    request: Request, part: Part, if_none_match: str, name: str, *, download: bool = False
+    request: Request,
+    part: Part,
+    if_none_match: str,
+    name: str,
+    *,
+    download: bool = False,
+    title: str = "",
 ) -> Response:
-    """The response with a part of the file `name`, after all of the file was verified. Raises
-    ProblemError 502 if it is damaged."""
+    """The response with a part of the file `name`, after all of the file was verified. A browser
+    saves it under its `title`, or the words of its brief. Raises ProblemError 502 if it is damaged.
+    """
     gateway = gateway_of(request)
     view = await run_in_threadpool(gateway.videos.index.find, content_id_of(name))
+    words = title or (view.prompt if view else "")
     tag = f'"{part.found.sha256}"'
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": tag,
         "Cache-Control": "private, no-cache",
-        "Content-Disposition": disposition(
-            readable_name(view.prompt if view else "", name), attachment=download
-        ),
+        "Content-Disposition": disposition(readable_name(words, name), attachment=download),
     }
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
@@ -292,6 +298,7 @@ def delete(request: Request, name: str, _: Manager) -> Deleted:
     """Delete a video. The chunks that it was made of stay for a while, so that a rerun is quick."""
     gateway = gateway_of(request)
     kept = gateway.videos.delete(name, ages_of(gateway.settings.retention))
+    gateway.library.forget(content_id_of(name))
     gateway.runs.forget()
     return Deleted(
         kept=[

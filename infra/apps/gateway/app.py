@@ -7,8 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from prefect.client.orchestration import get_client
 
@@ -54,7 +53,7 @@ from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.openapi_document import complete_document
 from infra.apps.gateway.outbox import Outbox
-from infra.apps.gateway.problem_pages import show_pages
+from infra.apps.gateway.problem_pages import for_reader, show_pages
 from infra.apps.gateway.problems import ProblemError, add_handlers, problem_response
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.recording import RecordingMiddleware, record_start
@@ -74,6 +73,8 @@ _LIMITS = {
     "/login": 10_000,
     "/logout": 10_000,
 }
+_ANSWER = 8_000_000
+"""Bytes of an answer about a storyboard of answers.MOST_SHOTS shots."""
 _OPEN = ("/login", "/logout", "/hooks/")
 """Routes that accept a body without a key; their limits are small."""
 _HERE = Path(__file__).parent
@@ -219,7 +220,7 @@ class BodyLimitMiddleware:
             return
         headers = dict(scope["headers"])
         read, too_large = 0, False
-        limit = _LIMITS.get(scope["path"], MAX_BODY)
+        limit = _limit_of(scope["path"])
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal read, too_large
@@ -246,7 +247,9 @@ class BodyLimitMiddleware:
             return
         length = headers.get(b"content-length", b"0")
         words = f"this request may have {limit:,} bytes at most"
-        refusal = problem_response(413, "too_large", words, language_of(Request(scope)))
+        asked = Request(scope)
+        answer = problem_response(413, "too_large", words, language_of(asked))
+        refusal = for_reader(asked, answer, pages.problem_page)
         if not length.isdigit() or int(length) > limit:
             await refusal(scope, receive, secured)
             return
@@ -258,7 +261,14 @@ class BodyLimitMiddleware:
             await refusal(scope, receive, secured)
 
 
-def _refused(request: Request) -> JSONResponse | None:
+def _limit_of(path: str) -> int:
+    """Bytes that a request to `path` may have."""
+    if path.startswith(("/jobs/", "/runs/")) and path.endswith("/answer"):
+        return _ANSWER
+    return _LIMITS.get(path, MAX_BODY)
+
+
+def _refused(request: Request) -> Response | None:
     """The refusal of a request with a body but without a valid key; None if it may go on.
 
     FastAPI would read the whole body before its dependencies check the key.
@@ -268,7 +278,7 @@ def _refused(request: Request) -> JSONResponse | None:
     try:
         identify(request)
     except ProblemError as problem:
-        return problem.response(language_of(request))
+        return for_reader(request, problem.response(language_of(request)), pages.problem_page)
     return None
 
 

@@ -239,8 +239,11 @@ class Index:
     def _write(self, rows: Iterable[_Row], gone: Iterable[str]) -> None:
         with self._database.transaction() as connection:
             rows = list(rows)
-            ids = [(cid,) for cid in (*gone, *(row.id for row in rows))]
+            left = list(gone)
+            ids = [(cid,) for cid in (*left, *(row.id for row in rows))]
             connection.executemany("delete from video_campaigns where video = ?", ids)
+            # A link ends with its video: the same brief may publish it under the same id again.
+            connection.executemany("delete from shares where video = ?", [(cid,) for cid in left])
             connection.executemany("delete from video_parts where video = ?", ids)
             connection.executemany("delete from videos where id = ?", ids)
             for row in rows:

@@ -42,6 +42,11 @@ class Trashed:
     removed_at: float
     """Seconds since 1970 from which it is gone for ever."""
 
+    @property
+    def deleted_at(self) -> float:
+        """Seconds since 1970."""
+        return self.removed_at - UNDO_SECONDS
+
 
 class Library:
     """The notes of one gateway."""
@@ -90,12 +95,15 @@ class Library:
 
     def trashed(self, cid: Digest) -> Trashed | None:
         """A deleted video, if it can still be taken back."""
-        return next((item for item in self.trash() if item.id == cid), None)
+        rows = self._database.rows("select manifest, removed from trash where video = ?", (cid,))
+        return Trashed(cid, rows[0][0], rows[0][1]) if rows else None
 
-    def trash(self) -> list[Trashed]:
-        """All that can be taken back, the next one to go first."""
-        rows = self._database.rows("select video, manifest, removed from trash order by removed")
-        return [Trashed(Digest(video), manifest, removed) for video, manifest, removed in rows]
+    def due(self) -> list[Digest]:
+        """Deleted videos whose time is over."""
+        rows = self._database.rows(
+            "select video from trash where removed <= ? order by removed", (time.time(),)
+        )
+        return [Digest(video) for (video,) in rows]
 
     def drop(self, cid: Digest) -> None:
         """It is taken back, or gone."""

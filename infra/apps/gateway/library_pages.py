@@ -1,5 +1,6 @@
 """Titles, stars, deletion with undo, and shared links of videos: for programs and for the pages."""
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Form, Header, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Maker, Manager, gateway_of
 from infra.apps.gateway.api import send_part
@@ -17,7 +19,7 @@ from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
-from pipelines.errors import BriefError
+from pipelines.errors import BriefError, ReelwrightError
 from pipelines.schema.keys import Digest
 from pipelines.schema.text import clean_text
 
@@ -26,6 +28,7 @@ pages = APIRouter()
 Cid = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="Content id.")]
 Secret = Annotated[str, PathParameter(min_length=20, max_length=64)]
 _WEEK = 7.0
+_log = logging.getLogger("reelwright.library")
 _LOOK_EVERY = 60.0
 """Seconds between two looks at what was deleted."""
 
@@ -194,16 +197,20 @@ async def shared_file(
     cid, _ = _shared(gateway, secret)
     name = f"{cid}{kind[kind.index('.') :]}"
     part = await gateway.work.run(lambda: gateway.videos.part(name, range, unpublished=False))
-    return await send_part(request, part, if_none_match, name)
+    title = gateway.library.note(cid).title
+    return await send_part(request, part, if_none_match, name, title=title)
 
 
 async def remove_deleted(gateway: Gateway) -> float:
-    """Remove the videos whose time is over. Returns the seconds until the next look."""
-    now = time.time()
-    for item in gateway.library.trash():
-        if item.removed_at > now:
-            return min(_LOOK_EVERY, item.removed_at - now)
-        await gateway.work.run(gateway.videos.remove_trashed, item.id, gateway.library)
+    """Remove the videos whose time is over. Returns the seconds until the next look.
+
+    One that cannot be removed is tried again then, and holds up no other.
+    """
+    for cid in await run_in_threadpool(gateway.library.due):
+        try:
+            await gateway.work.run(gateway.videos.remove_trashed, cid, gateway.library)
+        except (ProblemError, ReelwrightError) as error:
+            _log.warning("the deleted video %s stays for now: %s", cid, error)
     return _LOOK_EVERY
 
 

@@ -2,7 +2,7 @@
 step."""
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.apps.environment import prefect_pages
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
-from infra.apps.gateway.answers import give_answer
+from infra.apps.gateway.answers import MOST_SHOTS, give_answer
 from infra.apps.gateway.api import Order, page_of
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
@@ -32,6 +32,8 @@ from pipelines.schema.shots import MAX_SEED
 
 router = APIRouter()
 _PAGE = 24
+_FIELDS = 8 * MOST_SHOTS
+"""Of a storyboard's form: seven for a shot, and a few more."""
 _DAY = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _DISK_LOW = "The studio has little disk space left, so a video may fail. Tell whoever runs it."
 _NO_VIDEO = "No video has this id now: it was deleted, or it never existed."
@@ -125,7 +127,9 @@ def _begin(day: str) -> datetime | None:
 
 def _end(day: str) -> datetime | None:
     begin = _begin(day)
-    return begin + timedelta(days=1) if begin else None
+    if begin is None or begin.date() == date.max:
+        return None
+    return begin + timedelta(days=1)
 
 
 @router.get("/watch/{cid}")
@@ -232,9 +236,10 @@ async def answer(request: Request, run: UUID, client: Approver) -> Response:
     gateway = gateway_of(request)
     view = await gateway.runs.see(run, client, fresh=True)
     draft = await gateway.runs.draft(run) if view.waiting_for == "storyboard" else None
-    data = await request.form()
+    data = await request.form(max_fields=_FIELDS)
     form = read_form(data, draft)
     if "edit" in data:
+        request.state.unrecorded = True  # the form comes back; nobody answered
         return await _job(request, run, client, form=form.edited(str(data["edit"])))
     request.state.detail = f"{data.get('decision')}: {data.get('reason')}".rstrip(": ")
     try:

@@ -35,18 +35,21 @@ def show_pages(app: FastAPI, page: Page) -> None:
 
 def _with_page(handler: Any, page: Page) -> Any:
     def answer(request: Request, error: Exception) -> Response:
-        response = handler(request, error)
-        assert isinstance(response, JSONResponse)
-        response.headers.add_vary_header("Accept")
-        if not wants_page(request):
-            return response
-        shown = page(request, response.status_code, _sentence(response))
-        for name in _KEPT:
-            if name in response.headers:
-                shown.headers[name] = response.headers[name]
-        return shown
+        return for_reader(request, handler(request, error), page)
 
     return answer
+
+
+def for_reader(request: Request, response: JSONResponse, page: Page) -> Response:
+    """`response` for a program, a page that says the same for a browser."""
+    response.headers.add_vary_header("Accept")
+    if not wants_page(request):
+        return response
+    shown = page(request, response.status_code, _sentence(response))
+    for name in _KEPT:
+        if name in response.headers:
+            shown.headers[name] = response.headers[name]
+    return shown
 
 
 def _sentence(response: JSONResponse) -> str:

@@ -29,13 +29,23 @@ ACTIONS: dict[tuple[str, str], str] = {
     ("DELETE", "/runs/{run}"): "run.cancelled",
     ("POST", "/jobs/{run}/cancel"): "run.cancelled",
     ("DELETE", "/videos/{name}"): "video.deleted",
+    ("POST", "/watch/{cid}/delete"): "video.deleted",
+    ("POST", "/watch/{cid}/undo"): "video.restored",
+    ("POST", "/watch/{cid}/note"): "video.noted",
+    ("PATCH", "/videos/{cid}/note"): "video.noted",
+    ("POST", "/watch/{cid}/share"): "video.shared",
+    ("POST", "/videos/{cid}/share"): "video.shared",
+    ("DELETE", "/videos/{cid}/share"): "video.unshared",
     ("DELETE", "/v1/videos/{video}"): "clip.deleted",
     ("POST", "/uploads"): "upload.sent",
     ("POST", "/benchmarks/{name}"): "comparison.rated",
     ("POST", "/webhooks/{endpoint}/test"): "webhook.tested",
 }
 """Names of actions by method and address."""
-_STARTS = {"/briefs", "/new", "/v1/videos"}
+_STARTS = {"/briefs", "/new", "/v1/videos", "/watch/{cid}/again", "/videos/{cid}/again"}
+_STARTS |= {"/jobs/{run}/again"}
+_ASKING = {"/briefs/check", "/new/forecast"}
+"""Addresses whose requests change nothing."""
 _GENERATE = "/generate/"
 
 
@@ -70,7 +80,9 @@ class RecordingMiddleware:
 async def _record(scope: Scope) -> None:
     state = scope.get("state", {})
     client, path = state.get("client"), str(getattr(scope.get("route"), "path", scope["path"]))
-    if not isinstance(client, Client) or path in _STARTS or path.startswith(_GENERATE):
+    if not isinstance(client, Client) or state.get("unrecorded"):
+        return
+    if path in _STARTS | _ASKING or path.startswith(_GENERATE):
         return
     gateway = scope["app"].state.gateway
     assert isinstance(gateway, Gateway)

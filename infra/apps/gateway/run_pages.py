@@ -179,7 +179,7 @@ class RunPages:
             chosen.state = FlowRunFilterState(type=types)
         if place.ids:
             chosen.id = FlowRunFilterId(not_any_=list(place.ids))
-        after = wanted.since - _SLACK if wanted.since else None
+        after = _before(wanted.since) if wanted.since else None
         if place.when or after:
             chosen.expected_start_time = FlowRunFilterExpectedStartTime(
                 before_=place.when, after_=after
@@ -191,3 +191,11 @@ class RunPages:
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=size,
             )
+
+
+def _before(when: datetime) -> datetime:
+    """_SLACK earlier, as far as there are dates."""
+    try:
+        return when - _SLACK
+    except OverflowError:
+        return when

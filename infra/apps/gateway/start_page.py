@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from infra.apps.gateway.access import Maker, gateway_of, identify
+from infra.apps.gateway.access import Maker, Reader, gateway_of, identify
 from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.listing import VideoFilter
 from infra.apps.gateway.pages import to_login
@@ -24,7 +24,7 @@ from infra.apps.gateway.uploads import keep_picture
 from pipelines.backends.registry import offered_sizes, presets
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
-from pipelines.errors import BriefError, StoreError
+from pipelines.errors import BriefError, ReelwrightError, StoreError
 from pipelines.schema.keys import Digest
 from pipelines.schema.languages import AS_WRITTEN, NAMES
 from pipelines.schema.languages import AUTO as LANGUAGE_AUTO
@@ -44,9 +44,21 @@ _SHOWN = (*_WHAT, *_LOOK, *_PEOPLE, "enhance", "seed")
 _MAX_REST = 100_000
 """Characters of that field."""
 _OF_ONE = frozenset(
-    {"prompt", "image", "last_image", "references", "motion", "storyboard", "shots", "seed"}
+    {
+        "prompt",
+        "image",
+        "last_image",
+        "references",
+        "motion",
+        "storyboard",
+        "shots",
+        "sheet",
+        "seed",
+    }
 )
 """Fields that say what one video shows, and not how the videos of a campaign look."""
+_WRITTEN = {"storyboard", "shots", "sheet"}
+"""Fields of shots that somebody wrote or changed."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,11 @@ class Filled:
             if name in usual and name not in _SHOWN and value not in (usual[name].default, [])
         }
         return json.dumps(more) if more else ""
+
+    @property
+    def shots_by_hand(self) -> int:
+        """Shots that somebody wrote or changed, which stay as they are."""
+        return len(self.values.get("storyboard") or self.values.get("shots") or ())
 
 
 @router.get("/new")
@@ -130,11 +147,13 @@ async def create(request: Request, client: Maker) -> Response:
     except ProblemError as error:
         asks = error.code == NO_TRANSLATOR
         return _page(request, Filled(values, error.message, error.status, asks))
+    except ReelwrightError as error:  # Prefect or the store is away: nothing typed is lost
+        return _page(request, Filled(values, str(error), 503))
     return RedirectResponse(f"/jobs/{view.id}", 303)
 
 
 @router.post("/new/forecast")
-async def forecast(request: Request, _: Maker) -> HTMLResponse:
+async def forecast(request: Request, _: Reader) -> HTMLResponse:
     """What the form would be made with, and what that takes and costs; or why it cannot be made.
     Starts nothing."""
     gateway = gateway_of(request)
@@ -155,10 +174,13 @@ def values_of(data: FormData) -> dict[str, Any]:
     if rest and len(rest) <= _MAX_REST:
         try:
             more = json.loads(rest)
-        except ValueError:
+        except (ValueError, RecursionError):
             more = {}
         if isinstance(more, dict):
             values = {name: value for name, value in more.items() if name not in _SHOWN}
+    # Shots by hand are made of the words before: other words, or a tick, have them written anew.
+    if data.get("anew") or data.get("words_before", data.get("prompt")) != data.get("prompt"):
+        values = {name: value for name, value in values.items() if name not in _WRITTEN}
     for name in _SHOWN:
         value = data.get(name)
         if isinstance(value, str) and (value or name == "prompt"):
@@ -179,6 +201,7 @@ def _page(request: Request, filled: Filled) -> HTMLResponse:
         filled.status,
         values=usual | {"prompt": ""} | dict(filled.values),
         rest=filled.rest,
+        by_hand=filled.shots_by_hand,
         problem=filled.problem,
         presets=[*presets().values()],
         sizes=[str(size) for size in offered_sizes()],

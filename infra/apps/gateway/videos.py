@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from infra.adapters.manifests import delete_manifest, put_manifest
+from infra.adapters.manifests import hold, put_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.library import Library
@@ -37,6 +37,8 @@ _VERIFIED = 10_000
 """Objects of which is remembered that they were read whole: 3 MB."""
 _READERS = 4
 """Objects that are hashed at the same time; others wait, so that requests find a free thread."""
+_UPLOADED_BEFORE = 2.0
+"""Seconds. The copy of the manifest is stored when the video is deleted, by the store's clock."""
 _DAMAGED = 60.0
 """Seconds for which a damaged object is not read again: SeaweedFS takes 13 to say so."""
 
@@ -235,7 +237,8 @@ class Videos:
         if data is None or self.manifest(cid) is None:
             raise absent(f"{cid}.mp4")
         library.keep(cid, data)
-        delete_manifest(self._store, cid)
+        library.end_shares(cid)
+        hold(self._store, cid, data)
         self.index.remove(cid)
 
     def take_back(self, cid: Digest, library: Library) -> None:
@@ -259,9 +262,16 @@ class Videos:
         self.index.refresh(cid)
 
     def remove_trashed(self, cid: Digest, library: Library) -> None:
-        """Remove the files of a deleted video, unless a rerun has published it again."""
-        if self._store.head(ObjectKey.manifest(cid)) is None:
-            remove_film(self._store, cid)
+        """Remove the files of a deleted video, unless a rerun has published it again.
+
+        What a later run uploaded stays: its film may wait for approval.
+        """
+        found = library.trashed(cid)
+        if found is not None and self._store.head(ObjectKey.manifest(cid)) is None:
+            for prefix in (f"videos/{cid}/", ObjectKey.manifest_copy(cid)):
+                for entry in self._store.entries(prefix):
+                    if entry.modified.timestamp() <= found.deleted_at + _UPLOADED_BEFORE:
+                        self._store.delete_unchanged(entry)
             library.forget(cid)
         library.drop(cid)
 
