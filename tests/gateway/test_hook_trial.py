@@ -115,6 +115,13 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
             hooks=hooks,
             work=nothing,
             readiness=nothing,
+            run_pages=nothing,
+            library=nothing,
+            line=nothing,
+            uses=nothing,
+            meters=nothing,
+            measures=nothing,
+            disks=nothing,
         )
         with TestClient(app) as client:
             assert own.gateway.hooks is not None

@@ -17,7 +17,7 @@ from infra.apps.gateway.listing import Place, VideoFilter
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import ObjectKey
-from tests.support.films import START, brief_of, film_of, id_of, numbered, published, write
+from tests.support.films import START, brief_of, called, film_of, id_of, numbered, published, write
 
 COUNT = 250
 EVERY_TENTH = "tenth"
@@ -92,7 +92,7 @@ def test_videos_of_one_second_are_told_apart(
 ) -> None:
     ids = [id_of(number) for number in range(9)]
     for cid in ids:
-        write(store, model.model_copy(update={"content_id": cid}))
+        write(store, called(model, cid))
     index.reconcile()
     assert walk(index, 2) == sorted([*ids, model.content_id], reverse=True)
 

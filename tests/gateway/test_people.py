@@ -240,11 +240,12 @@ def test_a_filter_that_a_list_does_not_have_is_refused_with_those_that_it_has(
     assert answer.status_code == 422
     assert answer.json()["error"] == {
         "code": "unknown_filter",
-        "message": "/videos has no filter 'campain'; it has campaign, cursor, limit",
+        "message": "/videos has no filter 'campain'; it has campaign, cursor, limit, "
+        "order, since, starred, text, until",
     }
     assert program.get("/videos", params={"campaign": "none"}).json() == []
-    runs = program.get("/runs", params={"state": "running"})
-    assert "it has limit" in runs.json()["error"]["message"]
+    runs = program.get("/runs", params={"states": "running"})
+    assert "it has campaign, cursor, limit" in runs.json()["error"]["message"]
 
 
 def test_the_wan_contract_answers_with_a_note_and_warnings(program: TestClient) -> None:

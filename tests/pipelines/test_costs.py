@@ -368,7 +368,7 @@ def test_caps_are_read_from_a_file_that_goes_before_the_settings() -> None:
     [
         ("video: 1.50\nmonth: -3\n", ("line 2", "month", "-3", "greater than or equal to 0")),
         ("day: ten\n", ("line 1", "day", "'ten'", "decimal")),
-        ("day: 1\nweek: 3\n", ("line 2", "week", "not permitted")),
+        ("day: 1\nweek: 3\n", ("line 2", "week", "no field has this name")),
         ("campaigns:\n  spring: 1\n  autumn: x\n", ("line 3", "autumn", "'x'")),
         ("video: [", ("line 1", "no YAML")),
     ],

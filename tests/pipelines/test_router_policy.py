@@ -16,7 +16,7 @@ KNOWN = {*presets(), *definitions()}
 BAD = {
     "no YAML": ("local: [only", 1, "no YAML", "correct it"),
     "a list": ("- local", 1, "policy.yaml", "dictionary"),
-    "unknown name": ("name: x\nlokal: only", 2, "lokal='only'", "not permitted"),
+    "unknown name": ("name: x\nlokal: only", 2, "lokal='only'", "no field has this name"),
     "unknown value": ("local: never", 1, "local='never'", "'only', 'prefer' or 'any'"),
     "price below zero": ("price_cap: -1", 1, "price_cap=-1", "greater than or equal to 0"),
     "price as words": ("price_cap: a lot", 1, "price_cap='a lot'", "valid decimal"),

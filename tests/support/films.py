@@ -73,13 +73,17 @@ def published(store: ObjectStore, prompt: str, campaign: str = "") -> Manifest:
 def numbered(manifest: Manifest, number: int, campaigns: tuple[str, ...] = ()) -> Manifest:
     """Another video like it: video 7 is three seconds older than video 10."""
     when = (START + timedelta(seconds=number)).isoformat(timespec="seconds")
+    update = {"created": when, "campaigns": campaigns}
+    return called(manifest, id_of(number)).model_copy(update=update)
+
+
+def called(manifest: Manifest, cid: Digest) -> Manifest:
+    """The same video under another content id, with files of its own."""
     objects = tuple(
-        item.model_copy(update={"key": item.key.replace(manifest.content_id, id_of(number))})
+        item.model_copy(update={"key": item.key.replace(manifest.content_id, cid)})
         for item in manifest.objects
     )
-    update = {"content_id": id_of(number), "created": when, "campaigns": campaigns}
-    update |= {"objects": objects}
-    return manifest.model_copy(update=update)
+    return manifest.model_copy(update={"content_id": cid, "objects": objects})
 
 
 def id_of(number: int) -> Digest:

@@ -35,9 +35,15 @@ class NoWorkers:
         return SimpleNamespace(id=uuid4(), name=name)
 
     async def create_flow_run_from_deployment(
-        self, _: UUID, *, parameters: dict[str, Any], idempotency_key: str, tags: list[str]
+        self,
+        _: UUID,
+        *,
+        parameters: dict[str, Any],
+        idempotency_key: str,
+        tags: list[str],
+        name: str,
     ) -> FlowRun:
-        run = FlowRun(id=uuid4(), flow_id=uuid4(), name="otter", parameters=parameters, tags=tags)
+        run = FlowRun(id=uuid4(), flow_id=uuid4(), name=name, parameters=parameters, tags=tags)
         run.state = Scheduled()
         return self.runs.setdefault(idempotency_key, run)
 

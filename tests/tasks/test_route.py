@@ -19,7 +19,6 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.failure import Failure
 from pipelines.documents.route import Candidate, Forecast, Route
 from pipelines.errors import (
-    BriefError,
     BudgetError,
     GenerationError,
     LostJobError,
@@ -184,7 +183,7 @@ def test_an_approval_whose_sum_nobody_knows_waives_nothing(deployed: ObjectStore
     assert waiver_of(deployed, str(RUN), "a").up_to is None
 
 
-@pytest.mark.parametrize("error", [GenerationError("x"), BriefError("x"), ValueError("x")])
+@pytest.mark.parametrize("error", [GenerationError("x"), ValueError("x")])
 def test_other_errors_have_no_kind(error: Exception) -> None:
     assert Failure.of(error) is None
 

@@ -23,7 +23,6 @@ from prefect.states import Cancelled, Paused
 
 from infra.apps.gateway.views import view_of_run
 from pipelines.documents.brief import Brief
-from pipelines.schema.keys import Digest
 from tasks.artifacts import _show_link
 from tasks.run_names import (
     KEY,
@@ -34,6 +33,7 @@ from tasks.run_names import (
     tidy_ended,
     waiting_shown,
 )
+from tests.support.planned import plan_of
 
 FOX = {"prompt": "A red fox trots through the snow", "approval_hours": 5, "on_silence": "approve"}
 NAMED = "red-fox-trots-through-the-snow-"
@@ -145,7 +145,7 @@ def test_the_video_has_a_name_and_is_one_click_away(
         for number in range(8):
             create_markdown_artifact("x", key=f"other-{number}")
         path = "/watch/" + "a" * 64
-        _show_link(Digest("a" * 64), "a red fox [at dawn]", "s3://bucket/video.mp4", path)
+        _show_link(plan_of(prompt="a fox"), "a red fox [at dawn]", "s3://bucket/video.mp4", path)
         return str(flow_run.id)
 
     with caplog.at_level(logging.INFO, logger="reelwright.page"):

@@ -58,7 +58,7 @@ class Run:
     """What the stage needs of a run's context."""
 
     def __init__(self, settings: Settings, store: Bucket, *answers: str) -> None:
-        self.settings, self.store = settings, store
+        self.settings, self.store, self.host = settings, store, None
         self.backend, self.costs = NamedBackend(BRIEF.backend), StageCosts()
         self.writer = Writer(*answers)
 

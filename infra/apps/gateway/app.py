@@ -162,7 +162,7 @@ async def _running(
         stack.callback(work.close)
         index = Index(database, store)
         runs, videos = Runs(client, store, work, index), Videos(store, index)
-        runs.on_start = record_start(database)
+        runs.starts.on_start = record_start(database)
         uses = Uses(database)
         stack.callback(uses.write)
 

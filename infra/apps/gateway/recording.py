@@ -50,7 +50,7 @@ _GENERATE = "/generate/"
 
 
 def record_start(database: Database) -> Callable[[UUID, Brief, list[str]], None]:
-    """For `Runs.on_start`: an entry for each run that somebody started here, once."""
+    """For `Starts.on_start`: an entry for each run that somebody started here, once."""
 
     def note(run: UUID, brief: Brief, tags: list[str]) -> None:
         audit.add_once(database, starter_of(tags), "run.started", str(run), brief.prompt)

@@ -23,7 +23,7 @@ ROLES: dict[str, Role] = {
         "sees everybody's runs and decides about them; starts, cancels and deletes nothing",
     ),
     "operator": Role(
-        frozenset({"read", "make", "approve", "review", "manage"}),
+        frozenset({"read", "make", "approve", "review", "manage", "metrics"}),
         "everything: cancels runs of others, deletes videos, reads costs and the audit log",
     ),
     "machine": Role(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
-from starlette.concurrency import run_in_threadpool
 
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.details import Answered, Details
@@ -41,29 +39,26 @@ from infra.apps.gateway.problems import (
     prefect_errors,
     unknown_run,
 )
+from infra.apps.gateway.starts import Starts
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import Film
 from pipelines.documents.route import Route
-from pipelines.errors import CorruptObjectError, ServerError, StoreError
+from pipelines.errors import CorruptObjectError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.names import (
     DRAFT_STORYBOARD,
     PRODUCE_CONTENT,
     RENDER_VIDEO,
-    brief_deployment,
 )
-from pipelines.schema.plan import digest_of
 from tasks.approval import VIDEO, asked_about
-from tasks.run_names import name_of
 
 _FRESH = 0.8
 """Seconds for which one look at a run serves everybody who asks for it."""
 _KEPT = 2_000
 _PAGE = 200
-_ATTEMPTS = 20
 PRODUCED = FlowFilter(name=FlowFilterName(any_=[PRODUCE_CONTENT]))
 """Runs that clients may see."""
 
@@ -92,66 +87,13 @@ class Runs:
         self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
         self._films: OrderedDict[UUID, Digest] = OrderedDict()
         self._locks: dict[UUID, asyncio.Lock] = {}
-        self._starts: dict[str, asyncio.Lock] = {}
-        self._deployments: dict[str, UUID] = {}
-        self.on_start: Callable[[UUID, Brief, list[str]], None] = lambda *_: None
-        """Told of every start, with the run's tags; a request that is repeated starts again."""
+        self.starts = Starts(client, self.look)
         self._touched: OrderedDict[UUID, float] = OrderedDict()
         self._answers: OrderedDict[UUID, Answered] = OrderedDict()
 
     async def start(self, brief: Brief, key: str, tags: list[str], *, retry: bool = True) -> UUID:
-        """The run for `key`: a new one, or the one that the same request started before.
-
-        With `retry`, one that failed or was cancelled makes room for another attempt. Raises
-        ProblemError 409 if the key was used for another brief.
-        """
-        # Prefect itself makes one run of a key; fifty repeats at once would all wait for it.
-        lock = self._starts.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                run = await self._start(brief, key, tags, retry)
-            await run_in_threadpool(self.on_start, run, brief, tags)
-            return run
-        finally:
-            if not lock.locked():
-                self._starts.pop(key, None)
-
-    async def _start(self, brief: Brief, key: str, tags: list[str], retry: bool) -> UUID:
-        parameters = {"brief": brief.model_dump(mode="json")}
-        for attempt in range(1, _ATTEMPTS + 1):
-            own = f"{key}-{attempt}"
-            name = name_of(brief.prompt, digest_of(own))
-            run = await self._create(brief.priority, parameters, own, tags, name)
-            if run.parameters != parameters:
-                raise ProblemError(
-                    409,
-                    "key_reused",
-                    "this idempotency key belongs to another request; take a new key",
-                )
-            view = await self.look(run.id)
-            if not retry or view is None or view.state not in ("failed", "cancelled", "rejected"):
-                return run.id
-        raise ProblemError(409, "too_many_failures", f"{_ATTEMPTS} runs of this request failed")
-
-    async def _create(
-        self, priority: str, parameters: dict[str, Any], key: str, tags: list[str], name: str
-    ) -> FlowRun:
-        try:
-            with prefect_errors():
-                if priority not in self._deployments:
-                    deployment = brief_deployment(priority)
-                    found = await self._client.read_deployment_by_name(deployment)
-                    self._deployments[priority] = found.id
-                return await self._client.create_flow_run_from_deployment(
-                    self._deployments[priority],
-                    parameters=parameters,
-                    idempotency_key=key,
-                    tags=tags,
-                    name=name,
-                )
-        except ObjectNotFound as error:
-            self._deployments.clear()
-            raise ServerError("produce-content is not deployed; run: reelwright deploy") from error
+        """As `Starts.start`."""
+        return await self.starts.start(brief, key, tags, retry=retry)
 
     async def see(self, run: UUID, client: Client, *, fresh: bool = False) -> RunView:
         """The state of a run; with `fresh` as it is now, for who decides something about it.
