@@ -309,6 +309,7 @@ def test_an_approval_that_waits_since_an_earlier_version_is_settled() -> None:
     assert server.decisions == [BRIEF.on_silence]
 
 
+@pytest.mark.expects_errors("but Prefect answers REJECT")
 def test_an_answer_that_prefect_refuses_twice_settles_nothing() -> None:
     server: Any = Server(known=frozenset())
     assert not approval._settle(server, waiting(), BRIEF)
