@@ -53,6 +53,8 @@ Subject = Literal["storyboard", "video", "cost"]
 STORYBOARD, VIDEO, COST = "storyboard", "video", "cost"
 """The subjects of an approval. The keys under which Prefect stores the decisions begin with them; a
 number follows if a route had to begin again."""
+SILENCE = "silence"
+"""Who decides, by the answer, if nobody did in time."""
 _MARGIN = timedelta(days=7)
 """Time after the deadline of an approval at which Prefect itself fails the run, if nobody settled
 it."""
@@ -149,9 +151,13 @@ def _settle(client: SyncPrefectClient, run: FlowRun, brief: Brief) -> bool:
     words = f"nobody answered within {brief.approval_hours:g} hours"
     # Silence never spends money.
     decision = "reject" if asked_about(run) == COST else brief.on_silence
-    answer = {"decision": decision, "reason": words, "by": "silence"}
+    answer = {"decision": decision, "reason": words, "by": SILENCE}
     try:
         result = client.resume_flow_run(run.id, run_input=answer)
+        if result.status == SetStateStatus.REJECT:
+            # A version up to 0.5.0 asked; its form does not know who decides.
+            older = {name: value for name, value in answer.items() if name != "by"}
+            result = client.resume_flow_run(run.id, run_input=older)
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
         _log.error("%s: %s, but it cannot be settled: %s", run.name, words, error)
         return False

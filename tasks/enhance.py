@@ -58,14 +58,31 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
         )
         storyboard = storyboard.model_copy(update={"translation": translation})
         storyboard = with_sheet(storyboard, brief.sheet)
-        storyboard = grant_wishes(storyboard, english, _rewriting(english, llama, shots))
+        storyboard = _granted(storyboard, english, llama, shots)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:
         if shot.stands_in:
             _log.warning("shot %s: %s", shot.number, shot.note)
     report(Progress("enhance", count, count, "shots written"))
-    return with_cut_texts(storyboard, brief, context)
+    return with_cut_texts(storyboard, english, context)
+
+
+def _granted(
+    storyboard: Storyboard, brief: Brief, enhancer: Enhancer | None, shots: "_Shots"
+) -> Storyboard:
+    """`storyboard` with the wishes of `brief`. It names the model that wrote shots again for them,
+    also if all other shots are by hand."""
+    before = shots.written
+    granted = grant_wishes(storyboard, brief, _rewriting(brief, enhancer, shots))
+    is_rewritten = any(
+        new.source in ("llm", "llm-retry") and new.prompt != old.prompt
+        for old, new in zip(storyboard.shots, granted.shots, strict=True)
+    )
+    if enhancer is None or not is_rewritten:
+        return granted
+    written = granted.written + shots.written - before
+    return granted.model_copy(update={"enhancer": enhancer.name, "written": written})
 
 
 def _rewriting(brief: Brief, enhancer: Enhancer | None, shots: "_Shots") -> Rewrite | None:
@@ -98,6 +115,8 @@ class _Shots:
         self._enhancer = enhancer
         self._count = sum(item != "continue" for item in transitions)
         self._done = 0
+        self.written = 0
+        """Shots that were kept in this run."""
 
     def run(self) -> str:
         """What this run has in common with the runs whose replacements it goes on with.
@@ -140,6 +159,7 @@ class _Shots:
         if isinstance(kept, Shot):
             store.put_bytes(key, data, kind)
             self._done += 1
+            self.written += 1
         elif not store.put_if_absent(key, data, kind) and self._read(digest) is None:
             store.put_bytes(key, data, kind)  # what lies there is damaged
 

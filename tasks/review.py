@@ -13,10 +13,10 @@ from pydantic import Field
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.route import Route
-from pipelines.errors import BriefError
+from pipelines.errors import BriefError, RejectedError
 from pipelines.planning.edits import edited, entries_of, settled
 from pipelines.schema.shots import EditedEntry, EditedShot
-from tasks.approval import STORYBOARD, Answer, accept, ask, silence
+from tasks.approval import SILENCE, STORYBOARD, Answer, accept, ask, silence
 from tasks.artifacts import describe_draft, show_draft
 from tasks.dispatch import is_deployed, purpose_of
 
@@ -67,7 +67,8 @@ def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:
     finds each answer under its key. A draft of another candidate is another question. Edits that
     break a rule are handed back with what is wrong.
 
-    Raises RejectedError if the person rejects the draft, and SettingsError if a setting is invalid.
+    Raises RejectedError if the person rejects the draft, or leaves edits uncorrected until the time
+    to answer is over, and SettingsError if a setting is invalid.
     """
     show_draft(draft)
     brief = settled(review.brief, draft)
@@ -83,6 +84,9 @@ def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:
         try:
             result = edited(brief, draft, answer.shots, answer.sheet)
         except BriefError as error:
+            if answer.by == SILENCE:
+                # Nobody saw the film without the edits, so it is not made.
+                raise RejectedError(f"{answer.reason}; {error}") from error
             given, sheet = answer.shots, answer.sheet
             problem = f"**This cannot be made, please change it:** {error}.\n\n"
             continue

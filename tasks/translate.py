@@ -25,6 +25,7 @@ from pipelines.language.translator import (
     can_translate,
     translated,
 )
+from pipelines.planning.plan import is_enhanced
 from pipelines.progress import Progress
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.languages import AS_WRITTEN, NAMES
@@ -70,10 +71,10 @@ def why_not_translated(brief: Brief, settings: Settings, others: Collection[str]
     if brief.language == AS_WRITTEN or (brief.preset != AUTO and _is_remote(brief)):
         return ""
     foreign = foreign_texts(brief)
-    if not foreign or (_is_enhanced(brief) and getattr(settings.llm, "file", None)):
+    if not foreign or (is_enhanced(brief) and getattr(settings.llm, "file", None)):
         return ""  # the run asks the operator's own language model what it can do
     installed = {*installed_names(settings.paths.models), *others}
-    if _is_enhanced(brief) and any(name in installed for name in _writers(brief)):
+    if is_enhanced(brief) and any(name in installed for name in _writers(brief)):
         return ""
     for language in dict.fromkeys(item.language for item in foreign):
         names = models_for(language)

@@ -17,6 +17,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError, StoryboardError
+from pipelines.language.brief_texts import as_translated
 from pipelines.planning.framing import reframed
 from pipelines.planning.plan import has_wishes, seconds_for, timeline
 from pipelines.schema.shots import (
@@ -72,9 +73,9 @@ def edited(
         values = {"shots": _changes(brief, rows, swaps)}
         values["sheet"] = _merged(brief.sheet, [new for old, new in looks if old != new])
     elif is_in_place and _is_of_the_editor(brief, draft):
-        values = {"storyboard": _replaced(brief, rows), "sheet": [new for _, new in looks]}
+        values = _replaced(brief, draft, rows) | {"sheet": [new for _, new in looks]}
     else:
-        values = _rebuilt(brief, rows) | {"sheet": [new for _, new in looks]}
+        values = _rebuilt(brief, draft, rows) | {"sheet": [new for _, new in looks]}
     return _valid(brief, values)
 
 
@@ -82,10 +83,18 @@ def settled(brief: Brief, draft: Draft) -> Brief:
     """`brief` with the words of its `draft` in place of wishes, which are granted in them.
 
     Whoever approves the draft then gets the words that he saw, also if another writer is installed
-    meanwhile. Raises BriefError as `edited`.
+    meanwhile. If the drafted words break a rule, such as their longest length, `brief` stays as it
+    is, and its wishes are granted again.
     """
     if not has_wishes(brief):
         return brief
+    try:
+        return _settled(brief, draft)
+    except BriefError:
+        return brief
+
+
+def _settled(brief: Brief, draft: Draft) -> Brief:
     if not brief.storyboard:
         words = {shot.number: shot.prompt for shot in draft.shots}
         shots = [
@@ -95,8 +104,8 @@ def settled(brief: Brief, draft: Draft) -> Brief:
         return _valid(brief, {"shots": shots})
     rows = _rows(draft, _as_drafted(draft), {})
     if _is_of_the_editor(brief, draft):
-        return _valid(brief, {"storyboard": _replaced(brief, rows)})
-    return _valid(brief, _rebuilt(brief, rows))
+        return _valid(brief, _replaced(brief, draft, rows))
+    return _valid(brief, _rebuilt(brief, draft, rows))
 
 
 def _as_drafted(draft: Draft) -> list[EditedShot]:
@@ -272,19 +281,31 @@ def _is_of_the_editor(brief: Brief, draft: Draft) -> bool:
     return len(brief.storyboard) == len(draft.shots) and not brief.shots
 
 
-def _replaced(brief: Brief, rows: Sequence[_Row]) -> list[HandShot]:
-    """The brief's shots by hand with what changed. Lengths and seeds that did not change stay as
+def _in_english(brief: Brief, draft: Draft) -> dict[str, Any]:
+    """The brief's fields beside shots by hand that are in the English of its draft.
+
+    Nobody need translate the style then. The seed is that of the brief's own words.
+    """
+    if draft.translation is None:
+        return {}
+    english = as_translated(brief, draft.translation)
+    return {"style": english.style, "negative": english.negative, "seed": english.seed}
+
+
+def _replaced(brief: Brief, draft: Draft, rows: Sequence[_Row]) -> dict[str, Any]:
+    """The brief's fields for its shots by hand with what changed. Lengths and seeds that did not change stay as
     the brief says them, because they decide the seeds of further chunks."""
     result: list[HandShot] = []
     for before, row in zip(brief.storyboard, rows, strict=True):
         is_same_take = row.origin is not None and row.origin.seed == row.shot.seed
         seed = before.seed if is_same_take else row.shot.seed
         result.append(row.shot.model_copy(update={"chunks": before.chunks, "seed": seed}))
-    return result
+    return _in_english(brief, draft) | {"storyboard": result}
 
 
-def _rebuilt(brief: Brief, rows: Sequence[_Row]) -> dict[str, Any]:
+def _rebuilt(brief: Brief, draft: Draft, rows: Sequence[_Row]) -> dict[str, Any]:
     """The brief's fields for `rows` as shots by hand with their own seeds and lengths."""
     shots = [row.shot for row in rows]
     count = sum(shot.chunks for shot in shots)
-    return {"storyboard": shots, "shots": [], "seconds": seconds_for(brief, count)}
+    seconds = seconds_for(brief, count)
+    return _in_english(brief, draft) | {"storyboard": shots, "shots": [], "seconds": seconds}

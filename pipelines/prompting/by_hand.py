@@ -7,7 +7,7 @@ from pipelines.documents.brief import Brief
 from pipelines.planning.edits import entries_of, with_appearances
 from pipelines.planning.framing import reframed, unstyled, with_style
 from pipelines.planning.plan import hand_shot_of
-from pipelines.schema.shots import HandShot, SheetWords
+from pipelines.schema.shots import MAX_SHOT, HandShot, SheetWords
 from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
 
@@ -112,8 +112,12 @@ def grant_wishes(storyboard: Storyboard, brief: Brief, rewrite: Rewrite | None) 
 
 
 def _with_wish(shot: Shot, wish: str, reason: str) -> Shot:
+    """`shot` with `wish` behind its words, if there is room for it."""
     end = "." if shot.prompt.endswith(".") else ""
     words = f"{shot.prompt.rstrip(' .')}, {wish.rstrip(' .')}{end}"
+    if len(words) > MAX_SHOT:
+        note = f"the words have no room for the wish ({MAX_SHOT:,} characters at most): {reason}"
+        return shot.model_copy(update={"note": note})
     note = f"the wish stands behind the words: {reason}"
     change = {"prompt": words, "source": "editor", "note": note, "cause": ""}
     return shot.model_copy(update=change | {"strategy": "none", "plan": None})

@@ -8,15 +8,23 @@ import pytest
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.errors import BriefError, StoryboardError
+from pipelines.language.brief_texts import as_translated, foreign_texts
 from pipelines.planning.drafting import chunk_seconds, draft_shots
 from pipelines.planning.edits import edited, settled
 from pipelines.planning.framing import with_style
-from pipelines.planning.plan import timeline
+from pipelines.planning.plan import has_wishes, seed_of, timeline
 from pipelines.prompting.by_hand import grant_wishes, with_sheet
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.shots import MAX_PROMPT, EditedEntry, EditedShot
-from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
+from pipelines.schema.storyboard import (
+    Sheet,
+    SheetEntry,
+    Shot,
+    Storyboard,
+    TranslatedText,
+    Translation,
+)
 from tests.support.planned import plan_brief
 
 FOX = "a red fox with one white ear"
@@ -303,3 +311,60 @@ def test_a_brief_of_the_longest_words_can_be_edited() -> None:
     shots = tuple(draft_shots(brief, plan, board.model_copy(update={"shots": long}), [None] * 4))
     draft = Draft(shots=shots, estimate=ESTIMATE)
     assert len(edited(brief, draft, rows(draft, [2, 1, 3, 4])).storyboard) == 4
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_an_edited_film_of_a_translated_brief_is_english_and_keeps_its_takes(by_hand: bool) -> None:
+    """Only the writer may be able to translate, and it is not loaded for shots by hand."""
+    shots = [{"prompt": "สุนัขจิ้งจอก"}, {"prompt": "นกกระสา"}] if by_hand else []
+    brief = brief_of(
+        prompt="สุนัขจิ้งจอก", style="แสงอบอุ่น", negative="ผู้คน", storyboard=shots
+    )
+    texts = {"prompt": "a fox", "style": "warm light", "negative": "people"}
+    texts |= {"storyboard.1": "a fox", "storyboard.2": "a heron"}
+    told = Translation(
+        language="th",
+        original=brief.prompt,
+        english=texts["prompt"],
+        translator="a writer",
+        others=tuple(
+            TranslatedText(field=item.field, original=item.text, english=texts[item.field])
+            for item in foreign_texts(brief)
+            if item.field != "prompt"
+        ),
+    )
+    english = as_translated(brief, told)
+    draft = drafted(english).model_copy(update={"translation": told})
+    given = rows(draft) if by_hand else rows(draft, [2, 1, 3, 4])
+    if by_hand:
+        given[1] = given[1].model_copy(update={"prompt": "a grey heron"})
+    after = edited(brief, draft, given)
+    assert (after.style, after.negative) == ("warm light", "people")
+    assert foreign_texts(after) == ()
+    assert after.seed == seed_of(brief)
+    assert made(english, after) == ([3, 4] if by_hand else [])
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_wish_that_has_no_room_behind_long_words_is_left_out_and_said(by_hand: bool) -> None:
+    long, wish = "x" * 1_950, "y" * 290
+    change: dict[str, Any] = {"shots": [{"shot": 1, "prompt": long, "wish": wish}]}
+    if by_hand:
+        change = {"storyboard": [{"prompt": long, "wish": wish}]}
+    brief = brief_of(**change)
+    draft = drafted(brief)
+    assert draft.shots[0].prompt == long
+    assert draft.shots[0].note.startswith("the words have no room for the wish (2,200 characters")
+    kept = settled(brief, draft)
+    assert made(brief, kept) == []
+    assert not has_wishes(kept)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_wishes_stay_if_the_drafted_words_are_too_long_for_a_brief(by_hand: bool) -> None:
+    given = {"prompt": "a fox", "wish": "closer"}
+    change = {"storyboard": [given]} if by_hand else {"shots": [given | {"shot": 1}]}
+    brief = brief_of(**change)
+    draft = drafted(brief)
+    long = tuple(shot.model_copy(update={"prompt": "x" * 3_000}) for shot in draft.shots)
+    assert settled(brief, draft.model_copy(update={"shots": long})) == brief

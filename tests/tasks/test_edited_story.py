@@ -27,6 +27,14 @@ def drafted(store: Bucket, brief: Brief = BRIEF, writer: GoodWriter | None = Non
     )
 
 
+def wished_by_hand(store: Bucket) -> Brief:
+    """A film whose shots became shots by hand, with a wish for the first one."""
+    draft = drafted(store)
+    rows = drafted_shots(draft)
+    moved = edited(BRIEF, draft, [rows[1], rows[0], *rows[2:]])
+    return edited(moved, drafted(store, moved), changed(rows, 0, wish=WISH))
+
+
 def planned(store: Bucket, brief: Brief) -> Plan:
     return run(store, GoodWriter(), brief)[1]
 
@@ -127,3 +135,18 @@ def test_a_shot_more_makes_one_chunk() -> None:
     new = EditedShot(prompt="A grey heron lands on the pier.")
     given = [*drafted_shots(draft)[:2], new, *drafted_shots(draft)[2:]]
     assert made(store, edited(BRIEF, draft, given)) == [3]
+
+
+def test_the_storyboard_names_the_model_that_granted_a_wish_for_a_shot_by_hand() -> None:
+    store = Bucket()
+    brief = wished_by_hand(store)
+    first, again = (run(store, GoodWriter(), brief)[0] for _ in range(2))
+    assert (first.enhancer, first.written) == (GoodWriter.name, 1)
+    assert (again.enhancer, again.written) == (GoodWriter.name, 0)
+    assert again.shots == first.shots
+
+
+def test_a_storyboard_by_hand_names_no_model_that_granted_nothing() -> None:
+    store = Bucket()
+    board, _ = run(store, FaultyWriter(FAULTS["never ends"]), wished_by_hand(store))
+    assert (board.enhancer, board.written) == ("none", 0)

@@ -258,11 +258,20 @@ class Server:
     """Takes the decisions that a run is resumed with."""
 
     decisions: list[str] = field(default_factory=list)
+    known: frozenset[str] = frozenset({"decision", "reason", "by"})
+    """Fields of the form that the run waits with; a form takes no others."""
 
     def resume_flow_run(self, _: UUID, run_input: dict[str, Any]) -> OrchestrationResult[Any]:
-        self.decisions.append(run_input["decision"])
+        taken = self.known >= run_input.keys()
+        if taken:
+            self.decisions.append(run_input["decision"])
+        status, kind = (
+            (SetStateStatus.ACCEPT, "accept_details")
+            if taken
+            else (SetStateStatus.REJECT, "reject_details")
+        )
         return OrchestrationResult.model_validate(
-            {"state": None, "status": SetStateStatus.ACCEPT, "details": {"type": "accept_details"}}
+            {"state": None, "status": status, "details": {"type": kind}}
         )
 
 
@@ -285,3 +294,22 @@ def test_silence_never_spends_money(key: str, subject: str, decision: str) -> No
     brief = BRIEF.model_copy(update={"on_silence": "approve"})
     assert approval._settle(server, run, brief)
     assert server.decisions == [decision]
+
+
+def waiting() -> FlowRun:
+    details = StateDetails(pause_key="storyboard")
+    state: State[Any] = State(type=StateType.PAUSED, name="Suspended", state_details=details)
+    return FlowRun(id=uuid4(), flow_id=uuid4(), state=state)
+
+
+def test_an_approval_that_waits_since_an_earlier_version_is_settled() -> None:
+    server: Any = Server(known=frozenset({"decision", "reason"}))
+    assert approval._settle(server, waiting(), BRIEF)
+    assert server.decisions == [BRIEF.on_silence]
+
+
+@pytest.mark.expects_errors("but Prefect answers REJECT")
+def test_an_answer_that_prefect_refuses_twice_settles_nothing() -> None:
+    server: Any = Server(known=frozenset())
+    assert not approval._settle(server, waiting(), BRIEF)
+    assert server.decisions == []

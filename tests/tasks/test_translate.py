@@ -1,5 +1,6 @@
 """A brief in another language: translated once, kept, and refused where nobody can translate."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from pipelines.errors import BriefError, EnhancerError
 from pipelines.language import marian
 from pipelines.language.marian import MarianTranslator
 from pipelines.retention import Marks
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.storyboard import translation_digest
 from tasks.context import check_surroundings
 from tasks.enhance import enhance, plan_video
 from tasks.stage_costs import StageCosts
@@ -56,6 +59,8 @@ def installed(settings: Settings, taught: Path) -> Settings:
 
 class Run:
     """What the stage needs of a run's context."""
+
+    host = None
 
     def __init__(self, settings: Settings, store: Bucket, *answers: str) -> None:
         self.settings, self.store, self.host = settings, store, None
@@ -130,6 +135,22 @@ def test_a_translation_is_found_again_and_changes_no_seed(
     assert {shot.source for shot in enhance.fn(as_written, own).shots} == {"brief"}
 
 
+def test_the_tokens_of_the_english_words_are_counted(
+    installed: Settings, in_process: list[str]
+) -> None:
+    store = Bucket()
+    context: Any = Run(installed, store, GOOD, OTHER)
+    told = enhance.fn(BRIEF, context).translation
+    assert told is not None
+    thai = "ผู้คนเดินผ่าน" * 100
+    key = ObjectKey.shot(translation_digest(told.translator, "th", thai))
+    store.put_bytes(key, json.dumps({"original": thai, "english": "people"}).encode(), "")
+    brief = BRIEF.model_copy(update={"negative": thai})
+    as_written = brief.model_copy(update={"language": "as-written"})
+    assert "the negative words are" in " ".join(enhance.fn(as_written, context).notices)
+    assert enhance.fn(brief, context).notices == ()
+
+
 def test_a_translation_is_kept_as_long_as_its_video(
     installed: Settings, in_process: list[str]
 ) -> None:
@@ -193,6 +214,8 @@ def test_a_translator_of_the_gpu_host_is_enough(settings: Settings, installed: S
         ("auto", {}, True),
         ("video_fast", {"enhance": False}, False),
         ("video_fast", {"storyboard": [{"prompt": BALL}]}, False),
+        ("video_fast", {"storyboard": [{"prompt": BALL, "wish": "closer"}]}, True),
+        ("video_fast", {"enhance": False, "shots": [{"shot": 1, "wish": "closer"}]}, True),
     ],
 )
 def test_only_a_language_model_that_follows_instructions_may_translate(
