@@ -17,9 +17,8 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError, StoryboardError
-from pipelines.language.brief_texts import as_translated
 from pipelines.planning.framing import reframed
-from pipelines.planning.plan import has_wishes, seconds_for, timeline
+from pipelines.planning.plan import has_wishes, seconds_for, seed_of, timeline
 from pipelines.schema.shots import (
     MAX_SEED,
     PICK,
@@ -288,13 +287,20 @@ def _in_english(brief: Brief, draft: Draft) -> dict[str, Any]:
     """
     if draft.translation is None:
         return {}
-    english = as_translated(brief, draft.translation)
-    return {"style": english.style, "negative": english.negative, "seed": english.seed}
+    texts = {item.field: item.english for item in draft.translation.others}
+    return {
+        "style": texts.get("style", brief.style),
+        "negative": texts.get("negative", brief.negative),
+        "seed": seed_of(brief),
+    }
 
 
 def _replaced(brief: Brief, draft: Draft, rows: Sequence[_Row]) -> dict[str, Any]:
-    """The brief's fields for its shots by hand with what changed. Lengths and seeds that did not change stay as
-    the brief says them, because they decide the seeds of further chunks."""
+    """The brief's fields for its shots by hand with what changed.
+
+    Lengths and seeds that did not change stay as the brief says them, because they decide the seeds
+    of further chunks.
+    """
     result: list[HandShot] = []
     for before, row in zip(brief.storyboard, rows, strict=True):
         is_same_take = row.origin is not None and row.origin.seed == row.shot.seed

@@ -73,18 +73,22 @@ class Question(Generic[Answered]):
 
 
 def ask(
-    model: InstructModel, question: Question[Answered], fault_of: Callable[[Answered], str]
+    model: InstructModel,
+    question: Question[Answered],
+    fault_of: Callable[[Answered], str],
+    fault_of_second: Callable[[Answered], str] | None = None,
 ) -> tuple[Answered, bool]:
     """A checked answer, and whether it took a second question, which names the fault of the first.
 
-    `fault_of` returns why an answer is refused, or an empty text. Raises NoAnswerError.
+    `fault_of` returns why an answer is refused, or an empty text. `fault_of_second` does so for the
+    second answer, if that is checked in another way. Raises NoAnswerError.
     """
     first = _structured(model, question.instruction())
     answer, fault = _read(first, question.answer, fault_of)
     if answer is not None:
         return answer, False
     again = _structured(model, _repair(question, first, fault))
-    answer, second_fault = _read(again, question.answer, fault_of)
+    answer, second_fault = _read(again, question.answer, fault_of_second or fault_of)
     if answer is None:
         said = f"two answers failed the checks, the last one: {second_fault}"
         raise NoAnswerError("refused", said)

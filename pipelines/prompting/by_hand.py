@@ -96,7 +96,9 @@ def grant_wishes(storyboard: Storyboard, brief: Brief, rewrite: Rewrite | None) 
     shots: list[Shot] = []
     for shot in plain:
         wish = wishes.get(shot.number, "")
-        if wish:
+        if shots and wish and _goes_on(brief, shot.number, len(plain)):
+            shots.append(shots[-1].model_copy(update={"number": shot.number, "seed": shot.seed}))
+        elif wish:
             again, reason = None, NOBODY_REWRITES
             if rewrite:
                 again, reason = rewrite(before, shot.number, wish)
@@ -109,6 +111,13 @@ def grant_wishes(storyboard: Storyboard, brief: Brief, rewrite: Rewrite | None) 
         shot.model_copy(update={"prompt": with_style(shot.prompt, brief.style)}) for shot in shots
     )
     return storyboard.model_copy(update={"shots": styled})
+
+
+def _goes_on(brief: Brief, number: int, count: int) -> bool:
+    """Whether chunk `number` is a further one of the same shot by hand, which has one text."""
+    if not brief.storyboard or any(brief.override_of(item) for item in (number - 1, number)):
+        return False
+    return hand_shot_of(brief, number, count) is hand_shot_of(brief, number - 1, count)
 
 
 def _with_wish(shot: Shot, wish: str, reason: str) -> Shot:

@@ -119,15 +119,18 @@ class Direct:
         }
         question = shot_question(data, self.sheet, sizes, self._seed + number)
         check = ShotCheck(self._idea, self.sheet, required, earlier)
-        checks = iter((check, replace(check, least=SHORT_WORDS)))
 
-        def fault_of(answer: ShotAnswer) -> str:
+        def fault_of(check: ShotCheck, answer: ShotAnswer) -> str:
             plan = self._plan(answer, beat)
-            return fault_of_choices(answer, sizes) or fault_of_shot(plan, next(checks))
+            return fault_of_choices(answer, sizes) or fault_of_shot(plan, check)
+
+        shorter = replace(check, least=SHORT_WORDS)
 
         self._stop_after_failures()
         try:
-            answer, repaired = ask(self._model, question, fault_of)
+            answer, repaired = ask(
+                self._model, question, partial(fault_of, check), partial(fault_of, shorter)
+            )
         except NoAnswerError as error:
             self._failures += error.cause == "failed"
             raise
@@ -151,14 +154,15 @@ class Direct:
         texts = [text for text in texts if not any(f'"{text}"' in beat for beat in written)]
         question = beats_question(self._asked, count, written, self._seed + len(written))
         # Words of the idea that the second answer leaves out too are asked of the first shot.
-        complete = iter((not written and left <= count, False))
+        complete = not written and left <= count
 
-        def fault_of(answer: BeatsAnswer) -> str:
-            whole = next(complete)
+        def fault_of(whole: bool, answer: BeatsAnswer) -> str:
             return fault_of_outline(answer.beats, count, self._idea, written, complete=whole)
 
         try:
-            answer, _ = ask(self._model, question, fault_of)
+            answer, _ = ask(
+                self._model, question, partial(fault_of, complete), partial(fault_of, False)
+            )
         except NoAnswerError as error:
             return Outline(beats=(), fault=error.fault, cause=error.cause)
         beats = [beat.strip(" .") for beat in answer.beats]

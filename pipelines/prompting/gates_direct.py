@@ -193,6 +193,7 @@ def _prefixed(name: str, fault: str) -> str:
 
 def _fault_of_text(text: str, allowed: str) -> str:
     """A fault that any text may have."""
+    text = _without_foreign_quotes(text, allowed)
     tokens = words_of(text)
     if not tokens:
         return "it is empty"
@@ -213,6 +214,15 @@ def _fault_of_text(text: str, allowed: str) -> str:
     if copied := _EXAMPLES.intersection(tokens) - set(words_of(allowed)):
         return f"{sorted(copied)[0]!r} is copied from the example"
     return ""
+
+
+def _without_foreign_quotes(text: str, allowed: str) -> str:
+    """`text` without the quotations of `allowed` that have no English letters."""
+    for quote in quoted(allowed):
+        if not plain(quote).isascii():
+            for form in (quote, plain(quote)):
+                text = text.replace(f'"{form}"', " ").replace(form, " ")
+    return text
 
 
 def _on_screen(text: str, allowed: str) -> str:

@@ -28,7 +28,7 @@ from pipelines.prompting.strategies import (
     is_completed,
     strategy_of,
 )
-from pipelines.prompting.words import content_words, excluded, symbols_in_words
+from pipelines.prompting.words import content_words, excluded, symbols_in_words, unquoted
 from pipelines.schema.plan import Transition
 from pipelines.schema.storyboard import Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
@@ -117,7 +117,8 @@ def _told(idea: str) -> str:
                 "video shows"
             )
         return idea
-    if not _is_latin(idea):
+    # A sign in another script may stand in an English brief; the film shows it as it is.
+    if not (_is_latin(idea) or _is_latin(unquoted(idea))):
         return ""
     told = without_commands(idea)
     if not content_words(told):

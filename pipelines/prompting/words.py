@@ -81,7 +81,7 @@ def content_words(idea: str) -> list[str]:
     Code cannot tell a verb from a noun, so verbs are among them. What the idea excludes ("no
     people") and what stands in quotation marks is not.
     """
-    shown = _QUOTED.sub(" ", _LEADS_TO_QUOTE.sub(" ", wanted(idea)))
+    shown = unquoted(_LEADS_TO_QUOTE.sub(" ", wanted(idea)))
     found = [word for word in words_of(shown) if _is_content(word)]
     return list(dict.fromkeys(found))
 
@@ -133,6 +133,11 @@ def quoted(idea: str) -> list[str]:
     """The texts in quotation marks, which the film must show, in order, each once."""
     found = (" ".join(match[1].split()) for match in _QUOTED.finditer(idea))
     return list(dict.fromkeys(text for text in found if text))
+
+
+def unquoted(idea: str) -> str:
+    """`idea` without its texts in quotation marks."""
+    return _QUOTED.sub(" ", idea)
 
 
 def plain(text: str) -> str:

@@ -295,8 +295,15 @@ def test_a_thousand_damaged_answers_end_in_a_film() -> None:
         ),
         ('a cafe with a sign that says "OPEN LATE"', ['"OPEN LATE"', "cafe"]),
         ("a poster “Été 2026” on a brick wall", ["Été 2026", "brick"]),
+        (
+            'a fish market with a sign "ตลาดปลาสดใหม่ทุกวันยินดีต้อนรับ"',
+            ["ตลาดปลาสดใหม่ทุกวันยินดีต้อนรับ", "market"],
+        ),
     ],
-    ids=["emoji", "one word", "contradictory", "negated", "commands", "quoted", "quoted, accents"],
+    ids=[
+        *("emoji", "one word", "contradictory", "negated", "commands"),
+        *("quoted", "quoted, accents", "quoted, another script"),
+    ],
 )
 def test_a_special_brief_ends_in_a_sensible_storyboard(idea: str, seen: list[str]) -> None:
     board = direct(GoodWriter(), prompt=idea, count=3)

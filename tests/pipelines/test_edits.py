@@ -317,9 +317,7 @@ def test_a_brief_of_the_longest_words_can_be_edited() -> None:
 def test_an_edited_film_of_a_translated_brief_is_english_and_keeps_its_takes(by_hand: bool) -> None:
     """Only the writer may be able to translate, and it is not loaded for shots by hand."""
     shots = [{"prompt": "สุนัขจิ้งจอก"}, {"prompt": "นกกระสา"}] if by_hand else []
-    brief = brief_of(
-        prompt="สุนัขจิ้งจอก", style="แสงอบอุ่น", negative="ผู้คน", storyboard=shots
-    )
+    brief = brief_of(prompt="สุนัขจิ้งจอก", style="แสงอบอุ่น", negative="ผู้คน", storyboard=shots)
     texts = {"prompt": "a fox", "style": "warm light", "negative": "people"}
     texts |= {"storyboard.1": "a fox", "storyboard.2": "a heron"}
     told = Translation(
@@ -368,3 +366,20 @@ def test_wishes_stay_if_the_drafted_words_are_too_long_for_a_brief(by_hand: bool
     draft = drafted(brief)
     long = tuple(shot.model_copy(update={"prompt": "x" * 3_000}) for shot in draft.shots)
     assert settled(brief, draft.model_copy(update={"shots": long})) == brief
+
+
+def test_a_wish_gives_a_shot_by_hand_one_text_in_all_its_chunks() -> None:
+    asked: list[int] = []
+
+    def rewrite(board: Storyboard, number: int, wish: str) -> tuple[Shot | None, str]:
+        asked.append(number)
+        words = f"a fox, {wish}, asked for chunk {number}"
+        return board.shots[number - 1].model_copy(update={"prompt": words}), ""
+
+    brief = brief_of(storyboard=[{"prompt": "a fox", "wish": "closer"}, {"prompt": "a heron"}])
+    plain = brief_of(storyboard=[{"prompt": "a fox"}, {"prompt": "a heron"}])
+    granted = grant_wishes(storyboard(plain), brief, rewrite)
+    assert asked == [1]
+    words = [shot.prompt for shot in granted.shots]
+    assert words == ["a fox, closer, asked for chunk 1"] * 2 + ["a heron"] * 2
+    assert [shot.number for shot in granted.shots] == [1, 2, 3, 4]

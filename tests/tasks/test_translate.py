@@ -139,7 +139,7 @@ def test_the_tokens_of_the_english_words_are_counted(
     installed: Settings, in_process: list[str]
 ) -> None:
     store = Bucket()
-    context: Any = Run(installed, store, GOOD, OTHER)
+    context: Any = Run(installed, store, *(GOOD, OTHER) * 2)
     told = enhance.fn(BRIEF, context).translation
     assert told is not None
     thai = "ผู้คนเดินผ่าน" * 100
