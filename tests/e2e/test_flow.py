@@ -226,6 +226,7 @@ def test_a_run_leaves_no_scratch(run: Run, cli: Cli) -> None:
     assert list((cli.data / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fresh_surroundings_give_the_same_bytes(
     run: Run,
     store_settings: StoreSettings,

@@ -259,6 +259,7 @@ def test_nobody_s_list_shows_runs_of_others(asked: Gateway, studio: Client) -> N
         assert [item.id for item in reviewer.runs(text=run.prompt)] == [run.id]
 
 
+@pytest.mark.slow
 def test_videos_are_found_by_words_and_time(studio: Client, bucket: ObjectStore) -> None:
     words = secrets.token_hex(6)
     film = published(bucket, f"an owl {words}", "autumn")

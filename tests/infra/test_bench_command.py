@@ -216,6 +216,7 @@ def test_a_paid_backend_costs_what_it_bills_failures_included(
     assert cloud.devices == ("remote",)
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_and_a_later_one_goes_on(
     run: Run, store: ObjectStore, failing: list[str]
 ) -> None:
@@ -268,6 +269,7 @@ def test_a_failure_is_an_outcome_and_is_not_tried_again(run: Run, failing: list[
     assert len(failing) == calls
 
 
+@pytest.mark.slow
 @pytest.mark.allows_errors("the store is down")
 def test_what_is_not_the_backends_fault_stops_and_counts_for_nothing(
     run: Run, store: ObjectStore, failing: list[str]
