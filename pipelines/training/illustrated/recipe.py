@@ -71,11 +71,7 @@ def train(recipe: Recipe) -> Path:
     count, fewer = recipe.size.vae_clips, min(_HELD, recipe.size.vae_clips)
     # The judge, and it alone, sees the combinations that are held out: else a wrong answer about
     # one of them could be its own.
-    eye = train_classifier(
-        recipe,
-        Pool(recipe, "classifier", count, FRAMES, every=True),
-        Pool(recipe, "classifier-held", fewer, FRAMES, every=True),
-    )
+    eye = train_classifier(recipe, Pool(recipe, "classifier-held", fewer, FRAMES, every=True))
     tokenizer, encoder = train_text(recipe)
     vae = train_vae(recipe, Pool(recipe, "vae", count), Pool(recipe, "vae-held", fewer))
     latents = encode_dataset(recipe, vae, "training")

@@ -23,7 +23,7 @@ class Size:
     clips: int
     stills: int
     vae_clips: int
-    """Clips of 9 frames that the VAE and the classifier are trained on."""
+    """Clips of 9 frames that the VAE is trained on."""
 
 
 SIZES = {
@@ -33,15 +33,16 @@ SIZES = {
 }
 """`small` for a CPU, `large` for a GPU, both below 20 MB in fp16; `tiny` tries the path alone."""
 SHARES = {
-    "text": 0.07,
+    "text": 0.035,
     "classifier": 0.08,
     "vae": 0.17,
     "decoder": 0.08,
     "stills": 0.18,
-    "transformer": 0.34,
+    "transformer": 0.375,
     "continuation": 0.08,
 }
-"""Of the minutes; making the latents comes on top."""
+"""Of the minutes; making the latents comes on top. More for the text made it worse: of held-out
+wordings 98 % of the things were told after 2,200 steps, and 86 % after 4,000."""
 
 
 @dataclass(frozen=True)
