@@ -46,18 +46,15 @@ Run = Callable[..., Report]
 @pytest.fixture
 def run(in_process: object, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Run]:
     """The flow in this process."""
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY as HEARTBEAT
 
     from flows.benchmark_backends import benchmark_backends
 
     def made(*candidates: str, gates: str = "", **values: Any) -> Report:
         asked = {"name": "tried", "prompts": (RED,), "videos": 1, "seconds": 1.0} | values
         url = cli.env["PREFECT_API_URL"]
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        with temporary_settings({PREFECT_API_URL: url, HEARTBEAT: None}):
             found = benchmark_backends(Benchmark(candidates=candidates, **asked), gates)
         assert isinstance(found, Report)
         return found
@@ -216,7 +213,6 @@ def test_a_paid_backend_costs_what_it_bills_failures_included(
     assert cloud.devices == ("remote",)
 
 
-@pytest.mark.slow
 def test_a_second_run_makes_nothing_and_a_later_one_goes_on(
     run: Run, store: ObjectStore, failing: list[str]
 ) -> None:
