@@ -239,7 +239,7 @@ def test_a_download_without_network_is_a_sentence(bare_cli: Cli) -> None:
     result = bare_cli(
         "models",
         "download",
-        "studio",
+        "translator-th",  # small: the room on the disk is looked at first
         HF_ENDPOINT=f"http://127.0.0.1:{port}",
         HF_HUB_DISABLE_XET="1",
     )
