@@ -102,6 +102,7 @@ def test_a_query_with_another_name_or_label_would_be_missed(operator: httpx.Clie
     assert not any(labels.items() <= found.items() for _, found in series_of(text))
 
 
+@pytest.mark.slow
 def test_a_brief_that_waits_is_in_the_queue(asked: Gateway, operator: httpx.Client) -> None:
     before = value(operator, "reelwright_runs", flow="produce-content", state="waiting")
     run = operator.post("/briefs", json=brief()).json()["id"]

@@ -45,6 +45,7 @@ def test_events_are_signed_told_again_and_keep_their_ids(deployed: Cli, tmp_path
         receiver.close()
 
 
+@pytest.mark.slow
 def test_an_event_that_nobody_takes_is_kept_among_the_dead(deployed: Cli, tmp_path: Path) -> None:
     receiver = Receiver()
     receiver.close()

@@ -127,6 +127,7 @@ def test_a_run_that_waits_for_a_person_holds_no_process_and_goes_on_in_a_used_on
     with_pool(work)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_answered_before_its_process_has_ended_goes_on_after_that(
     with_pool: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_what_a_run_said_while_it_waited_goes_away_when_it_goes_on(
     assert (run.name, run.tags) == (f"{NAMED}ab", ["spring"])
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cancelled_while_it_waited_does_not_wait_any_more(
     client: SyncPrefectClient,
 ) -> None:
