@@ -182,9 +182,5 @@ def _writers(brief: Brief) -> list[str]:
     return [name for name, entry in entries if entry and entry.prompt == "instruct"]
 
 
-def _is_enhanced(brief: Brief) -> bool:
-    return brief.enhance and not brief.storyboard
-
-
 def _is_remote(brief: Brief) -> bool:
     return brief.backend.capabilities.location == "remote"

@@ -4,7 +4,7 @@ import re
 
 from pipelines.schema.text import without_control_tokens
 
-SIZES = (
+SHOT_SIZES = (
     "extreme wide shot",
     "wide shot",
     "full shot",
@@ -12,9 +12,9 @@ SIZES = (
     "medium close-up",
     "close-up",
     "extreme close-up",
-    "low-angle shot",
-    "high-angle shot",
 )
+"""From the widest to the closest."""
+SIZES = (*SHOT_SIZES, "low-angle shot", "high-angle shot")
 """Suggestions; any words may be used. Wan's prompt guide uses these terms."""
 CAMERA_MOVES = (
     "static camera",

@@ -10,20 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
+from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import Answer, Question
 from pipelines.schema.storyboard import Sheet, SheetEntry, ShotPlan
 
-SIZES = (
-    "extreme wide shot",
-    "wide shot",
-    "full shot",
-    "medium shot",
-    "medium close-up",
-    "close-up",
-    "extreme close-up",
-)
-"""From the widest to the closest."""
-OPENING_SIZES = SIZES[:2]
+OPENING_SIZES = SHOT_SIZES[:2]
 """The first shot shows where the film takes place."""
 MOVES = (
     "static",

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 from pipelines import errors
 from pipelines.errors import BriefError, ReelwrightError
+from tasks.refusals import REFUSED
 
 CRASHED, OTHER = "crashed", "other"
-_REFUSED = "This brief cannot be made: "
-"""Begins the message of a run that its flow refused at once, which names no class."""
 
 
 def _kinds(base: type[ReelwrightError]) -> Iterator[type[ReelwrightError]]:
@@ -35,7 +34,7 @@ def cause_of(message: str, *, crashed: bool) -> str:
     The message names the class of the error. A run that waited for another one has the message of
     that one within its own, so the last name is the cause.
     """
-    if message.startswith(_REFUSED):
+    if message.startswith(REFUSED):  # such a message names no class
         return _WORDS[BriefError.__name__]
     names = _NAMED.findall(message)
     if names:
