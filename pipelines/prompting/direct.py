@@ -17,7 +17,7 @@ from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
     MAX_SHEET,
     OPENING_SIZES,
-    SIZES,
+    SHOT_SIZES,
     BeatsAnswer,
     SheetAnswer,
     ShotAnswer,
@@ -221,7 +221,7 @@ def _sizes_after(before: Shot | None) -> Sequence[str]:
     """The sizes that a shot may have: two successive shots of one size look like one that jumps."""
     if before is None:
         return OPENING_SIZES
-    return [size for size in SIZES if before.plan is None or size != before.plan.size]
+    return [size for size in SHOT_SIZES if before.plan is None or size != before.plan.size]
 
 
 def _summary(shot: Shot | None) -> str:

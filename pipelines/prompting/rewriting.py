@@ -9,7 +9,7 @@ from pipelines.prompting.gates_direct import ShotCheck, fault_of_shot
 from pipelines.prompting.injection import without_commands
 from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
-    SIZES,
+    SHOT_SIZES,
     ShotAnswer,
     fault_of_choices,
     plan_of_answer,
@@ -74,7 +74,9 @@ class Rewriter:
             "wish": wish,
             "seconds": f"{self.seconds:g}",
         }
-        question = shot_question(data, storyboard.sheet, SIZES, self.seed + shot.number, "rewrite")
+        question = shot_question(
+            data, storyboard.sheet, SHOT_SIZES, self.seed + shot.number, "rewrite"
+        )
         allowed = f"{wish} {shot.prompt}"
         check = ShotCheck(self.idea, storyboard.sheet, (), (), allowed, SHORT_WORDS)
 
@@ -88,7 +90,7 @@ class Rewriter:
             plan = plan_of(answer)
             if plan == shot.plan:
                 return "the shot is the same as before; do what the wish says"
-            return fault_of_choices(answer, SIZES) or fault_of_shot(plan, check)
+            return fault_of_choices(answer, SHOT_SIZES) or fault_of_shot(plan, check)
 
         answer, repaired = ask(self.model, question, fault_of)
         new = directed_shot(shot.number, plan_of(answer), storyboard.sheet, repaired=repaired)

@@ -14,7 +14,7 @@ from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import prompt_of, shows_of
 from pipelines.prompting.questions import (
     OPENING_SIZES,
-    SIZES,
+    SHOT_SIZES,
     BeatsAnswer,
     ShotAnswer,
     beats_question,
@@ -69,7 +69,7 @@ def _prompts(idea: str, writer: RecordedWriter) -> list[str]:
     prompts = []
     before = "none, this is the first"
     for number, beat in enumerate(outline.beats, start=1):
-        sizes = OPENING_SIZES if number == 1 else SIZES
+        sizes = OPENING_SIZES if number == 1 else SHOT_SIZES
         data = {"idea": idea, "beat": beat, "before": before, "seconds": "2", "words": ""}
         question = shot_question(data, sheet, sizes, seed + number)
         shot, _ = ask(writer, question, partial(_fault_of_choices, sizes=sizes))
