@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import SHORT_WORDS, in_quotation_marks, prompt_of, shows_of
 from pipelines.prompting.gates_direct import (
@@ -17,7 +18,6 @@ from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
     MAX_SHEET,
     OPENING_SIZES,
-    SHOT_SIZES,
     BeatsAnswer,
     SheetAnswer,
     ShotAnswer,

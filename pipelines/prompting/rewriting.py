@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import SHORT_WORDS, shows_of
 from pipelines.prompting.direct import directed_shot
@@ -9,7 +10,6 @@ from pipelines.prompting.gates_direct import ShotCheck, fault_of_shot
 from pipelines.prompting.injection import without_commands
 from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
-    SHOT_SIZES,
     ShotAnswer,
     fault_of_choices,
     plan_of_answer,

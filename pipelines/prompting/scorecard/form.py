@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipelines.documents.brief import Brief
+from pipelines.planning.framing import SHOT_SIZES
 from pipelines.planning.plan import seed_of
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import prompt_of, shows_of
 from pipelines.prompting.questions import (
     OPENING_SIZES,
-    SHOT_SIZES,
     BeatsAnswer,
     ShotAnswer,
     beats_question,
