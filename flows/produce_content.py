@@ -19,8 +19,8 @@ from tasks.discard import discard_film
 from tasks.dispatch import draft_on_gpu_host, render_on_gpu_host, runs_on_gpu_host
 from tasks.publish import publish
 from tasks.refusals import refuses_briefs
-from tasks.review import approve_storyboard, begin_review
-from tasks.route import fall_back, route_brief, routed
+from tasks.review import approve_storyboard, begin_review, keep_review
+from tasks.route import fall_back, route_brief
 from tasks.run_names import run_name
 
 
@@ -40,11 +40,10 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
     route = route_brief(brief)
     film: Film | None = None
     while film is None:
+        review = begin_review(brief, route)
         try:
             route = approve_cost(brief, route)
-            chosen = routed(brief, route)
-            on_gpu_host, turn = runs_on_gpu_host(chosen), route.turn
-            review = begin_review(chosen)
+            on_gpu_host, turn = runs_on_gpu_host(review.brief), route.turn
             while review.needs_draft:
                 drafted, number = review.brief, review.round
                 draft = (
@@ -58,6 +57,7 @@ def produce_content(brief: Brief) -> Manifest | State[Any]:
         except RejectedError as rejection:
             return rejected(rejection)
         except (UnavailableError, BudgetError) as error:
+            keep_review(review, route)
             route = fall_back(route, error)
     try:
         approve_video(chosen, film)

@@ -1,24 +1,38 @@
 """Review of a storyboard by a person, who may edit it and look at it again before it is filmed.
 
 Each look is a draft of its own: a run of `draft-storyboard`, which makes stills of what changed and
-finds the others in the bucket.
+finds the others in the bucket. If the run falls back to another candidate of its route, the review
+begins again with the storyboard as a person left it. The run itself may have begun again meanwhile,
+from its first line and with the route as it was kept, so that storyboard lies in the bucket, too.
 """
 
 import itertools
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
+from prefect.runtime import flow_run
+from pydantic import Field, ValidationError
 
+from infra.adapters.object_store import ObjectStore
+from infra.adapters.settings import Settings
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
+from pipelines.documents.parsing import sentences
+from pipelines.documents.reviewed import Reviewed
 from pipelines.documents.route import Route
-from pipelines.errors import BriefError, RejectedError
-from pipelines.planning.edits import edited, entries_of, settled
+from pipelines.documents.stored_brief import StoredBrief
+from pipelines.errors import BriefError, CorruptObjectError, RejectedError
+from pipelines.planning.edits import by_hand, edited, entries_of, settled
+from pipelines.planning.other_preset import with_other_preset
+from pipelines.schema.keys import ObjectKey
 from pipelines.schema.shots import EditedEntry, EditedShot
 from tasks.approval import SILENCE, STORYBOARD, Answer, accept, ask, silence
 from tasks.artifacts import describe_draft, show_draft
 from tasks.dispatch import is_deployed, purpose_of
+from tasks.route import routed
+
+_log = logging.getLogger("reelwright.review")
 
 
 class StoryboardAnswer(Answer):
@@ -51,12 +65,55 @@ class Review:
     """Whether a draft of it must be made, and somebody asked about it."""
     round: int = 1
     """Number of that draft."""
+    reviewed: Reviewed | None = None
+    """What a person decided up to now, about this candidate's storyboard or an earlier one's."""
 
 
-def begin_review(brief: Brief) -> Review:
-    """The review of a brief's storyboard, which is over at once if the brief asks for none. Outside
-    a studio no approval is asked for."""
-    return Review(brief, needs_draft=brief.approval in (STORYBOARD, "both") and is_deployed())
+def begin_review(brief: Brief, route: Route) -> Review:
+    """The review of the storyboard that the chosen candidate makes of `brief`. It is over at once
+    if the brief asks for none. Outside a studio no approval is asked for.
+
+    After a fallback it begins with the storyboard that a person approved or edited before. Raises
+    BriefError if the brief or that storyboard does not fit the candidate, and StoreError if the
+    store fails.
+    """
+    needs_draft = brief.approval in (STORYBOARD, "both") and is_deployed()
+    reviewed = _kept_review(route.turn) if needs_draft and route.turn else None
+    chosen = _carried_over(reviewed, route) if reviewed else routed(brief, route)
+    return Review(chosen, needs_draft=needs_draft, reviewed=reviewed)
+
+
+def keep_review(review: Review, route: Route) -> None:
+    """Store what a person decided in `review`, for the candidate to which `route` falls back next.
+
+    Raises StoreError if the store fails.
+    """
+    if review.reviewed is None:
+        return
+    key = ObjectKey.turn(flow_run.id, route.turn + 1)
+    data = review.reviewed.model_dump_json().encode()
+    ObjectStore(Settings.load().store).put_bytes(key, data, "application/json")
+
+
+def _kept_review(turn: int) -> Reviewed | None:
+    """What a person decided before this turn of the route. What is damaged is asked again."""
+    try:
+        data = ObjectStore(Settings.load().store).get_bytes(ObjectKey.turn(flow_run.id, turn))
+        return Reviewed.model_validate_json(data) if data else None
+    except (CorruptObjectError, ValidationError) as error:
+        _log.warning("the storyboard that was approved before cannot be read: %s", error)
+        return None
+
+
+def _carried_over(reviewed: Reviewed, route: Route) -> Brief:
+    """The reviewed brief with the chosen preset. Raises BriefError if it does not fit."""
+    name = route.chosen.preset
+    try:
+        if reviewed.brief.preset == name:  # the same one again, once its price is approved
+            return Brief.model_validate(reviewed.brief.model_dump())
+        return with_other_preset(reviewed.by_hand, name)
+    except ValidationError as error:
+        raise BriefError(sentences(error)) from error
 
 
 def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:
@@ -90,10 +147,25 @@ def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:
             given, sheet = answer.shots, answer.sheet
             problem = f"**This cannot be made, please change it:** {error}.\n\n"
             continue
-        if answer.decision == "revise":
-            return Review(result, needs_draft=True, round=review.round + 1)
-        return Review(result, needs_draft=False, round=review.round)
+        revised = answer.decision == "revise"
+        return Review(
+            result,
+            needs_draft=revised,
+            round=review.round + revised,
+            reviewed=_reviewed(brief, draft, answer, result),
+        )
     raise AssertionError("the loop has no end")
+
+
+def _reviewed(brief: Brief, draft: Draft, answer: StoryboardAnswer, result: Brief) -> Reviewed:
+    """What `answer` decided, where `result` is the brief with its edits."""
+    try:
+        film = by_hand(brief, draft, answer.shots, answer.sheet)
+    except BriefError as error:
+        # Nothing is wrong with the film that is made now, so nobody is asked to change it.
+        _log.warning("the words of this storyboard cannot be carried to other presets: %s", error)
+        film = result
+    return Reviewed(brief=StoredBrief.of(result), by_hand=StoredBrief.of(film))
 
 
 def drafted_shots(draft: Draft) -> list[EditedShot]:

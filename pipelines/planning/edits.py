@@ -78,6 +78,17 @@ def edited(
     return _valid(brief, values)
 
 
+def by_hand(
+    brief: Brief, draft: Draft, shots: Sequence[EditedShot], sheet: Sequence[EditedEntry] = ()
+) -> Brief:
+    """The film of `edited`, but all its shots are shots by hand with the words of the draft. So it
+    stays the same wherever it is made. Raises as `edited`."""
+    looks = _looks_of(draft.sheet, sheet)
+    swaps = {old.appearance: new.appearance for old, new in looks if old != new}
+    rows = _rows(draft, shots or _as_drafted(draft), swaps)
+    return _valid(brief, _rebuilt(brief, draft, rows) | {"sheet": [new for _, new in looks]})
+
+
 def settled(brief: Brief, draft: Draft) -> Brief:
     """`brief` with the words of its `draft` in place of wishes, which are granted in them.
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from pipelines.planning.edits import entries_of, with_appearances
 from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import NoAnswerError, ask
-from pipelines.prompting.compose import SHORT_WORDS, shows_of
+from pipelines.prompting.compose import SHORT_WORDS, prompt_of, shows_of
 from pipelines.prompting.direct import directed_shot
 from pipelines.prompting.gates_direct import ShotCheck, fault_of_shot
 from pipelines.prompting.injection import without_commands
@@ -19,7 +20,7 @@ from pipelines.prompting.stored import STORY_RECIPE, Shelf
 from pipelines.prompting.words import wanted
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
-from pipelines.schema.storyboard import Shot, ShotPlan, Storyboard
+from pipelines.schema.storyboard import Sheet, Shot, ShotPlan, Storyboard
 
 MAX_BEAT = 400
 """Characters of a shot's words that stand for its beat, if it has none."""
@@ -51,19 +52,35 @@ class Rewriter:
         return storyboard.model_copy(update={"shots": shots})
 
     def shot(self, storyboard: Storyboard, number: int, wish: str) -> Shot:
-        """The shot that `rewrite` puts in. Raises NoAnswerError as `rewrite`."""
+        """The shot that `rewrite` puts in. Raises NoAnswerError as `rewrite`.
+
+        One that was written before is found whatever the sheet was then, and has the words of the
+        sheet as it is now.
+        """
         before = storyboard.shots[number - 1]
-        digest = self._digest(before, wish)
-        found = self.shelf.find(digest)
-        if isinstance(found, Shot) and not found.stands_in:
-            return found.model_copy(update={"number": number, "seed": before.seed})
+        digests = self._digests(before, wish, storyboard.sheet)
+        for digest in digests:
+            found = self.shelf.find(digest)
+            if isinstance(found, Shot) and not found.stands_in:
+                shot = _with_sheet(found, storyboard.sheet)
+                return shot.model_copy(update={"number": number, "seed": before.seed})
         written = self._write(storyboard, before, wish)
-        self.shelf.keep(digest, written)
+        self.shelf.keep(digests[-1], written)
         return written
 
-    def _digest(self, shot: Shot, wish: str) -> Digest:
-        return digest_of(
-            [STORY_RECIPE, "rewrite", self.model.name, self.idea, shot.prompt, wish, self.seed]
+    def _digests(self, shot: Shot, wish: str, sheet: Sheet) -> tuple[Digest, Digest]:
+        """Identities of the shot written again with `wish`: the one of versions up to 0.6.0, and the
+        one of later versions.
+
+        Up to 0.6.0 the words of the sheet were a part of it. So after a change to a character, the
+        model was asked again, and wrote other words for shots that do not show the character.
+        """
+        names = {entry.appearance: entry.name for entry in entries_of(sheet)}
+        neutral = with_appearances(shot.prompt, names)
+        asked = (self.model.name, self.idea)
+        return (
+            digest_of([STORY_RECIPE, "rewrite", *asked, shot.prompt, wish, self.seed]),
+            digest_of([STORY_RECIPE, "rewrite/2", *asked, neutral, wish, self.seed]),
         )
 
     def _write(self, storyboard: Storyboard, shot: Shot, wish: str) -> Shot:
@@ -95,6 +112,13 @@ class Rewriter:
         answer, repaired = ask(self.model, question, fault_of)
         new = directed_shot(shot.number, plan_of(answer), storyboard.sheet, repaired=repaired)
         return new.model_copy(update={"seed": shot.seed})
+
+
+def _with_sheet(shot: Shot, sheet: Sheet) -> Shot:
+    """`shot` with the words of `sheet` for all that it shows."""
+    if shot.plan is None:
+        return shot
+    return shot.model_copy(update={"prompt": prompt_of(shot.plan, sheet)})
 
 
 def rewritten_or_none(

@@ -12,7 +12,8 @@ raw frames, one below the other, which the next chunk may continue) and, if it h
 
 `runs/<flow-run-id>/film.json` and `draft.json` are results of the GPU host for the flow that waits
 for them; `failure.json` is the error of such a run, `route.json` how the router decided about a
-brief, and `published.json` says which video that flow published. `calendar/` holds the calendar,
+brief, `turn-<n>.json` the storyboard that was approved before the run fell back for the n-th time,
+and `published.json` says which video that flow published. `calendar/` holds the calendar,
 and up to which time each entry was checked. `manifests/<content-id>.json` is a second copy of each
 manifest, from which a damaged one is restored; without the first one it has no effect.
 `retention/keep.json` names the campaigns that are kept for ever. `runs/<uuid>/probe.json` is
@@ -41,7 +42,7 @@ _KEY = re.compile(
     r"|calendar/(?:calendar\.yaml|marks/[a-z0-9][a-z0-9-]{0,59}\.json)"
     r"|uploads/[0-9a-f]{64}\.(?:png|zip)"
     r"|stills/[0-9a-f]{64}\.png"
-    r"|runs/[0-9a-f-]{36}/(?:film|draft|published|probe|route|failure)\.json"
+    r"|runs/[0-9a-f-]{36}/(?:film|draft|published|probe|route|failure|turn-[1-9][0-9]{0,3})\.json"
     r"|manifests/[0-9a-f]{64}\.json"
     r"|retention/keep\.json"
     r"|jobs/[0-9a-f]{64}\.json"
@@ -160,6 +161,10 @@ class ObjectKey(str):
     @classmethod
     def route(cls, run: UUID) -> Self:
         return cls(f"runs/{run}/route.json")
+
+    @classmethod
+    def turn(cls, run: UUID, number: int) -> Self:
+        return cls(f"runs/{run}/turn-{number}.json")
 
     @classmethod
     def failure(cls, run: UUID) -> Self:

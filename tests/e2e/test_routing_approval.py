@@ -87,7 +87,8 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
         assert store.list_keys("chunks/") == store.list_keys("stills/") == []
         await pool.client.resume_flow_run(run, run_input={"decision": "approve", "by": "ann"})
         assert await asked(pool, run, "storyboard") == "storyboard"  # its draft buys nothing
-        await pool.client.resume_flow_run(run, run_input={"decision": "approve"})
+        edits = {"shots": [{"drafted": 1, "prompt": "a red fox in the snow", "seed": 7}]}
+        await pool.client.resume_flow_run(run, run_input={"decision": "approve"} | edits)
         assert await asked(pool, run, "storyboard-2") == "storyboard"
         route = route_of(store, run)
         assert (route.chosen.preset, route.approved, route.turn) == ("free", ("dear",), 1)
@@ -102,10 +103,12 @@ def test_a_price_is_approved_and_the_next_candidate_s_draft_is_another_question(
     (key,) = [key for key in store.list_keys("videos/") if key.endswith("manifest.json")]
     data = store.get_bytes(ObjectKey(key))
     assert data is not None
-    assert b'"preset":"free"' in data.replace(b": ", b":")
-    assert [
-        (act.did, act.about, act.name) for act in Manifest.model_validate_json(data).people
-    ] == [
+    manifest = Manifest.model_validate_json(data)
+    assert manifest.brief.preset == "free"
+    # What was edited and approved on the first candidate's draft is what the second one films.
+    assert [shot.prompt for shot in manifest.storyboard.shots] == ["a red fox in the snow"]
+    assert [chunk.spec.request.seed for chunk in manifest.plan.chunks] == [7]
+    assert [(act.did, act.about, act.name) for act in manifest.people] == [
         ("asked", "", "prefect"),
         ("approved", "cost", "ann"),
         ("approved", "storyboard", "prefect"),

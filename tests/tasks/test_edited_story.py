@@ -5,11 +5,13 @@ from typing import Any
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.planning.drafting import chunk_seconds, draft_shots
-from pipelines.planning.edits import edited, settled
-from pipelines.schema.plan import Estimate, Plan
+from pipelines.planning.edits import edited, settled, with_appearances
+from pipelines.planning.plan import seed_of
+from pipelines.schema.keys import ObjectKey
+from pipelines.schema.plan import Estimate, Plan, digest_of
 from pipelines.schema.shots import EditedEntry, EditedShot
 from tasks.review import drafted_sheet, drafted_shots
-from tests.support.scripted_writer import FAULTS, FaultyWriter, GoodWriter
+from tests.support.scripted_writer import FAULTS, SHEET, VILLAGE, FaultyWriter, GoodWriter
 from tests.tasks.test_direct_stage import BRIEF, run
 from tests.tasks.test_enhance import Bucket
 
@@ -150,3 +152,84 @@ def test_a_storyboard_by_hand_names_no_model_that_granted_nothing() -> None:
     store = Bucket()
     board, _ = run(store, FaultyWriter(FAULTS["never ends"]), wished_by_hand(store))
     assert (board.enhancer, board.written) == ("none", 0)
+
+
+GIRL = "a tall young woman in a yellow coat"
+
+
+def with_girl(brief: Brief) -> Brief:
+    """`brief` with another fisherman, also in its shots by hand."""
+    sheet = [{"name": "fisherman", "appearance": GIRL, "kind": "character"}]
+    others = [entry.model_dump() for entry in brief.sheet if entry.name != "fisherman"]
+    swaps = {SHEET["characters"][0]["appearance"]: GIRL}
+    shots = [
+        shot.model_dump() | {"prompt": with_appearances(shot.prompt, swaps)}
+        for shot in brief.storyboard
+    ]
+    return Brief.model_validate(
+        brief.model_dump() | {"sheet": [*sheet, *others], "storyboard": shots}
+    )
+
+
+def wishing(shot: int, wish: str) -> Brief:
+    return Brief.model_validate(BRIEF.model_dump() | {"shots": [{"shot": shot, "wish": wish}]})
+
+
+def showing(draft: Draft, name: str) -> list[int]:
+    return [shot.number for shot in draft.shots if name in shot.shows]
+
+
+def test_a_shot_that_was_written_again_follows_a_changed_sheet() -> None:
+    store, brief = Bucket(), wishing(1, "the fisherman at a lake")
+    before = drafted(store, brief)
+    assert showing(before, "fisherman") == [1, 2, 3]  # the first one by the wish alone
+    assert made(store, with_girl(brief), brief) == [1, 2, 3]
+    writer = GoodWriter()
+    after = drafted(store, with_girl(brief), writer)
+    assert writer.asked == []
+    assert f"{GIRL.capitalize()} " in after.shots[0].prompt
+    assert "white beard" not in " ".join(shot.prompt for shot in after.shots)
+    assert [shot.prompt for shot in drafted(store, brief).shots] == [
+        shot.prompt for shot in before.shots
+    ]
+
+
+def test_a_shot_that_was_written_again_without_a_character_stays_when_that_one_changes() -> None:
+    store = Bucket()
+    draft = drafted(store)
+    rows = changed(drafted_shots(draft), 1, wish=WISH)
+    brief = edited(BRIEF, draft, [rows[1], rows[0], *rows[2:]])
+    before = drafted(store, brief)
+    assert showing(draft, "fisherman") == [2, 3]  # before the wish and the new order
+    assert showing(before, "fisherman") == [3]
+    writer = GoodWriter()
+    after = drafted(store, with_girl(brief), writer)
+    assert writer.asked == []
+    assert after.shots[0] == before.shots[0]
+    assert made(store, with_girl(brief), brief) == [3]
+
+
+def test_words_that_an_editor_approved_after_a_wish_follow_a_changed_sheet_too() -> None:
+    store = Bucket()
+    wished = wishing(2, WISH)
+    draft = drafted(store, wished)
+    brief = settled(wished, draft)
+    sheet = [EditedEntry(name="fisherman", appearance=GIRL)]
+    after = edited(brief, draft, drafted_shots(draft), sheet)
+    assert made(store, after, brief) == showing(draft, "fisherman") == [2, 3]
+    assert GIRL in drafted(store, after).shots[1].prompt
+
+
+def test_a_rewritten_shot_of_an_earlier_version_is_found_again() -> None:
+    """Up to 0.6.0 it was kept under the words of its sheet."""
+    store, brief = Bucket(), wishing(2, WISH)
+    board, _ = run(store, GoodWriter())
+    others = set(store.objects)
+    written, _ = run(store, GoodWriter(), brief)
+    (key,) = set(store.objects) - others
+    words, seed = board.shots[1].prompt, seed_of(brief)
+    earlier = digest_of(["direct/1", "rewrite", GoodWriter.name, VILLAGE, words, WISH, seed])
+    store.objects[ObjectKey.shot(earlier)] = store.objects.pop(key)
+    writer = GoodWriter()
+    assert run(store, writer, brief)[0].shots == written.shots
+    assert writer.asked == []

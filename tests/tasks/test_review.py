@@ -1,15 +1,27 @@
-"""The review of a storyboard: what becomes of answers that cannot be made."""
+"""The review of a storyboard: what becomes of answers that cannot be made, and of approved ones when
+another backend must make the film."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from pipelines.documents.route import Route
 from pipelines.errors import RejectedError
 from pipelines.schema.shots import EditedShot
 from tasks import review
-from tasks.review import Review, StoryboardAnswer, approve_storyboard
+from tasks.review import (
+    Review,
+    StoryboardAnswer,
+    approve_storyboard,
+    begin_review,
+    drafted_shots,
+    keep_review,
+)
 from tests.pipelines.test_edits import brief_of, drafted
-from tests.tasks.test_route import route_of
+from tests.tasks.test_edited_story import changed
+from tests.tasks.test_enhance import Bucket
+from tests.tasks.test_route import Run, route_of
 
 BRIEF = brief_of()
 BROKEN = [EditedShot(prompt="a heron", chunks=-1)]
@@ -45,3 +57,93 @@ def test_edits_that_a_person_corrects_are_taken(answers: list[dict[str, Any]]) -
     answers += [{"shots": BROKEN}, {"shots": [EditedShot(prompt="a heron")], "by": "Mali"}]
     assert [shot.prompt for shot in reviewed().brief.storyboard] == ["a heron"]
     assert answers == []
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """That of a run in a studio."""
+    found = Bucket()
+    monkeypatch.setattr(review, "is_deployed", lambda: True)
+    monkeypatch.setattr(review, "flow_run", Run(uuid4()))
+    monkeypatch.setattr(review, "ObjectStore", lambda _: found)
+    return found
+
+
+ASKED = brief_of(preset="auto", frames=-1, approval="storyboard")
+ROUTE = route_of("demo", "video_fast", "video_5b")
+
+
+def turned(route: Route, turn: int) -> Route:
+    """`route` after its candidates before `turn` failed."""
+    left = route.candidates[turn:]
+    return route_of(*(item.preset for item in left)).model_copy(update={"turn": turn})
+
+
+def fallen_back(answers: list[dict[str, Any]], **values: Any) -> Review:
+    """The review by the second candidate, after a person answered so about the first one's."""
+    first = begin_review(ASKED, ROUTE)
+    draft = drafted(first.brief)
+    answers.append({"shots": changed(drafted_shots(draft), 1, prompt="a heron"), **values})
+    keep_review(approve_storyboard(first, draft, ROUTE), ROUTE)
+    return begin_review(ASKED, turned(ROUTE, 1))
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("decision", ["approve", "revise"])
+def test_another_candidate_makes_the_storyboard_as_it_was_edited(
+    answers: list[dict[str, Any]], decision: str
+) -> None:
+    second = fallen_back(answers, decision=decision)
+    assert second.brief.preset == "video_fast"
+    assert second.needs_draft  # its stills are other ones
+    first = drafted(ASKED.with_preset("demo"))
+    words = [shot.prompt for shot in first.shots]
+    assert [shot.prompt for shot in second.brief.storyboard] == [words[0], "a heron", *words[2:]]
+    assert [shot.seed for shot in second.brief.storyboard] == [shot.seed for shot in first.shots]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_words_that_nobody_changed_are_approved_ones_too(answers: list[dict[str, Any]]) -> None:
+    """The next candidate may have another language model, which would write other words."""
+    second = fallen_back(answers, shots=[])
+    words = [shot.prompt for shot in drafted(ASKED.with_preset("demo")).shots]
+    assert [shot.prompt for shot in second.brief.storyboard] == words
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_candidate_that_is_asked_about_its_price_keeps_its_own_edits(
+    answers: list[dict[str, Any]],
+) -> None:
+    fallen_back(answers)
+    again = begin_review(ASKED, ROUTE.model_copy(update={"turn": 1}))
+    assert again.brief.preset == "demo"
+    assert [(item.shot, item.prompt) for item in again.brief.shots] == [(2, "a heron")]
+    assert again.brief.storyboard == ()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_third_candidate_begins_with_what_the_second_one_was_not_asked_about(
+    answers: list[dict[str, Any]],
+) -> None:
+    keep_review(fallen_back(answers), turned(ROUTE, 1))
+    third = begin_review(ASKED, turned(ROUTE, 2))
+    assert third.brief.preset == "video_5b"
+    assert third.brief.storyboard[1].prompt == "a heron"
+
+
+def test_what_was_approved_before_and_is_damaged_is_asked_again(
+    answers: list[dict[str, Any]], bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    fallen_back(answers)
+    (key,) = bucket.objects
+    bucket.objects[key] = b"{"
+    assert begin_review(ASKED, turned(ROUTE, 1)).brief == ASKED.with_preset("video_fast")
+    assert "cannot be read" in caplog.text
+
+
+@pytest.mark.usefixtures("bucket")
+def test_without_an_approval_or_an_answer_the_brief_stays_as_it_is() -> None:
+    keep_review(begin_review(ASKED, ROUTE), ROUTE)
+    assert begin_review(ASKED, turned(ROUTE, 1)).brief == ASKED.with_preset("video_fast")
+    silent = ASKED.model_copy(update={"approval": "none"})
+    assert not begin_review(silent, ROUTE).needs_draft
