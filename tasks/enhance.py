@@ -23,6 +23,7 @@ from pipelines.prompting.rewriting import Rewriter, rewritten_or_none
 from pipelines.prompting.stored import Kept, Shelf
 from pipelines.prompting.storyboard import seconds_of_shot, write_storyboard
 from pipelines.prompting.strategies import Enhancer, follows_instructions, strategy_of
+from pipelines.prompting.time_limit import timed
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import Plan, Transition, digest_of
 from pipelines.schema.storyboard import Shot, Storyboard, Strategy
@@ -51,14 +52,15 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     transitions = [slot.transition for slot in timeline(brief)]
     count = sum(item != "continue" for item in transitions)
     with context.costs.measure("enhance"), context.enhancer() as llama:
-        english, translation = translate_brief(brief, context, llama)
-        shots = _Shots(english, transitions, llama, context)
+        writer = timed(llama, count) if llama else None
+        english, translation = translate_brief(brief, context, writer)
+        shots = _Shots(english, transitions, writer, context)
         storyboard = write_storyboard(
-            english, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
+            english, transitions, seed_of(brief), writer, shots.find, shots.keep, shots.run
         )
         storyboard = storyboard.model_copy(update={"translation": translation})
         storyboard = with_sheet(storyboard, brief.sheet)
-        storyboard = _granted(storyboard, english, llama, shots)
+        storyboard = _granted(storyboard, english, writer, shots)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:

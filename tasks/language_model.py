@@ -1,6 +1,7 @@
 """The language model of a run: how this machine's settings load it, and where it lay."""
 
 import logging
+import math
 from typing import Literal
 
 from infra.adapters.settings import LlmSettings
@@ -45,6 +46,7 @@ def llama_options(llm: LlmSettings, context: int, device: str) -> LlamaOptions:
         prompt_cache=llm.prompt_cache,
         strategy=llm.strategy,
         answer_timeout=llm.timeout,
+        storyboard_timeout=llm.storyboard_timeout or math.inf,
     )
 
 

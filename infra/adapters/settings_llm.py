@@ -82,6 +82,14 @@ class LlmSettings(Section):
         description="Seconds that one sentence may take before the template stands in. A longer "
         "answer may take so many for each 96 tokens of its limit.",
     )
+    storyboard_timeout: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds for all answers of a storyboard of up to 10 shots, with its "
+        "translation; a longer film has more in proportion, and `0` is no limit. Three quarters of "
+        "them are for `direct`, the rest for `complete`; then the template writes the shots that "
+        "are left. The demo's writer takes one to two minutes on one CPU core.",
+    )
 
     @field_validator("temperature")
     @classmethod

@@ -5,6 +5,7 @@ light, colours. Whoever is on the sheet appears with the sheet's words, never wi
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from pipelines.prompting.words import plain, quoted, stems_of, words_of
@@ -14,6 +15,7 @@ MIN_WORDS, MAX_WORDS = 60, 100
 """Words of a prompt without the brief's style: about as many as Wan's own prompt writer makes."""
 SHORT_WORDS = 40
 """Fewest words of a second answer. A shot that is too short says more than the template."""
+_PREPOSITIONS = frozenset(["at", "by", "from", "in", "near", "of", "on", "to", "under", "with"])
 MAX_CHARACTERS, MAX_PLACES = 2, 1
 """Entries of the sheet whose appearance a shot repeats. More would leave no words for the rest."""
 
@@ -84,6 +86,42 @@ def shows_of(beat: str, subject: str, chosen: Iterable[str], sheet: Sheet) -> tu
         picked = [name for name in chosen if name in known]
         found += list(dict.fromkeys([*of_subject, *of_beat, *picked]))[:most]
     return tuple(found)
+
+
+def by_noun(new: Sheet, known: Sheet, beats: Iterable[str]) -> Sheet:
+    """`new` with its entries named as the beats call them: a model lists an `old fisherman`, and
+    its beats tell of `the fisherman`, who would then be another person.
+
+    A name of several words becomes its noun, the last one. It stays where another entry has that
+    noun, and where a beat never uses the noun alone. `known` are the earlier entries.
+    """
+    told = list(beats)
+    everything = (*known.characters, *known.places, *new.characters, *new.places)
+    count = Counter(entry.name.split()[-1] for entry in everything)
+
+    def renamed(entry: SheetEntry) -> SheetEntry:
+        noun = entry.name.split()[-1]
+        is_alone = any(names(beat, noun) and not names(beat, entry.name) for beat in told)
+        is_phrase = any(word in _PREPOSITIONS for word in entry.name.split())
+        if count[noun] > 1 or is_phrase or not is_alone:
+            return entry
+        return entry.model_copy(update={"name": noun})
+
+    return Sheet(
+        characters=tuple(map(renamed, new.characters)), places=tuple(map(renamed, new.places))
+    )
+
+
+def action_without_subject(action: str, subject: str) -> str:
+    """`action` as the words behind a subject: a model repeats the subject or a pronoun for it, and
+    begins a text with a capital."""
+    core = re.sub(r"^(?:the|an?)\s+", "", subject, flags=re.IGNORECASE)
+    again = rf"(?:the|an?)\s+{re.escape(core)}\s+|{re.escape(core)}\s+(?=\w+s\b)"
+    found = re.match(rf"(?:he|she|it|they)\s+|{again}", action, re.IGNORECASE) if core else None
+    rest = action[found.end() :] if found else action
+    if len(words_of(rest)) < 2:
+        return action
+    return rest[:1].lower() + rest[1:] if rest[1:2].islower() else rest
 
 
 def own_words(plan: ShotPlan) -> str:

@@ -7,12 +7,19 @@ from functools import partial
 
 from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import NoAnswerError, ask
-from pipelines.prompting.compose import SHORT_WORDS, in_quotation_marks, prompt_of, shows_of
+from pipelines.prompting.compose import (
+    SHORT_WORDS,
+    by_noun,
+    in_quotation_marks,
+    prompt_of,
+    shows_of,
+)
 from pipelines.prompting.gates_direct import (
     ShotCheck,
     fault_of_outline,
     fault_of_sheet,
     fault_of_shot,
+    sound_entries,
 )
 from pipelines.prompting.instruct import InstructModel
 from pipelines.prompting.questions import (
@@ -72,7 +79,7 @@ class Direct:
         self._chain = chain_of(self.story, ())
         self.beats: list[str] = []
         self.sheet = Sheet()
-        self._failures = 0
+        self._failures: list[str] = []
         self._without: NoAnswerError | None = None
         """Why there are no further beats."""
 
@@ -132,7 +139,7 @@ class Direct:
                 self._model, question, partial(fault_of, check), partial(fault_of, shorter)
             )
         except NoAnswerError as error:
-            self._failures += error.cause == "failed"
+            self._failures += [error.fault] if error.cause == "failed" else []
             raise
         return directed_shot(number, self._plan(answer, beat), self.sheet, repaired=repaired)
 
@@ -179,16 +186,24 @@ class Direct:
             self._asked, beats, known, missing, self._seed + len(self.beats) + 1
         )
 
+        everything = f"{self._idea} {' '.join(told)}"
+
         def fault_of(answer: SheetAnswer) -> str:
             sheet = answer.sheet()
             entries = (*sheet.characters, *sheet.places)
-            return fault_of_sheet(entries, known, f"{self._idea} {' '.join(told)}", self._idea)
+            return fault_of_sheet(entries, known, everything, self._idea)
+
+        def sound(answer: SheetAnswer) -> Sheet:
+            return sound_entries(answer.sheet(), known, everything, self._idea)
+
+        def fault_of_all(answer: SheetAnswer) -> str:
+            return "" if sound(answer) != Sheet() else fault_of(answer)
 
         try:
-            answer, _ = ask(self._model, question, fault_of)
+            answer, _ = ask(self._model, question, fault_of, fault_of_all)
         except NoAnswerError as error:
             return SheetPart(entries=Sheet(), fault=error.fault, cause=error.cause)
-        return SheetPart(entries=answer.sheet())
+        return SheetPart(entries=by_noun(sound(answer), known, told))
 
     def _required(self, number: int) -> list[str]:
         """Words of the idea that shot `number` must say: each word is asked of the first shot whose
@@ -200,8 +215,9 @@ class Direct:
         return [word for word, place in placed.items() if place == number]
 
     def _stop_after_failures(self) -> None:
-        if self._failures >= MAX_FAILURES:
-            raise NoAnswerError("failed", f"the model left {MAX_FAILURES} questions unanswered")
+        if len(self._failures) >= MAX_FAILURES:
+            said = f"the model left {MAX_FAILURES} questions unanswered, the last one: "
+            raise NoAnswerError("failed", said + self._failures[-1])
 
 
 def directed_shot(number: int, plan: ShotPlan, sheet: Sheet, *, repaired: bool) -> Shot:

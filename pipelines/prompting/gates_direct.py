@@ -41,7 +41,8 @@ MIN_VOWEL_SHARE = 0.85
 
 _META = re.compile(
     r"\b(?:as an ai|language model|i (?:cannot|can't|am|will)|i'm|sorry|as requested|json|prompts?"
-    r"|instructions?|system message|storyboard|the (?:video|film|viewer|audience|shot|scene|beat)"
+    r"|instructions?|system message|storyboard|the (?:video|film|viewer|audience|shot|beat|camera)"
+    r"|the scene (?:shows|opens|begins|ends|depicts|features)|we (?:see|watch|follow)"
     r"|this (?:video|film|shot|scene|beat)|(?:shot|beat|scene) \d|here is|here's|sure[,!])\b",
     re.IGNORECASE,
 )
@@ -55,7 +56,7 @@ _ON_SCREEN = re.compile(
 _SEVERAL = re.compile(
     r"\b(?:then|afterwards?|meanwhile|finally|next|before \w+ing|after \w+ing"
     r"|and \w+s (?:the|a|an|his|her|its|their|up|down|away|out|off|back|towards?|into)"
-    r"|, \w+s (?:the|a|an|his|her|its|their))\b|;",
+    r"|and \w+s (?:it|them)|, \w+s (?:the|a|an|his|her|its|their))\b|;",
     re.IGNORECASE,
 )
 """A second action. In two seconds the video model shows one, or a blend of both."""
@@ -128,6 +129,23 @@ def fault_of_sheet(entries: Sequence[SheetEntry], known: Sheet, told: str, idea:
         if fault:
             return f"the appearance of {entry.name!r}: {fault}"
     return ""
+
+
+def sound_entries(sheet: Sheet, known: Sheet, told: str, idea: str) -> Sheet:
+    """`sheet` without the entries that `fault_of_sheet` refuses. One wrong entry of seven is no
+    reason to give up a film."""
+    found = known
+
+    def kept(entries: Iterable[SheetEntry]) -> tuple[SheetEntry, ...]:
+        nonlocal found
+        sound = []
+        for entry in entries:
+            if not fault_of_sheet([entry], found, told, idea):
+                sound.append(entry)
+                found = Sheet(characters=(*found.characters, entry), places=found.places)
+        return tuple(sound)
+
+    return Sheet(characters=kept(sheet.characters), places=kept(sheet.places))
 
 
 def fault_of_shot(plan: ShotPlan, check: ShotCheck) -> str:

@@ -4,6 +4,7 @@ The strategy `direct` asks such a model for outline, sheet and shots; `pipelines
 the model in a child process.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ class Instruction:
     max_tokens: int
     temperature: float = 0.0
     """0: the most probable token each time, whatever the seed."""
+    seconds: float = math.inf
+    """Most seconds for the answer, beside the model's own limit. It decides no word."""
 
 
 class InstructModel(Protocol):

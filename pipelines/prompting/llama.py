@@ -1,17 +1,19 @@
 """The prompt enhancer: asks the language model in a child process, and restarts the child if it
 fails."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from pipelines.errors import EnhancerError
+from pipelines.prompting.deadline import Deadline
 from pipelines.prompting.grammar import grammar_of
 from pipelines.prompting.instruct import Instruction
 from pipelines.prompting.llama_process import LlamaProcess
 from pipelines.prompting.placement import Placement
-from pipelines.prompting.texts import MARKERS, TEMPLATES
+from pipelines.prompting.texts import TEMPLATES, marked_parts
 
 MAX_TOKENS = 96
 """Of the words that continue a shot."""
@@ -26,9 +28,11 @@ _CACHE_BITS: dict[KvCache, float] = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5}
 _GGML_TYPES: dict[KvCache, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """Numbers of `enum ggml_type`. llama_cpp has them too, but its import loads the library."""
 _FIELD = re.compile(r"\{(\w+)\}")
-_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
 _STARTS = 2
 """Most starts of the child in one run."""
+_GRACE = 10.0
+"""Most seconds after its time in which a child must stop an answer by itself, or it is ended. It
+looks at the clock after each token; reading a prompt can take it longer."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class ShotRequest:
     camera: str
     opening: str
     seed: int
+    seconds: float = math.inf
+    """Most seconds for the answer, beside the model's own limit. It decides no word."""
 
 
 class PromptEnhancer(Protocol):
@@ -78,6 +84,8 @@ class LlamaOptions:
     load_timeout: float = 300.0
     answer_timeout: float = 120.0
     """For every `MAX_TOKENS` of the longest answer."""
+    storyboard_timeout: float = math.inf
+    """For all answers of a storyboard of up to `time_limit.SHOTS` shots."""
 
     @property
     def cache_bits(self) -> float:
@@ -162,6 +170,11 @@ class LlamaEnhancer:
         return self._options.context
 
     @property
+    def storyboard_timeout(self) -> float:
+        """Seconds for all answers of a storyboard."""
+        return self._options.storyboard_timeout
+
+    @property
     def child_pid(self) -> int | None:
         """Process id of the child, if it runs."""
         return self._child.pid if self._child else None
@@ -181,13 +194,14 @@ class LlamaEnhancer:
         """End the child."""
         self._drop()
 
-    def load(self) -> Placement:
+    def load(self, within: float = math.inf) -> Placement:
         """Start the child, if it does not run, and return where the model lies.
 
-        Raises EnhancerError if the model does not load, or the child has no starts left.
+        Raises EnhancerError if the model does not load `within` so many seconds, or the child has
+        no starts left.
         """
         if self._child is None:
-            self._start()
+            self._start(min(within, self._options.load_timeout))
         assert self.placement is not None
         return self.placement
 
@@ -211,7 +225,7 @@ class LlamaEnhancer:
                 "head": head,
                 **self._sampling(request.seed, MAX_TOKENS, TEMPERATURE),
             },
-            self._options.answer_timeout,
+            Deadline(request.seconds),
         )
         return _whole_sentence(str(answer["text"]), cut=answer.get("finish") == "length")
 
@@ -226,10 +240,10 @@ class LlamaEnhancer:
         no chat template, if question and answer do not fit into the context (told by the vocabulary
         alone, before the model is loaded), or as `words`.
         """
-        request = self._question(instruction)
-        self._check_room(request)
+        request, end = self._question(instruction), Deadline(instruction.seconds)
+        self._check_room(request, end)
         share = max(1.0, instruction.max_tokens / MAX_TOKENS)
-        answer = self._ask(request, share * self._options.answer_timeout)
+        answer = self._ask(request, end, share)
         return str(answer["text"]).strip()
 
     def count_tokens(self, text: str) -> int:
@@ -238,7 +252,7 @@ class LlamaEnhancer:
         The vocabulary is loaded for it, and not the model. Raises EnhancerError if it does not
         load.
         """
-        return self._counted({"counted": text})
+        return self._counted({"counted": text}, Deadline())
 
     def _question(self, instruction: Instruction) -> dict[str, Any]:
         """The request of `instruction`. Raises EnhancerError for a schema without a grammar."""
@@ -268,12 +282,12 @@ class LlamaEnhancer:
             "cache": self._options.prompt_cache,
         }
 
-    def _check_room(self, request: dict[str, Any]) -> None:
+    def _check_room(self, request: dict[str, Any], end: Deadline) -> None:
         """Raises EnhancerError if prompt and answer do not fit. A model that is loaded checks it
         by itself."""
         if self._child is not None:
             return
-        tokens, room = self._counted({"measured": request}), self._options.context
+        tokens, room = self._counted({"measured": request}, end), self._options.context
         if tokens + request["max_tokens"] > room:
             raise EnhancerError(
                 f"the question has {tokens} tokens and the answer up to {request['max_tokens']}, "
@@ -281,20 +295,20 @@ class LlamaEnhancer:
                 "REELWRIGHT_LLM_CONTEXT"
             )
 
-    def _counted(self, message: dict[str, Any]) -> int:
+    def _counted(self, message: dict[str, Any], end: Deadline) -> int:
         """The `tokens` of the response, by whichever process has the vocabulary. A process that
         fails is replaced once."""
-        asked = self._with_vocabulary()
+        most = self._options.answer_timeout
         try:
-            answer = asked.ask(message, self._options.answer_timeout)
+            answer = self._with_vocabulary(end).ask(message, end.within(most))
         except EnhancerError:
             self._drop()
-            answer = self._with_vocabulary().ask(message, self._options.answer_timeout)
+            answer = self._with_vocabulary(end).ask(message, end.within(most))
         if not isinstance(answer.get("tokens"), int):
             raise EnhancerError(f"the enhancer could not answer: {answer.get('error', answer)}")
         return int(answer["tokens"])
 
-    def _with_vocabulary(self) -> LlamaProcess:
+    def _with_vocabulary(self, end: Deadline) -> LlamaProcess:
         """The child, or a process without weights. The GPU is hidden from that one, and it uses up
         no start of the model. Raises EnhancerError if the vocabulary does not load."""
         if self._child is not None:
@@ -302,21 +316,27 @@ class LlamaEnhancer:
         if self._vocabulary is None:
             arguments = {"vocab_only": True, "n_ctx": self._options.context}
             self._vocabulary = LlamaProcess(
-                self._model, arguments, self._options.load_timeout, sees_gpu=False
+                self._model, arguments, end.within(self._options.load_timeout), sees_gpu=False
             )
         return self._vocabulary
 
-    def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """The child's response, which has a `text`. The child is started again if it fails and has
-        starts left. Raises EnhancerError."""
+    def _ask(self, message: dict[str, Any], end: Deadline, share: float = 1.0) -> dict[str, Any]:
+        """The child's response, which has a `text`. It may take `share` times the limit of a
+        sentence.
+
+        The child stops an answer that takes longer, and stays as it is. One that does not is ended.
+        It is started again if it fails and has starts and time left. Raises EnhancerError.
+        """
+        grace = min(_GRACE, self._options.answer_timeout)
         while True:
             try:
-                self.load()
+                self.load(end.left)
                 assert self._child is not None
-                answer = self._child.ask(message, timeout)
+                seconds = end.within(share * self._options.answer_timeout)
+                answer = self._child.ask(message | {"seconds": seconds}, seconds + grace)
             except EnhancerError:
                 self._drop()
-                if self._starts_left == 0:
+                if self._starts_left == 0 or end.left == 0:
                     raise
                 continue
             if "text" not in answer:
@@ -330,7 +350,7 @@ class LlamaEnhancer:
         """
         parts: list[tuple[str, bool]] = []
         head = 0
-        for text, is_marker in _split(self._template):
+        for text, is_marker in marked_parts(self._template):
             before, *_ = _FIELD.split(text)
             if not head and before != text:
                 parts.append((before, False))
@@ -339,7 +359,7 @@ class LlamaEnhancer:
             parts.append((filled, is_marker))
         return parts, head
 
-    def _start(self) -> None:
+    def _start(self, timeout: float) -> None:
         if self._starts_left == 0:
             raise EnhancerError("the enhancer's process was given up after two starts")
         self._starts_left -= 1
@@ -348,7 +368,7 @@ class LlamaEnhancer:
         self._child = LlamaProcess(
             self._model,
             options.arguments,
-            options.load_timeout,
+            timeout,
             sees_gpu=options.gpu_layers != 0,
         )
         self.placement = self._child.placement
@@ -358,16 +378,6 @@ class LlamaEnhancer:
             if process is not None:
                 process.close()
         self._child = self._vocabulary = None
-
-
-def _split(template: str) -> list[tuple[str, bool]]:
-    """The template as pairs (text, is marker), without the beginning that the child adds."""
-    parts: list[tuple[str, bool]] = []
-    position = 0
-    for marker in _MARKER.finditer(template):
-        parts += [(template[position : marker.start()], False), (marker[0], True)]
-        position = marker.end()
-    return [*parts, (template[position:], False)]
 
 
 def _whole_sentence(text: str, *, cut: bool) -> str:

@@ -6,7 +6,8 @@ the process reliably frees its VRAM.
 Requests: {"parts": [[text, is marker], …], "head": number of parts that all prompts share}, or
           {"question": text, "head": its beginning that other questions share, "plain": whether the
           chat template is left out, "grammar": GBNF}, both with "seed", "max_tokens" and
-          "temperature", and "cache": whether the state behind the head is kept;
+          "temperature", "cache": whether the state behind the head is kept, and "seconds": the
+          most that the answer may take;
           {"measured": a request with a question}; {"counted": text}
 Response: {"text": …, "finish": "stop" | "length"}, for the last two {"tokens": n}, or
           {"error": …}. The first response is {"ready": true} with the fields of `LoadLog.report`.
@@ -109,6 +110,19 @@ class Openings:
         model.load_state(state)
 
 
+class _Clock:
+    """Stops an answer when its time is over. The model stays loaded for the next question."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self.has_stopped = False
+
+    def is_over(self, *_: object) -> bool:
+        """llama_cpp asks after each token, with the tokens and logits, whether to stop."""
+        self.has_stopped = time.monotonic() >= self._end
+        return self.has_stopped
+
+
 class Writer:
     """Answers requests with a loaded model."""
 
@@ -132,6 +146,7 @@ class Writer:
                 f"a context of {self._model.n_ctx()}"
             }
         options = self._under_grammar(request) if "grammar" in request else {"stop": ["\n"]}
+        clock = _Clock(request["seconds"])
         self._openings.prepare(self._model, _common(tokens, head), keep=request["cache"])
         result = self._model.create_completion(
             tokens,
@@ -141,8 +156,11 @@ class Writer:
             top_p=TOP_P,
             min_p=MIN_P,
             repeat_penalty=REPEAT_PENALTY,
+            stopping_criteria=clock.is_over,
             **options,
         )
+        if clock.has_stopped:
+            return {"error": f"no answer within {request['seconds']:g} s"}
         choice = result["choices"][0]
         return {"text": choice["text"], "finish": choice["finish_reason"]}
 

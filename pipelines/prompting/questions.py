@@ -5,13 +5,16 @@ characters, cannot leave the Latin script, and cannot be longer than its questio
 model does not see the schema, so the templates name the fields.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import Answer, Question
+from pipelines.prompting.compose import action_without_subject
+from pipelines.prompting.words import whole_words
 from pipelines.schema.storyboard import Sheet, SheetEntry, ShotPlan
 
 OPENING_SIZES = SHOT_SIZES[:2]
@@ -53,10 +56,21 @@ _RECENT = 6
 """Beats before the new ones that are shown to the model besides the first one."""
 
 
+_LIST_MARK = re.compile(
+    r"\A(?:(?:(?:beat|shot|scene)\s+)?\d{1,2}\s*[.:)-]\s+|[-*]\s+)", re.IGNORECASE
+)
+"""What a model writes before the items of a list."""
+
+
 class BeatsAnswer(Answer):
-    """Successive beats."""
+    """Successive beats. A model numbers them, and runs on to the end of the room."""
 
     beats: list[str]
+
+    @field_validator("beats")
+    @classmethod
+    def _tidy(cls, value: list[str]) -> list[str]:
+        return [_LIST_MARK.sub("", whole_words(beat, MAX_BEAT)) for beat in value]
 
 
 class EntryAnswer(Answer):
@@ -64,6 +78,11 @@ class EntryAnswer(Answer):
 
     name: str
     appearance: str
+
+    @field_validator("appearance")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        return whole_words(value, MAX_APPEARANCE)
 
     def entry(self) -> SheetEntry:
         """The entry as the sheet has it: its name in lower case and without an article."""
@@ -98,6 +117,11 @@ class ShotAnswer(Answer):
     light: str
     palette: str
     shows: list[str] = Field(default_factory=list)
+
+    @field_validator(*_FIELDS)
+    @classmethod
+    def _whole(cls, value: str, info: ValidationInfo) -> str:
+        return whole_words(value, _FIELDS[str(info.field_name)][1])
 
 
 def beats_question(
@@ -171,6 +195,7 @@ def fault_of_choices(answer: ShotAnswer, sizes: Sequence[str]) -> str:
 def plan_of_answer(answer: ShotAnswer, beat: str, shows: tuple[str, ...]) -> ShotPlan:
     """The parts of a shot, without the marks at their ends."""
     texts = {name: getattr(answer, name).strip(" .,;:") for name in _FIELDS}
+    texts["action"] = action_without_subject(texts["action"], texts["subject"])
     return ShotPlan(
         beat=beat, size=answer.size, camera_move=answer.camera_move, shows=shows, **texts
     )

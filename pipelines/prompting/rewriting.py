@@ -69,8 +69,8 @@ class Rewriter:
         return written
 
     def _digests(self, shot: Shot, wish: str, sheet: Sheet) -> tuple[Digest, Digest]:
-        """Identities of the shot written again with `wish`: the one of versions up to 0.6.0, and the
-        one of later versions.
+        """Identities of the shot written again with `wish`: that of versions up to 0.6.0, and that
+        of later ones.
 
         Up to 0.6.0 the words of the sheet were a part of it. So after a change to a character, the
         model was asked again, and wrote other words for shots that do not show the character.

@@ -1,6 +1,7 @@
 """Prompt templates of the enhancer. They are read with the code, so that a process that started
 before an upgrade keeps its own ones."""
 
+import re
 from importlib import resources
 
 _FOLDER = resources.files("pipelines.prompting.prompts")
@@ -21,3 +22,14 @@ DIRECTIONS = {
 MARKERS = ("[INST]", "[/INST]")
 """What a template writes for control tokens. Vocabularies without them have them as plain text.
 The beginning (`<s>`, `<bos>`) stands in no template: the vocabulary says whether there is one."""
+_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
+
+
+def marked_parts(template: str) -> list[tuple[str, bool]]:
+    """The template as pairs (text, is marker), without the beginning that the child adds."""
+    parts: list[tuple[str, bool]] = []
+    position = 0
+    for marker in _MARKER.finditer(template):
+        parts += [(template[position : marker.start()], False), (marker[0], True)]
+        position = marker.end()
+    return [*parts, (template[position:], False)]

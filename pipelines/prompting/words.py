@@ -163,6 +163,17 @@ def symbols_in_words(text: str) -> str:
     return ", ".join(dict.fromkeys(name for name in names if name))
 
 
+def whole_words(text: str, limit: int) -> str:
+    """`text` without its last word and the small words before it, if its `limit` of characters cut
+    it off. A shorter text ended by itself, and a longer one had no limit."""
+    if len(text) != limit or text[-1] in ".!?":
+        return text
+    kept = text.split()[:-1]
+    while kept and kept[-1].lower().strip(",") in _EMPTY:
+        kept.pop()
+    return " ".join(kept).rstrip(" ,'-")
+
+
 def overlap(mine: Iterable[str], theirs: Iterable[str]) -> float:
     """Jaccard overlap of two sets of words, 0 to 1."""
     left, right = set(mine), set(theirs)

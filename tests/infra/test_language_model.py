@@ -1,5 +1,6 @@
 """Settings of the language model, and what `doctor` and the manifest say about its place."""
 
+import math
 import os
 import shutil
 from contextlib import ExitStack
@@ -32,6 +33,16 @@ def settings(monkeypatch: pytest.MonkeyPatch, **values: object) -> Settings:
     for name, value in values.items():
         monkeypatch.setenv(f"REELWRIGHT_{name}", str(value))
     return Settings.load()
+
+
+def test_a_storyboard_has_ten_minutes_or_what_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [llama_options(settings(monkeypatch).llm, 4096, "cpu").storyboard_timeout]
+    for value in (90, 0):
+        llm = settings(monkeypatch, LLM_STORYBOARD_TIMEOUT=value).llm
+        found.append(llama_options(llm, 4096, "cpu").storyboard_timeout)
+    assert found == [600, 90, math.inf]
 
 
 def test_every_setting_reaches_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:

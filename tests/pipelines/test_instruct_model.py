@@ -284,7 +284,7 @@ def test_a_long_answer_may_take_its_share_of_time(
 
     class Waiting(llama.LlamaProcess):
         def ask(self, message: Any, timeout: float) -> dict[str, Any]:
-            waited.append(timeout)
+            waited.append(message.get("seconds", 0.0))
             return super().ask(message, timeout)
 
     monkeypatch.setattr(llama, "LlamaProcess", Waiting)

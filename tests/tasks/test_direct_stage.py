@@ -140,6 +140,22 @@ def test_an_editor_s_attempts_keep_what_completed_in_place_of_a_director(
     assert run(store, BothWriter())[0].shots == draft.shots
 
 
+def test_a_writer_whose_time_is_over_writes_no_more_and_the_film_says_so(store: Bucket) -> None:
+    class Slow(GoodWriter):
+        storyboard_timeout = 1e-9  # over as soon as it is looked at again
+
+    slow = Slow()
+    storyboard, plan = run(store, slow)
+    assert slow.asked == []
+    assert {shot.source for shot in storyboard.shots} == {"template"}
+    assert "outline: its time for this storyboard is over" in storyboard.shots[3].note
+    (line,) = stand_ins(None, published(storyboard, plan).storyboard)
+    assert "its time for this storyboard is over" in line
+    again = GoodWriter()
+    assert {shot.strategy for shot in run(store, again)[0].shots} == {"direct"}
+    assert again.kinds() == ["outline", "sheet", "shot", "shot", "shot", "shot"]
+
+
 def test_a_wish_for_one_shot_of_four_makes_one_chunk(store: Bucket) -> None:
     storyboard, plan = run(store, GoodWriter())
     writer = GoodWriter()

@@ -1,5 +1,5 @@
-"""The review of a storyboard: what becomes of answers that cannot be made, and of approved ones when
-another backend must make the film."""
+"""The review of a storyboard: what becomes of answers that cannot be made, and of approved ones
+when another backend must make the film."""
 
 from typing import Any
 from uuid import uuid4

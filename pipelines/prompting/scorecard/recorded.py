@@ -55,12 +55,12 @@ class RecordedWriter:
 
     def words(self, request: ShotRequest) -> str:
         """As PromptEnhancer says. Raises EnhancerError, of which nothing is kept."""
-        question = ["words", TEMPLATES, asdict(request)]
+        question = ["words", TEMPLATES, _without_time(request)]
         return self._answer(question, lambda: self._writer.words(request))
 
     def structured(self, instruction: Instruction) -> str:
         """As InstructModel says. Raises EnhancerError, of which nothing is kept."""
-        question = ["structured", asdict(instruction)]
+        question = ["structured", _without_time(instruction)]
         return self._answer(question, lambda: self._writer.structured(instruction))
 
     def count_tokens(self, text: str) -> int:
@@ -83,6 +83,11 @@ class RecordedWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "text": text, "seconds": seconds}) + "\n")
+
+
+def _without_time(question: ShotRequest | Instruction) -> dict[str, Any]:
+    """What decides the answer."""
+    return {name: value for name, value in asdict(question).items() if name != "seconds"}
 
 
 def _read(path: Path) -> dict[str, tuple[str, float]]:
