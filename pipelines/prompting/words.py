@@ -64,9 +64,17 @@ def stem_of(word: str) -> str:
 
 def says(word: str, stems: Iterable[str]) -> bool:
     """Whether a text with these stems says `word`, also as a part of a longer word (`fish` in
-    `fisherman`)."""
-    stem = stem_of(word)
-    return any(stem == other or (len(stem) >= 4 and other.startswith(stem)) for other in stems)
+    `fisherman`), and in British or American spelling: models write `gray` of a grey cat."""
+    stem = _american(stem_of(word))
+    found = map(_american, stems)
+    return any(stem == other or (len(stem) >= 4 and other.startswith(stem)) for other in found)
+
+
+def _american(stem: str) -> str:
+    """The stem in American spelling, where that differs in a way that a rule can tell."""
+    if stem == "gre":  # of grey
+        return "gra"
+    return f"{stem[:-3]}or" if len(stem) > 4 and stem.endswith("our") else stem
 
 
 @lru_cache(maxsize=4_096)  # each shot of a long film is compared with all shots before it

@@ -15,6 +15,7 @@ from pipelines.prompting.questions import (
     EntryAnswer,
     ShotAnswer,
 )
+from pipelines.prompting.words import missing_words
 from pipelines.schema.storyboard import Sheet, SheetEntry
 from tests.pipelines.test_direct import direct, strategies
 from tests.support.scripted_writer import BEATS, FaultyWriter
@@ -146,3 +147,18 @@ def test_a_sheet_of_wrong_entries_only_is_refused() -> None:
     board = direct(habit(replace, "sheet"))
     assert {shot.source for shot in board.shots} == {"template"}
     assert "sheet: two answers failed" in board.shots[0].note
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "missing"),
+    [
+        ("grey", "a gray cat", False),
+        ("harbour", "boats in the harbors", False),
+        ("colours", "a color of dawn", False),
+        ("gray", "a grey cat", False),
+        ("four", "for a walk", True),
+        ("green", "a gray cat", True),
+    ],
+)
+def test_american_spelling_keeps_a_word_of_the_brief(word: str, text: str, missing: bool) -> None:
+    assert missing_words([word], text) == ([word] if missing else [])
