@@ -1,13 +1,15 @@
 """The review of a storyboard: what becomes of answers that cannot be made, and of approved ones
 when another backend must make the film."""
 
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from pipelines.documents.brief import Brief
 from pipelines.documents.route import Route
-from pipelines.errors import RejectedError
+from pipelines.errors import RejectedError, UnavailableError
 from pipelines.schema.shots import EditedShot
 from tasks import review
 from tasks.review import (
@@ -147,3 +149,40 @@ def test_without_an_approval_or_an_answer_the_brief_stays_as_it_is() -> None:
     assert begin_review(ASKED, turned(ROUTE, 1)).brief == ASKED.with_preset("video_fast")
     silent = ASKED.model_copy(update={"approval": "none"})
     assert not begin_review(silent, ROUTE).needs_draft
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_flow_films_on_the_second_backend_what_was_approved_on_the_first(
+    answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU host and the store of films are not there; the flow and the review are the real
+    ones."""
+    module = import_module("flows.produce_content")
+    filmed: list[Brief] = []
+
+    def render(brief: Brief, turn: int) -> str:
+        filmed.append(brief)
+        if turn == 0:
+            raise UnavailableError("not today")
+        return "a film"
+
+    for name, stand_in in {
+        "route_brief": lambda _: ROUTE,
+        "fall_back": lambda *_: turned(ROUTE, 1),
+        "runs_on_gpu_host": lambda _: True,
+        "draft_on_gpu_host": lambda brief, *_: drafted(brief),
+        "render_on_gpu_host": render,
+        "publish": lambda brief, film, _: (brief, film),
+        "show_video": lambda _: None,
+    }.items():
+        monkeypatch.setattr(module, name, stand_in)
+    words = [shot.prompt for shot in drafted(ASKED.with_preset("demo")).shots]
+    edits = changed(drafted_shots(drafted(ASKED.with_preset("demo"))), 1, prompt="a heron")
+    answers += [{"shots": edits}, {}]
+    published, film = module.produce_content.fn(ASKED)
+    assert answers == []  # a person approved the stills of the second one, too
+    assert film == "a film"
+    assert [brief.preset for brief in filmed] == ["demo", "video_fast"]
+    assert [shot.prompt for shot in drafted(filmed[0]).shots] == [words[0], "a heron", *words[2:]]
+    assert [shot.prompt for shot in published.storyboard] == [words[0], "a heron", *words[2:]]
+    assert published == filmed[1]
