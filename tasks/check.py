@@ -84,7 +84,7 @@ def _check_motion(brief: Brief, context: RunContext) -> None:
 def learn_rates(film: Film, context: RunContext) -> None:
     """Store how fast this machine was, for the next estimate. An error is logged and not raised."""
     try:
-        rates = learn(_rates(context), film, context.backend)
+        rates = learn(_rates(context), film, context.backend, context.elapsed)
         keep_rates(context.settings, context.backend.definition, context.device, rates)
     except (OSError, ReelwrightError):
         # The film is finished, so an error here must not fail the run.

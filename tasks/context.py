@@ -5,6 +5,7 @@ remote backend and without upscaling uses no device, no weights and no device lo
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ class RunContext:
         """Archives that were unpacked into the scratch folder."""
         self.background = Background()
         """Stores finished work beside the device; it is open as soon as the run has the device."""
+        self.began = time.perf_counter()
+        """When the run had the device, by that clock."""
         self._stack = stack
         self._session: BackendSession | None = None
 
@@ -135,6 +138,11 @@ class RunContext:
 
         name = torch.cuda.get_device_name(0)
         return DeviceRecord(kind="cuda", name=name, for_gpu=for_gpu, notices=notices)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run had the device."""
+        return time.perf_counter() - self.began
 
     @property
     def session(self) -> BackendSession:
@@ -286,6 +294,7 @@ def open_context(brief: Brief) -> Iterator[RunContext]:
         context = RunContext(brief, settings, stack)
         if context.host is not None:
             stack.enter_context(disk.exclusive(device_lock(settings), _say_waiting))
+        context.began = time.perf_counter()
         scratch = disk.scratch(settings.paths.data_dir / "scratch")
         context.folder = stack.enter_context(scratch)
         context.store.ensure_bucket()

@@ -45,13 +45,13 @@ def estimate(
     slots, size = timeline(brief), brief.resolved_preset().size
     effort = backend.effort(_requests(brief))
     work = _work(brief, slots, effort)
-    spreads = {stage: rates.spread(_RATES[stage], size) for stage in STAGES}
+    spreads = {stage: rates.spread(_RATES[stage], size, work[stage]) for stage in STAGES}
     memory = memory_of(effort, footprint, size)
     disk = disk_of(brief, slots, archive)
     stages = tuple(
         StageEstimate(
             stage=name,
-            seconds=round(spreads[name].usual * work[name], 1),
+            seconds=round(spreads[name].usual, 1),
             memory_bytes=memory[name].peak,
             parts=memory[name].parts,
             disk_bytes=disk[name],
@@ -59,10 +59,11 @@ def estimate(
         for name in STAGES
         if _has_stage(brief, name)
     )
+    parts = [spreads[item.stage] for item in stages] + [rates.spread("rest", size)]
     return Estimate(
-        seconds=_sum(stages, {name: item.usual * work[name] for name, item in spreads.items()}),
-        low_seconds=_sum(stages, {name: item.low * work[name] for name, item in spreads.items()}),
-        high_seconds=_sum(stages, {name: item.high * work[name] for name, item in spreads.items()}),
+        seconds=round(sum(item.usual for item in parts), 1),
+        low_seconds=round(sum(item.low for item in parts), 1),
+        high_seconds=round(sum(item.high for item in parts), 1),
         peak_memory_bytes=max(item.memory_bytes for item in stages),
         disk_bytes=sum(item.disk_bytes for item in stages),
         price=effort.price,
@@ -77,10 +78,6 @@ def _has_stage(brief: Brief, stage: Stage) -> bool:
     if stage == "stitch":
         return not brief.resolved_preset().is_still
     return stage != "upscale" or brief.upscale > 1
-
-
-def _sum(stages: Sequence[StageEstimate], seconds: Mapping[Stage, float]) -> float:
-    return round(sum(seconds[item.stage] for item in stages), 1)
 
 
 def _basis(rates: Rates, chunks: Spread, size: Size) -> str:
@@ -123,8 +120,9 @@ def _requests(brief: Brief) -> Sequence[ClipRequest]:
     ]
 
 
-def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
-    """The rates after one more run. Only work that the run really did changes them."""
+def learn(rates: Rates, film: Film, backend: VideoBackend, elapsed: float = 0.0) -> Rates:
+    """The rates after one more run, which took `elapsed` seconds in all (0: not known). Only work
+    that the run really did changes them."""
     size = film.plan.size
     requests = {chunk.digest: chunk.request for chunk in film.plan.chunks}
     made = [record for record in film.chunks if record.made]
@@ -143,8 +141,10 @@ def learn(rates: Rates, film: Film, backend: VideoBackend) -> Rates:
         "upscale": (sum(r.seconds for r in film.segments if r.made), enlarged),
         "upload": (_seconds_of(film, "upload"), finished),
     }
+    if work and elapsed:  # a run that found its chunks reads them instead, which is no usual rest
+        done["rest"] = (max(elapsed - sum(item.seconds for item in film.stages), 0.0), 1)
     values = {name: seconds / units for name, (seconds, units) in done.items() if units}
-    return rates.learned(values, size)
+    return rates.learned(values, size, {name: float(units) for name, (_, units) in done.items()})
 
 
 def _seconds_of(film: Film, stage: Stage) -> float:

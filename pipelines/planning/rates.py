@@ -2,9 +2,14 @@
 
 An estimate takes the median of the recent runs: one that was slow because something else kept the
 machine busy does not move it. How far the runs lie apart gives the range.
+
+Most work has a part that does not grow with it: a program is started, a file is stored. Where runs
+had different amounts of work, both parts are taken from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import sqrt
 from statistics import median, quantiles
 from typing import Literal
 
@@ -12,14 +17,18 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.schema.sizes import Size
 
-RateName = Literal["shot", "fixed", "chunk", "stitch", "upscale", "upload"]
-_ANY_SIZE: frozenset[RateName] = frozenset({"shot", "fixed"})
+RateName = Literal["shot", "fixed", "chunk", "stitch", "upscale", "upload", "rest"]
+_ANY_SIZE: frozenset[RateName] = frozenset({"shot", "fixed", "rest"})
 """Work that does not depend on the size of the picture."""
 _EACH, _ALL = 9, 63
 """Most samples that are kept for a size, and in all, of each kind of work."""
 _UNSURE, _HARDLY, _SURE = 2.0, 1.5, 1.25
 """The range is at least the median divided and multiplied by this: without a run, with one or two,
 with more. Even equal runs do not promise that the next one takes the same time."""
+_INSTANT = 1e-9
+"""Seconds, for work that took none: ratios need more than 0."""
+_APART = 1.25
+"""Two amounts of work that differ by less say nothing about the part that does not grow."""
 _FEW, _ENOUGH = 3, 5
 """Runs from which on the median is taken for sure, and from which on the fastest and the slowest
 tenth are left out of the range."""
@@ -33,11 +42,17 @@ class Sample(BaseModel):
     size: str
     """Of its chunks, as `Size` writes it."""
     value: float
-    """Seconds."""
+    """Seconds for each unit."""
+    units: float = 1.0
+    """How many units it did. Versions up to 0.6.0 did not keep it."""
+
+    @property
+    def seconds(self) -> float:
+        return self.value * self.units
 
 
 class Spread(BaseModel):
-    """Seconds for each unit of work: the usual ones, and between which most runs lie."""
+    """Seconds for some work: the usual ones, and between which most runs lie."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,34 +85,46 @@ class Rates(BaseModel):
     """For each megapixel x frame of the finished video."""
     upload: float = 0.0
     """Likewise."""
+    rest: float = 0.0
+    """Once in a run, for what belongs to no stage."""
     recent: Mapping[RateName, tuple[Sample, ...]] = {}
     """What the latest runs took, the newest last."""
 
-    def spread(self, name: RateName, size: Size) -> Spread:
-        """What a unit of that work takes: the median of the recent runs with that size, or of all
+    def spread(self, name: RateName, size: Size, units: float = 1.0) -> Spread:
+        """What so many units of that work take, as the recent runs with that size show, or all
         recent runs if none had it."""
         samples = self.recent.get(name, ())
-        own = [item.value for item in samples if _is_of(item, name, size)]
-        values = own or [item.value for item in samples]
-        if not values:
-            plain = float(getattr(self, name))
-            return Spread(low=plain / _UNSURE, usual=plain, high=plain * _UNSURE)
-        usual = median(values)
-        least = _SURE if own and len(values) >= _FEW else _HARDLY
-        low, high = _most_of(values)
+        own = [item for item in samples if _is_of(item, name, size)]
+        counted = own or [*samples]
+        plain = float(getattr(self, name))
+        if not counted:
+            usual = plain * units
+            return Spread(low=usual / _UNSURE, usual=usual, high=usual * _UNSURE)
+        once, each = _line(counted, plain)
+        usual = once + each * units
+        # How far the runs lie from what would have been expected of them.
+        low, high = _most_of([item.seconds / (once + each * item.units) for item in counted])
+        least = _SURE if own and len(counted) >= _FEW else _HARDLY
         return Spread(
-            low=min(low, usual / least),
+            low=usual * min(low, 1 / least),
             usual=usual,
-            high=max(high, usual * least),
-            runs=len(values),
+            high=usual * max(high, least),
+            runs=len(counted),
             same_size=bool(own),
         )
 
-    def learned(self, values: Mapping[RateName, float], size: Size) -> "Rates":
-        """The rates with one more run, which took these seconds for each unit of work."""
-        recent = dict(self.recent)
+    def learned(
+        self,
+        values: Mapping[RateName, float],
+        size: Size,
+        units: Mapping[RateName, float] | None = None,
+    ) -> "Rates":
+        """The rates with one more run, which took these seconds for each unit of work. `units` is
+        how many it did of each; 1 where it says nothing."""
+        recent, counts = dict(self.recent), units or {}
         for name, value in values.items():
-            recent[name] = _kept((*recent.get(name, ()), Sample(size=str(size), value=value)))
+            sample = Sample(size=str(size), value=value, units=counts.get(name, 1.0))
+            recent[name] = _kept((*recent.get(name, ()), sample))
         return self.model_copy(update={"recent": recent})
 
     def measured(self, name: RateName, value: float, basis: str) -> "Rates":
@@ -108,6 +135,31 @@ class Rates(BaseModel):
 
 def _is_of(sample: Sample, name: RateName, size: Size) -> bool:
     return name in _ANY_SIZE or sample.size == str(size)
+
+
+def _line(samples: Sequence[Sample], plain: float) -> tuple[float, float]:
+    """Seconds once and for each unit of work, by the median of the slopes between the samples
+    (Theil and Sen), which a single slow run does not move.
+
+    The slope is at least half of what the largest works took for each unit: short runs would else
+    promise that long ones take no longer. Samples that are alike in their work say nothing of
+    the slope. Where they took longer than the `plain` figure, nobody knows whether each unit did or
+    something was done once; the geometric mean is at most as wrong as the root of either.
+    """
+    by_work = sorted(samples, key=lambda item: item.units)
+    slopes = [
+        (more.seconds - less.seconds) / (more.units - less.units)
+        for less, more in combinations(by_work, 2)
+        if more.units > _APART * less.units
+    ]
+    if slopes:
+        most = by_work[-1].units / _APART
+        steady = median(item.value for item in by_work if item.units >= most)
+        each = max(min(median(slopes), steady), steady / 2, _INSTANT)
+    else:
+        value = max(median(item.value for item in samples), _INSTANT)
+        each = sqrt(plain * value) if 0 < plain < value else value
+    return max(median(item.seconds - each * item.units for item in samples), 0.0), each
 
 
 def _most_of(values: list[float]) -> tuple[float, float]:

@@ -7,8 +7,28 @@ with Client("http://127.0.0.1:8004", key="rw_…") as studio:
     studio.download(run, "fox.mp4")
 """
 
-from reelwright.client.answers import AuditEntry, Deleted, KeptPart, Me, MotionUpload, Upload
-from reelwright.client.briefs import BriefFields, HandShot, ShotOverride
+from reelwright.client.answers import (
+    Alternative,
+    AuditEntry,
+    Candidate,
+    Deleted,
+    DraftedEntry,
+    DraftedShot,
+    Forecast,
+    KeptPart,
+    Me,
+    Money,
+    MotionUpload,
+    Upload,
+)
+from reelwright.client.briefs import (
+    BriefFields,
+    EditedEntry,
+    EditedShot,
+    HandShot,
+    SheetWords,
+    ShotOverride,
+)
 from reelwright.client.client import Client
 from reelwright.client.errors import (
     ApiError,
@@ -18,24 +38,48 @@ from reelwright.client.errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from reelwright.client.models import Run, RunState, Video, WebhookTest
+from reelwright.client.models import (
+    Check,
+    Link,
+    NewLink,
+    Note,
+    Run,
+    RunState,
+    StoryboardDraft,
+    Video,
+    WebhookTest,
+)
 
 __all__ = [
+    "Alternative",
     "ApiError",
     "AuditEntry",
     "BriefFields",
+    "Candidate",
+    "Check",
     "Client",
     "ClientError",
     "Deleted",
+    "DraftedEntry",
+    "DraftedShot",
+    "EditedEntry",
+    "EditedShot",
+    "Forecast",
     "HandShot",
     "KeptPart",
+    "Link",
     "Me",
+    "Money",
     "MotionUpload",
+    "NewLink",
     "NotReachableError",
+    "Note",
     "Run",
     "RunEndedError",
     "RunState",
+    "SheetWords",
     "ShotOverride",
+    "StoryboardDraft",
     "UnexpectedAnswerError",
     "Upload",
     "Video",

@@ -4,6 +4,7 @@ Written from the gateway's code by `python -m tests.docs`; do not edit it.
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -52,6 +53,120 @@ class RunView(Answer):
     """Its page, which outlives all links."""
 
 
+class DraftedShot(Answer):
+    """A shot as it would be filmed."""
+
+    number: int
+    """What `drafted` of an edited shot names."""
+    prompt: str
+    """Without the brief's style, which is added later."""
+    seconds: float
+    chunks: int
+    """Its length: a shot lasts for whole chunks."""
+    seed: int
+    size: str
+    camera: str
+    source: Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
+    """Who wrote the words."""
+    note: str
+    """Why the words are not the model's first answer."""
+    shows: tuple[str, ...]
+    """Entries of the sheet whose looks it repeats."""
+    still_path: str
+    """Address of its picture (PNG); empty if it has none."""
+
+
+class DraftedEntry(Answer):
+    """A character or a place of the draft."""
+
+    name: str
+    appearance: str
+    """Every shot that shows it repeats these words."""
+    kind: Literal["character", "place"]
+
+
+class DraftedStoryboard(Answer):
+    """The storyboard that a run asks about."""
+
+    shots: tuple[DraftedShot, ...]
+    sheet: tuple[DraftedEntry, ...]
+    chunk_seconds: float
+    """Seconds by which a further chunk makes the video longer; 0: not known."""
+    english: str
+    """The brief in English, if it was translated."""
+    warnings: tuple[str, ...]
+
+
+class Money(Answer):
+    """An amount in one currency. Amounts of different currencies are never added."""
+
+    amount: Decimal
+    currency: str = "USD"
+
+
+class Forecast(Answer):
+    """What a video would cost with one preset, if nothing of it exists yet."""
+
+    seconds: float
+    memory_bytes: int = 0
+    price: Money | None = None
+    basis: str = ""
+    low_seconds: float = 0.0
+    high_seconds: float = 0.0
+
+
+class Candidate(Answer):
+    """A preset that can make the brief now."""
+
+    preset: str
+    title: str
+    backend: str
+    location: Literal["device", "remote"]
+    forecast: Forecast | None = None
+    score: float = 0.0
+    reasons: tuple[str, ...] = ()
+    later: str = ""
+    ask: str = ""
+
+
+class Alternative(Answer):
+    """A preset that is not used, and why."""
+
+    preset: str
+    title: str
+    cause: Literal["unfit", "forbidden", "unavailable", "demand", "unknown", "cap", "named"]
+    reason: str
+    forecast: Forecast | None = None
+
+
+class RouteAnswer(Answer):
+    """What a request would be made with, and why."""
+
+    preset: str
+    model: str
+    model_set: str
+    """`demo` or `studio`; empty for a remote backend."""
+    seconds: float
+    """Length of the video, 0 for a picture."""
+    reasons: tuple[str, ...]
+    text: tuple[str, ...]
+    """The whole decision as lines, as `reelwright route` prints it and the run's page shows
+    it."""
+    run_seconds: float | None
+    """How long making it would take."""
+    memory_bytes: int | None
+    """Most on the device at once."""
+    price: str
+    """What a remote backend would ask for at most; empty: nothing."""
+    candidates: tuple[Candidate, ...]
+    """In the order in which they are tried."""
+    alternatives: tuple[Alternative, ...]
+    """All other presets, and why not."""
+    stands_in_for: str = ""
+    """The model of `video_fast`, or of `video_high` with `prefer_quality`, if it is not
+    installed and the demo is used."""
+
+
 class VideoView(Answer):
     """A published video or picture."""
 
@@ -78,6 +193,40 @@ class VideoView(Answer):
     """Of a picture: address of its WebP, which is smaller."""
     campaigns: tuple[str, ...] = ()
     stands_in_for: str = ""
+
+
+class NoteView(Answer):
+    """What is known of a video besides its manifest."""
+
+    title: str
+    starred: bool
+    shared_until: datetime | None
+    """The end of its last shared link."""
+
+
+class LinkView(Answer):
+    """A link that shows one video without a login."""
+
+    id: str
+    """By which it is ended."""
+    until: datetime
+
+
+class Share(Answer):
+    """A link that was just made."""
+
+    id: str
+    """By which it is ended."""
+    until: datetime
+    url: str
+    """Shown once: only a hash of it is stored."""
+
+
+class Ended(Answer):
+    """Links that work no more."""
+
+    ended: int
+    """How many there were."""
 
 
 class KeptPart(Answer):

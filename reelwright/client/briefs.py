@@ -50,6 +50,37 @@ class ShotOverride(TypedDict, total=False):
     """The shot is written again with it, such as 'closer, at night'."""
 
 
+class EditedEntry(TypedDict, total=False):
+    """A character or a place of a draft as a person hands it back."""
+
+    name: str
+    """As the draft has it."""
+    appearance: str
+    """Every shot that shows it repeats these words."""
+
+
+class EditedShot(TypedDict, total=False):
+    """A shot of a draft as a person hands it back, in the order of the list. Its texts are
+    checked where they meet the draft, so that all problems are said at once and what was typed
+    is not lost."""
+
+    prompt: str
+    """What this shot shows."""
+    seed: int
+    """Another number gives another take; -1 leaves it as drafted."""
+    chunks: int
+    """A shot lasts for whole chunks; 0 leaves it as drafted, and a new shot has 1."""
+    size: str
+    """Empty leaves it as drafted."""
+    camera: str
+    """Empty leaves it as drafted."""
+    wish: str
+    """With the decision 'revise' the shot is written again with it, such as 'closer, at
+    night'."""
+    drafted: int
+    """Number that it has in the draft; 0 for a new one, or to find it by its words."""
+
+
 class BriefFields(TypedDict, total=False):
     """The fields of a brief besides its prompt; each has a default."""
 

@@ -3,32 +3,31 @@
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
-from reelwright.client.answers import AuditEntry, Deleted, Me, MotionUpload, Upload
-from reelwright.client.briefs import BriefFields
-from reelwright.client.errors import RunEndedError, UnexpectedAnswerError, WaitTimeoutError
-from reelwright.client.models import Run, RunState, Video, WebhookTest
-from reelwright.client.transport import Transport
-
-Model = TypeVar("Model", bound=BaseModel)
-Part = Literal["video", "picture", "webp", "poster", "contact", "manifest"]
-_FILES: dict[Part, str] = {
-    "video": ".mp4",
-    "picture": ".png",
-    "webp": ".webp",
-    "poster": ".jpg",
-    "contact": "-contact.jpg",
-    "manifest": ".json",
-}
+from reelwright.client.addresses import Part, file_of, run_id, times, video_of
+from reelwright.client.answers import AuditEntry, Deleted, Ended, Me, MotionUpload, Upload
+from reelwright.client.briefs import BriefFields, EditedEntry, EditedShot
+from reelwright.client.errors import WaitTimeoutError
+from reelwright.client.models import (
+    Check,
+    Link,
+    NewLink,
+    Note,
+    Run,
+    RunState,
+    StoryboardDraft,
+    Video,
+    WebhookTest,
+)
+from reelwright.client.transport import Model, Transport, checked, json_of
 
 
 class Client:
@@ -87,9 +86,15 @@ class Client:
         body = {"prompt": prompt, **fields}
         return self._model(Run, self._transport.send("POST", "/briefs", json=body, headers=headers))
 
+    def check(self, prompt: str, **fields: Unpack[BriefFields]) -> Check:
+        """What a brief would be made with, how long that takes and what it costs. Starts nothing;
+        what `start` would refuse is refused in the same words."""
+        body = {"prompt": prompt, **fields}
+        return self._model(Check, self._transport.send("POST", "/briefs/check", json=body))
+
     def run(self, run: Run | uuid.UUID | str) -> Run:
         """How a run is now."""
-        return self._get(Run, f"/runs/{_id(run)}")
+        return self._get(Run, f"/runs/{run_id(run)}")
 
     def runs(
         self,
@@ -105,7 +110,7 @@ class Client:
         `text` is a part of the prompt; `since` and `until` have a time zone.
         """
         wanted = {"state": state, "campaign": campaign, "text": text}
-        return self._pages(Run, "/runs", wanted | _times(since, until) | {"limit": 100})
+        return self._pages(Run, "/runs", wanted | times(since, until) | {"limit": 100})
 
     def wait(
         self,
@@ -136,31 +141,42 @@ class Client:
                 )
             time.sleep(every)
 
+    def storyboard(self, run: Run | uuid.UUID | str) -> StoryboardDraft:
+        """The storyboard that a run asks about, which `answer` may change."""
+        return self._get(StoryboardDraft, f"/runs/{run_id(run)}/storyboard")
+
     def answer(
         self,
         run: Run | uuid.UUID | str,
-        decision: Literal["approve", "reject"],
+        decision: Literal["approve", "reject", "revise"],
         *,
         reason: str = "",
-        shots: Sequence[Mapping[str, object]] = (),
+        shots: Sequence[EditedShot] = (),
+        sheet: Sequence[EditedEntry] = (),
     ) -> Run:
-        """Decide about the storyboard, video or price that a run waits for. `shots` replace those
-        of a storyboard."""
+        """Decide about the storyboard, video or price that a run waits for.
+
+        Of a storyboard, `shots` are all its shots in their order: each with its words, and with
+        the number of the draft as `drafted` unless it is new. `sheet` has other words for
+        characters and places. "revise" has shots written again by their `wish`, makes stills of
+        what changed, and the run asks again.
+        """
         body: dict[str, Any] = {"decision": decision, "reason": reason}
-        if shots:
-            body["shots"] = [dict(shot) for shot in shots]
-        return self._model(Run, self._transport.send("POST", f"/runs/{_id(run)}/answer", json=body))
+        edits = {"shots": list(shots), "sheet": list(sheet)}
+        body |= {name: items for name, items in edits.items() if items}
+        path = f"/runs/{run_id(run)}/answer"
+        return self._model(Run, self._transport.send("POST", path, json=body))
 
     def cancel(self, run: Run | uuid.UUID | str) -> Run:
         """Cancel a run; its work on the GPU ends too."""
-        return self._model(Run, self._transport.send("DELETE", f"/runs/{_id(run)}"))
+        return self._model(Run, self._transport.send("DELETE", f"/runs/{run_id(run)}"))
 
     def upload(self, file: Path | str) -> Upload | MotionUpload:
         """Keep a picture for a brief's `image`, or an archive for its `motion`."""
         path = Path(file)
         with path.open("rb") as stream:
             answer = self._transport.send("POST", "/uploads", files={"file": (path.name, stream)})
-        if "motion" in _json(answer):
+        if "motion" in json_of(answer):
             return self._model(MotionUpload, answer)
         return self._model(Upload, answer)
 
@@ -173,14 +189,79 @@ class Client:
         text: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        starred: bool = False,
+        order: Literal["newest", "oldest"] = "newest",
     ) -> Iterator[Video]:
-        """Published videos, the newest first; read page by page as they are asked for."""
-        wanted = {"campaign": campaign, "text": text}
-        return self._pages(Video, "/videos", wanted | _times(since, until) | {"limit": 200})
+        """Published videos; read page by page as they are asked for.
+
+        `text` is a part of the prompt or of the title; `starred` leaves only those with a star;
+        `since` and `until` have a time zone.
+        """
+        wanted: dict[str, Any] = {"campaign": campaign, "text": text}
+        if starred:
+            wanted["starred"] = "true"
+        if order != "newest":
+            wanted["order"] = order
+        return self._pages(Video, "/videos", wanted | times(since, until) | {"limit": 200})
+
+    def again(
+        self,
+        video: Video | Run | str,
+        *,
+        take: int = -1,
+        shots: Sequence[int] = (),
+        preset: str = "",
+        longer: float = 0.0,
+        idempotency_key: str = "",
+    ) -> Run:
+        """Make a published video again with a change; parts that do not change are kept, and so is
+        the video.
+
+        `take` is a number from which other seeds follow, for the shots with the numbers in `shots`
+        or, if that is empty, for all of them. `preset` is another preset, `longer` seconds that are
+        added at the end. The same `idempotency_key` and change are the same run. Raises
+        RunEndedError if `video` is a run that has none.
+        """
+        body = {"take": take, "shots": list(shots), "preset": preset, "longer": longer}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        path = f"{video_of(video)}/again"
+        return self._model(Run, self._transport.send("POST", path, json=body, headers=headers))
+
+    def note(self, video: Video | Run | str) -> Note:
+        """Title and star of a video, and when its last shared link ends."""
+        return self._get(Note, f"{video_of(video)}/note")
+
+    def set_note(
+        self, video: Video | Run | str, *, title: str | None = None, starred: bool | None = None
+    ) -> Note:
+        """Give a video a title ("" takes it away), or a star, or take that away. What is None stays
+        as it is."""
+        wanted = {"title": title, "starred": starred}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        path = f"{video_of(video)}/note"
+        return self._model(Note, self._transport.send("PATCH", path, json=body))
+
+    def share(self, video: Video | Run | str, *, days: float = 7.0) -> NewLink:
+        """Make a link that shows one video to whoever has it, without a login, for up to 90 days.
+        Its `url` is told this once."""
+        path = f"{video_of(video)}/share"
+        return self._model(NewLink, self._transport.send("POST", path, json={"days": days}))
+
+    def links(self, video: Video | Run | str) -> list[Link]:
+        """The links that show a video now, without their addresses."""
+        answer = self._transport.send("GET", f"{video_of(video)}/share")
+        return [checked(Link, item, answer) for item in json_of(answer)]
+
+    def end_links(self, video: Video | Run | str, link: Link | str = "") -> int:
+        """End one link of a video, or all of them. Returns how many ended."""
+        chosen = link.id if isinstance(link, Link) else link
+        query = {"link": chosen} if chosen else {}
+        answer = self._transport.send("DELETE", f"{video_of(video)}/share", params=query)
+        return self._model(Ended, answer).ended
 
     def manifest(self, video: Video | Run | str) -> dict[str, Any]:
         """The manifest of a video, as it lies in the bucket: docs/reference/manifest.md."""
-        found = _json(self._transport.send("GET", _file(video, "manifest")))
+        found = json_of(self._transport.send("GET", file_of(video, "manifest")))
         return dict(found)
 
     def download(self, video: Video | Run | str, to: Path | str, part: Part = "video") -> Path:
@@ -193,7 +274,7 @@ class Client:
         target = Path(to)
         with NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as file:
             try:
-                self._transport.stream(_file(video, part), file.write)
+                self._transport.stream(file_of(video, part), file.write)
             except BaseException:
                 Path(file.name).unlink()
                 raise
@@ -202,7 +283,7 @@ class Client:
 
     def delete(self, video: Video | str) -> Deleted:
         """Delete a video; needs the scope `manage`. It can be repeated if it broke off."""
-        return self._model(Deleted, self._transport.send("DELETE", _file(video, "video")))
+        return self._model(Deleted, self._transport.send("DELETE", file_of(video, "video")))
 
     # The service -------------------------------------------------------------------------------
 
@@ -223,7 +304,7 @@ class Client:
         """Who did what, the newest first; needs the scope `manage`."""
         wanted = {"who": who, "action": action, "subject": subject}
         path = "/api/v1/audit"
-        return self._pages(AuditEntry, path, wanted | _times(since, until) | {"limit": 500})
+        return self._pages(AuditEntry, path, wanted | times(since, until) | {"limit": 500})
 
     # -------------------------------------------------------------------------------------------
 
@@ -235,65 +316,12 @@ class Client:
         query = {name: value for name, value in wanted.items() if value}
         answer = self._transport.send("GET", path, params=query)
         while True:
-            for item in _json(answer):
-                yield _checked(kind, item, answer)
+            for item in json_of(answer):
+                yield checked(kind, item, answer)
             following = answer.links.get("next", {}).get("url")
             if following is None:
                 return
             answer = self._transport.send("GET", following)
 
     def _model(self, kind: type[Model], answer: httpx.Response) -> Model:
-        return _checked(kind, _json(answer), answer)
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise UnexpectedAnswerError(
-            f"{answer.url} answered something that is no JSON; check the address"
-        ) from error
-
-
-def _checked(kind: type[Model], value: Any, answer: httpx.Response) -> Model:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        raise UnexpectedAnswerError(
-            f"{answer.url.path} answered something that this client cannot read; the gateway may "
-            f"be of another version: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
-        ) from error
-
-
-def _id(run: Run | uuid.UUID | str) -> str:
-    return str(run.id if isinstance(run, Run) else run)
-
-
-def _file(video: Video | Run | str, part: Part) -> str:
-    """Address of a part of a video."""
-    if isinstance(video, Run):
-        if not video.video_path:
-            raise RunEndedError(
-                f"the run {video.id} has no video: it is {video.state}"
-                + (f", {video.detail}" if video.detail else "")
-            )
-        return _beside(video.video_path, part)
-    if isinstance(video, Video):
-        return _beside(video.video_path, part)
-    return f"/videos/{video}{_FILES[part]}"
-
-
-def _beside(path: str, part: Part) -> str:
-    """The file of that part beside the one at `path`; "video" is the picture of a brief for one."""
-    return path if part == "video" else path.rpartition(".")[0] + _FILES[part]
-
-
-def _times(since: datetime | None, until: datetime | None) -> dict[str, str | None]:
-    """Raises ValueError for a time without a zone."""
-    for name, when in (("since", since), ("until", until)):
-        if when is not None and when.tzinfo is None:
-            raise ValueError(f"{name}={when} has no time zone; take datetime.now(UTC), for example")
-    return {
-        "since": since.isoformat() if since else None,
-        "until": until.isoformat() if until else None,
-    }
+        return checked(kind, json_of(answer), answer)

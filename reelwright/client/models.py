@@ -2,7 +2,16 @@
 
 from typing import Literal
 
-from reelwright.client.answers import RunView, Tested, VideoView
+from reelwright.client.answers import (
+    DraftedStoryboard,
+    LinkView,
+    NoteView,
+    RouteAnswer,
+    RunView,
+    Share,
+    Tested,
+    VideoView,
+)
 
 RunState = Literal[
     "accepted", "running", "awaiting_approval", "completed", "failed", "rejected", "cancelled"
@@ -20,6 +29,26 @@ class Run(RunView):
 
 class Video(VideoView):
     """A published video."""
+
+
+class Check(RouteAnswer):
+    """What a brief would be made with. Nothing was started."""
+
+
+class StoryboardDraft(DraftedStoryboard):
+    """The storyboard that a run asks about."""
+
+
+class Note(NoteView):
+    """What people say about a video."""
+
+
+class Link(LinkView):
+    """A link that shows one video without a login."""
+
+
+class NewLink(Link, Share):
+    """A link that was just made, with its address."""
 
 
 class WebhookTest(Tested):

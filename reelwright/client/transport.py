@@ -3,11 +3,19 @@
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
-from reelwright.client.errors import ClientError, NotReachableError, error_of
+from reelwright.client.errors import (
+    ClientError,
+    NotReachableError,
+    UnexpectedAnswerError,
+    error_of,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds before the first repetition, twice as many before each further one; and the most that is
@@ -70,6 +78,27 @@ def unreachable(error: Exception, address: object) -> ClientError:
         f"the gateway at {address} does not answer: {error or type(error).__name__}; check the "
         "address, and whether the studio runs"
     )
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """The body as JSON. Raises UnexpectedAnswerError if it is none."""
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise UnexpectedAnswerError(
+            f"{answer.url} answered something that is no JSON; check the address"
+        ) from error
+
+
+def checked(kind: type[Model], value: Any, answer: httpx.Response) -> Model:
+    """`value`, which `answer` contains, as a model. Raises UnexpectedAnswerError if it is none."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise UnexpectedAnswerError(
+            f"{answer.url.path} answered something that this client cannot read; the gateway may "
+            f"be of another version: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+        ) from error
 
 
 def _pause(number: int, answer: httpx.Response | None) -> float:

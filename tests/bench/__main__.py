@@ -9,6 +9,7 @@
 (g) only when asked for, as `gallery`: its pages with 20,000 videos, and the gateway's memory
 (h) only when asked for, as `overlap`: a film whose chunks are stored beside the device or after it
 (i) only when asked for, as `wan`: a clip by stock diffusers' pipeline and by ours
+(j) only when asked for, as `forecast`: ten films, and how long each was expected to take
 
 (b) and (c) run in processes of their own; servers, downloads of weights and Prefect's start
 are outside what is compared, Prefect's start is shown apart.
@@ -35,7 +36,7 @@ MODELS = REPOSITORY / "build" / "test-models"
 UPSCALER = "realesr-animevideov3"
 SIZE = "416*240"
 ROUNDS = 4
-_ON_DEMAND = ("queue", "gateway", "gallery", "overlap", "wan")
+_ON_DEMAND = ("queue", "gateway", "gallery", "overlap", "wan", "forecast")
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
         "gallery": lambda: importlib.import_module("tests.bench.gallery").bench_gallery(),
         "wan": lambda: importlib.import_module("tests.bench.wan").bench_wan(),
         "overlap": bench_overlap,
+        "forecast": bench_forecast,
     }
     wanted = sys.argv[1:] or [name for name in parts if name not in _ON_DEMAND]
     results: dict[str, Any] = {"cpu_cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
@@ -163,6 +165,14 @@ def bench_overlap() -> dict[str, Any]:
             ratio = round(wall["beside"] / wall["after"], 2)
             results[device] = runs | {"wall_beside_over_after": ratio}
     return results
+
+
+def bench_forecast() -> dict[str, Any]:
+    """Ten films after one another: the forecast of each, and the time that it took."""
+    from tests.bench.forecast import summary
+
+    with _servers() as (env, _):
+        return summary(_child("forecast", env)["films"])
 
 
 def _child(what: str, env: dict[str, str]) -> dict[str, Any]:

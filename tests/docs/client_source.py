@@ -9,13 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.apps.gateway.answers import Answer
 from infra.apps.gateway.codes import ERROR_CODES
 from pipelines.documents.brief import Brief
 from tests.docs.rest_page import document
 
 ANSWERS = (
     "RunView",
+    "DraftedShot",
+    "DraftedEntry",
+    "DraftedStoryboard",
+    "Money",
+    "Forecast",
+    "Candidate",
+    "Alternative",
+    "RouteAnswer",
     "VideoView",
+    "NoteView",
+    "LinkView",
+    "Share",
+    "Ended",
     "KeptPart",
     "Deleted",
     "Upload",
@@ -25,6 +38,8 @@ ANSWERS = (
     "AuditEntry",
 )
 """Schemas of the OpenAPI document that the client returns, those that others name first."""
+_EXACT = {("Money", "amount")}
+"""Fields that travel as text so that they stay exact."""
 _OPEN = {"preset", "size"}
 """Fields of a brief whose values are another studio's own: any text for the client."""
 _HEAD = '''"""{title}
@@ -45,6 +60,7 @@ def answers() -> str:
     parts = [_model(name, schemas[name]) for name in ANSWERS]
     imports = [
         "from datetime import date, datetime",
+        "from decimal import Decimal",
         "from typing import Literal",
         "from uuid import UUID",
         "",
@@ -64,7 +80,7 @@ def answers() -> str:
 def briefs() -> str:
     """The module with the fields of a brief."""
     schema = Brief.model_json_schema()
-    defs = schema["$defs"]
+    defs = schema["$defs"] | Answer.model_json_schema()["$defs"]
     parts = [_typed_dict(name, found, found.get("required", [])) for name, found in defs.items()]
     fields = schema | {"properties": {**schema["properties"]}}
     del fields["properties"]["prompt"]
@@ -101,7 +117,9 @@ def _model(name: str, schema: dict[str, Any]) -> str:
     for field in [*required, *optional]:
         found = schema["properties"][field]
         default = "" if field in required else f" = {_default(found)}"
-        lines.append(f"    {field}: {_type(found, sequence='tuple[{}, ...]')}{default}")
+        kind = _type(found, sequence="tuple[{}, ...]")
+        kind = "Decimal" if (name, field) in _EXACT else kind
+        lines.append(f"    {field}: {kind}{default}")
         lines += _docstring(found.get("description", ""))
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.documents.manifest import Film, Manifest
 from pipelines.schema.keys import ObjectKey
+from reelwright.client import Client
 from tasks.discard import is_there
 from tests.conftest import operator_of
 from tests.support.dashboard import missing, queries, series_of
@@ -116,6 +117,21 @@ def test_a_warm_worker_loads_each_model_once_and_a_cold_one_for_every_run(studio
     times = 2 if studio.is_cold else 1
     assert log.count("loading the video model") == times
     assert log.count("loading the upscaler model") == times
+
+
+def test_made_again_a_video_gets_one_new_chunk_for_one_shot_or_two_seconds(
+    studio: Studio,
+) -> None:
+    with Client(studio.gateway, studio.variables["REELWRIGHT_GATEWAY_TOKEN"]) as client:
+        first = client.wait(client.start(f"{RED}, then stops", preset="demo", seconds=8))
+        remade = client.wait(client.again(first, take=7, shots=[2]))
+        longer = client.wait(client.again(first, longer=2))
+        runs = (first, remade, longer)
+        assert [run.state for run in runs] == ["completed"] * 3, [run.detail for run in runs]
+        made = [[chunk["made"] for chunk in client.manifest(run)["chunks"]] for run in runs]
+    assert made[0] == [True] * 4
+    assert made[1] == [False, True, False, False]
+    assert made[2] == [False] * 4 + [True]
 
 
 def test_a_cancel_reaches_the_gpu_and_the_next_brief_has_it(studio: Studio) -> None:

@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
-from reelwright.client import ApiError, Client, NotReachableError, RunEndedError, WaitTimeoutError
+from reelwright.client import (
+    ApiError,
+    Client,
+    NotReachableError,
+    RunEndedError,
+    Video,
+    WaitTimeoutError,
+)
 from reelwright.client.models import Run
 from tests.conftest import REPOSITORY, Cli
 from tests.support.films import published
@@ -32,6 +39,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.hooks import Receiver, settings_of
 from tests.support.recorded import Recorder, first_of_each, missing_in, names_in
 from tests.support.studio import wait_for
+from tests.support.waiting import BALL, answer_of, let_it_wait
 
 pytestmark = pytest.mark.xdist_group("gateway")
 EXAMPLES = REPOSITORY / "infra" / "apps" / "gateway" / "examples.json"
@@ -96,7 +104,7 @@ def test_every_call_does_what_it_says_and_is_as_recorded(
     recorder = Recorder()
     film = published(bucket, f"a red fox {secrets.token_hex(4)}", "spring-sale")
     with Client(asked.url, TOKEN, transport=recorder) as studio:
-        _ask_everything(studio, recorder, asked, film.content_id, tmp_path)
+        _ask_everything(studio, recorder, asked, bucket, film.content_id, tmp_path)
         paths = list(httpx.get(f"{asked.url}/openapi.json").json()["paths"])
     while (event := receiver.next()[1])["type"] != "test":
         assert event["type"] == "run.failed"  # it was cancelled
@@ -114,13 +122,20 @@ def test_every_call_does_what_it_says_and_is_as_recorded(
 
 
 def _ask_everything(
-    studio: Client, recorder: Recorder, asked: Gateway, cid: str, folder: Path
+    studio: Client,
+    recorder: Recorder,
+    asked: Gateway,
+    bucket: ObjectStore,
+    cid: str,
+    folder: Path,
 ) -> None:
     def call(name: str) -> Any:
         recorder.call = name
         return getattr(studio, name)
 
     assert call("me")().name == "operator"
+    checked = call("check")("a red fox trots through snow", seconds=4, campaign="spring-sale")
+    assert (checked.preset, checked.seconds) == ("demo", 4)
     run = call("start")(
         "a red fox trots through snow", seconds=4, campaign="spring-sale", approval="video"
     )
@@ -132,12 +147,17 @@ def _ask_everything(
     assert call("wait")(run).waiting_for == "video"
     assert call("answer")(run, "approve", reason="lovely").id == run.id
     assert call("cancel")(run).id == run.id
+    _ask_about_a_storyboard(call, asked, bucket)
     picture = folder / "fox.png"
     Image.new("RGB", (64, 64), "red").save(picture)
     assert call("upload")(picture).image_path.startswith("uploads/")
     wait_for("the video in the index", lambda: cid in [v.id for v in call("videos")()])
     video = next(item for item in call("videos")(campaign="spring-sale") if item.id == cid)
     assert call("manifest")(video)["content_id"] == cid
+    other = call("again")(video, take=7, shots=[1])
+    brief = asked.run_of(str(other.id)).parameters["brief"]
+    assert [shot["shot"] for shot in brief["shots"]] == [1]
+    _say_things_about(call, video)
     assert call("download")(video, folder / "poster.jpg", "poster").read_bytes() == b"a poster"
     assert call("delete")(video).kept is not None
     assert cid not in [item.id for item in call("videos")()]
@@ -145,6 +165,46 @@ def _ask_everything(
     assert (tested.accepted, tested.status, tested.error) == (True, 204, "")
     actions = [entry.action for entry in call("audit")(subject=str(run.id))]
     assert actions == ["run.cancelled", "run.answered", "run.started"]
+
+
+def _ask_about_a_storyboard(
+    call: Callable[[str], Any], asked: Gateway, bucket: ObjectStore
+) -> None:
+    run = call("start")("a ball with a white stripe", seconds=4, approval="storyboard")
+    let_it_wait(asked.cli, bucket, run.id)
+    wait_for("the question", lambda: call("run")(run.id).waiting_for)
+    draft = call("storyboard")(run)
+    first, second = draft.shots
+    assert (first.prompt, [entry.name for entry in draft.sheet]) == (
+        f"Wide shot: {BALL} rolls",
+        ["ball"],
+    )
+    shots = [
+        {"drafted": second.number, "prompt": second.prompt},
+        {"drafted": first.number, "prompt": first.prompt, "wish": "closer, at night"},
+        {"prompt": "a green ball flies", "chunks": 1},
+    ]
+    looks = [{"name": "ball", "appearance": "a blue ball"}]
+    assert call("answer")(run, "revise", shots=shots, sheet=looks).id == run.id
+    given = answer_of(asked.cli, run.id)
+    assert (given.decision, [shot.drafted for shot in given.shots]) == ("revise", [2, 1, 0])
+    assert (given.shots[1].wish, given.sheet[0].appearance) == ("closer, at night", "a blue ball")
+
+
+def _say_things_about(call: Callable[[str], Any], video: Video) -> None:
+    """A title, a star and links of a video."""
+    assert call("set_note")(video, title="Our fox", starred=True).title == "Our fox"
+    assert call("set_note")(video, starred=False).title == "Our fox"
+    assert not call("note")(video).starred
+    made = call("share")(video, days=2)
+    call("share")(video)
+    assert httpx.get(made.url).status_code == 200
+    links = call("links")(video)
+    assert [link.id == made.id for link in links] == [True, False]  # the first ends first
+    assert call("end_links")(video, made) == 1
+    assert httpx.get(made.url).status_code == 404
+    assert call("end_links")(video) == 1
+    assert call("links")(video) == []
 
 
 def test_a_test_event_says_what_the_receiver_did(studio: Client) -> None:
@@ -197,6 +257,37 @@ def test_waiting_ends_in_time_and_the_run_goes_on(studio: Client) -> None:
     assert ended.state == "cancelled"
     with pytest.raises(RunEndedError, match="has no video: it is cancelled"):
         studio.download(ended, "never.mp4")
+
+
+def test_a_run_that_asks_about_no_storyboard_shows_none(asked: Gateway, studio: Client) -> None:
+    run = studio.start("a red ball")
+    with pytest.raises(ApiError, match="asks about no storyboard") as caught:
+        studio.storyboard(run)
+    assert (caught.value.status, caught.value.code) == (409, "not_waiting")
+    with Client(asked.url, key_of(asked, "read")) as reader, pytest.raises(ApiError) as caught:
+        reader.storyboard(run)
+    assert caught.value.code == "forbidden"
+    with pytest.raises(RunEndedError, match="has no video: it is accepted"):
+        studio.again(run, take=1)
+
+
+def test_the_same_change_under_one_key_is_one_run(studio: Client, bucket: ObjectStore) -> None:
+    film = published(bucket, f"a ball {secrets.token_hex(4)}")
+    key = secrets.token_hex(8)
+    runs = [studio.again(film.content_id, longer=2, idempotency_key=key).id for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert studio.again(film.content_id, longer=2).id != runs[0]
+    with pytest.raises(ApiError, match="nothing would be different") as caught:
+        studio.again(film.content_id)
+    assert caught.value.code == "invalid_brief"
+
+
+def test_a_brief_that_would_be_refused_is_refused_when_it_is_checked(studio: Client) -> None:
+    with pytest.raises(ApiError) as checked:
+        studio.check("a red ball", seconds=0)
+    with pytest.raises(ApiError) as started:
+        studio.start("a red ball", seconds=0)
+    assert str(checked.value) == str(started.value)
 
 
 def test_a_gateway_that_is_not_there_is_named() -> None:
@@ -269,7 +360,16 @@ def test_videos_are_found_by_words_and_time(studio: Client, bucket: ObjectStore)
     made = datetime.fromisoformat(video.created)
     assert list(studio.videos(text=words, since=made + timedelta(seconds=1))) == []
     assert list(studio.videos(text=words, until=made)) == []
-    studio.delete(video.id)
+    later = published(bucket, f"an owl {words} again", "autumn")
+    wait_for("the other video", lambda: len(list(studio.videos(text=words))) == 2)
+    times = [item.created for item in studio.videos(text=words, order="oldest")]
+    assert times == sorted(times)
+    assert times[::-1] == [item.created for item in studio.videos(text=words)]
+    studio.set_note(later.content_id, starred=True, title=f"Our owl {words}")
+    assert [item.id for item in studio.videos(text=words, starred=True)] == [later.content_id]
+    assert [item.id for item in studio.videos(text=f"our owl {words}")] == [later.content_id]
+    for item in (film, later):
+        studio.delete(item.content_id)
 
 
 # The page -------------------------------------------------------------------------------------

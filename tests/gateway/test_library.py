@@ -175,7 +175,7 @@ def test_links_end_when_their_time_is_over(
     shelf: tuple[Videos, Library], manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, library = shelf
-    secret = library.share(manifest.content_id, 2)
+    secret, _ = library.share(manifest.content_id, 2)
     assert library.shared(secret) is not None
     now = library_module.time.time()
     monkeypatch.setattr(library_module.time, "time", lambda: now + 2 * 86_400 + 1)

@@ -206,10 +206,13 @@ def test_a_run_teaches_the_rates_what_each_stage_took() -> None:
     assert learn(after, film, backend).spread("stitch", size).runs == 2
     expected = estimate(brief, backend, after, Footprint(0, 0))
     assert expected.basis == f"median of 1 recent run at {size.width}x{size.height} on this machine"
+    longer = estimate(brief, backend, learn(before, film, backend, 60.0), Footprint(0, 0))
+    rest = 60 - 8 * len(names)  # what no stage has
+    assert longer.seconds == pytest.approx(expected.seconds + rest)
     nothing = film.model_copy(
         update={
             "chunks": tuple(item.model_copy(update={"made": False}) for item in film.chunks),
             "segments": tuple(item.model_copy(update={"made": False}) for item in film.segments),
         }
     )
-    assert learn(after, nothing, backend) is after
+    assert learn(after, nothing, backend, 60.0) is after

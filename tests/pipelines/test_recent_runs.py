@@ -56,6 +56,50 @@ def test_runs_of_the_same_size_count_before_those_of_others() -> None:
     assert (other.usual, other.runs, other.same_size) == (2.0, 3, False)
 
 
+def worked(*runs: tuple[float, float]) -> Rates:
+    """The rates after runs of so many units, which took so many seconds."""
+    rates = PLAIN
+    for units, seconds in runs:
+        rates = rates.learned({"upload": seconds / units}, SMALL, {"upload": units})
+    return rates
+
+
+def seconds(rates: Rates, units: float) -> float:
+    return rates.spread("upload", SMALL, units).usual
+
+
+def test_what_is_done_once_is_not_multiplied_for_a_longer_video() -> None:
+    rates = worked((1, 2.5), (2, 3.0), (4, 4.0))
+    assert seconds(rates, 3) == pytest.approx(3.5)
+    assert seconds(rates, 12) == pytest.approx(8.0)
+    one_was_slow = worked((1, 2.5), (2, 3.0), (2, 40.0), (4, 4.0), (1, 2.5), (4, 4.0))
+    assert seconds(one_was_slow, 12) == pytest.approx(8.0)
+
+
+def test_short_videos_that_took_the_same_do_not_promise_that_a_long_one_does() -> None:
+    rates = worked((1, 1.0), (2, 1.0), (4, 1.0))
+    assert seconds(rates, 4) == pytest.approx(1.0, rel=0.4)
+    assert seconds(rates, 400) > 30 * seconds(rates, 4)
+
+
+def test_a_longer_video_than_all_before_takes_as_much_longer_as_its_work_is_more() -> None:
+    assert seconds(worked((2, 4.0)), 20) == 40.0
+    assert seconds(worked((2, 4.0), (2, 4.4), (2, 3.8)), 20) == 40.0
+
+
+def test_one_slow_short_run_says_little_of_a_long_one() -> None:
+    """The first picture to be enlarged took 50 times the plain figure: a model was loaded."""
+    rates = PLAIN.learned({"upscale": 50.0}, SMALL, {"upscale": 1.0})
+    assert rates.spread("upscale", SMALL, 1.0).usual == pytest.approx(50.0)
+    assert rates.spread("upscale", SMALL, 10.0).usual < 150
+
+
+def test_the_range_grows_with_how_far_the_runs_lay_from_what_was_expected() -> None:
+    near = worked((1, 2.5), (2, 3.0), (4, 4.0)).spread("upload", SMALL, 12)
+    far = worked((1, 2.5), (2, 9.0), (2, 3.0), (4, 4.0)).spread("upload", SMALL, 12)
+    assert far.high / far.usual > 2 * near.high / near.usual
+
+
 def test_writing_a_shot_takes_the_same_for_every_size() -> None:
     rates = PLAIN.learned({"shot": 3.0}, SMALL)
     assert rates.spread("shot", LARGE).same_size
@@ -73,6 +117,9 @@ def test_only_the_latest_runs_of_a_size_are_kept_and_other_sizes_stay() -> None:
 def test_a_file_of_an_earlier_version_is_read() -> None:
     old = json.dumps(PLAIN.model_dump(exclude={"recent"}))
     assert Rates.model_validate_json(old) == PLAIN
+    sample = {"size": "832*480", "value": 2.0}
+    without_units = json.dumps(PLAIN.model_dump() | {"recent": {"chunk": [sample]}})
+    assert Rates.model_validate_json(without_units).spread("chunk", SMALL, 3).usual == 6.0
 
 
 def test_a_measurement_replaces_the_runs_before_it() -> None:

@@ -31,6 +31,7 @@ from infra.apps.gateway import (
     routing,
     service,
     start_page,
+    storyboard_api,
     uploads,
     waiting,
     wan,
@@ -125,6 +126,7 @@ def _include_routers(app: FastAPI) -> None:
     app.include_router(again.router)
     app.include_router(library_pages.router)
     app.include_router(api.router)
+    app.include_router(storyboard_api.router)
     app.include_router(uploads.router)
     app.include_router(wan.router)
     app.include_router(openai_videos.router)

@@ -20,6 +20,8 @@ UNDO_SECONDS = 3600.0
 MAX_TITLE = 200
 """Characters."""
 MAX_SHARE_DAYS = 90
+_LINK_ID = 16
+"""Characters of a secret's hash that name its link: nobody finds the secret by them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Note:
     starred: bool = False
     shared_until: float = 0.0
     """Seconds since 1970 at which its last link ends; 0 if there is none."""
+
+
+@dataclass(frozen=True)
+class SharedLink:
+    """A link that shows a video. Its secret is not known any more."""
+
+    id: str
+    until: float
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +127,25 @@ class Library:
             connection.execute("delete from shares where video = ?", (cid,))
             connection.execute("delete from trash where video = ?", (cid,))
 
-    def share(self, cid: Digest, days: float) -> str:
-        """The secret of a link that shows it, to whoever has the link, for so many days. Only a
-        hash of it is stored."""
+    def share(self, cid: Digest, days: float) -> tuple[str, SharedLink]:
+        """The secret of a link that shows it, to whoever has the link, for so many days; and the
+        link. Only a hash of the secret is stored."""
         secret = secrets.token_urlsafe(24)
-        now = time.time()
+        now, sha256 = time.time(), hash_of(secret)
+        link = SharedLink(sha256[:_LINK_ID], now + 86_400 * days)
         with self._database.transaction() as connection:
             connection.execute("delete from shares where expires < ?", (now,))
-            connection.execute(
-                "insert into shares values (?, ?, ?)", (hash_of(secret), cid, now + 86_400 * days)
-            )
-        return secret
+            connection.execute("insert into shares values (?, ?, ?)", (sha256, cid, link.until))
+        return secret, link
+
+    def links(self, cid: Digest) -> list[SharedLink]:
+        """The links that show it, the one that ends first before the others."""
+        rows = self._database.rows(
+            "select sha256, expires from shares where video = ? and expires >= ? "
+            "order by expires, sha256",
+            (cid, time.time()),
+        )
+        return [SharedLink(sha256[:_LINK_ID], float(until)) for sha256, until in rows]
 
     def shared(self, secret: str) -> tuple[Digest, float] | None:
         """The video of a link, and until when (seconds since 1970); None if the link has ended."""
@@ -136,9 +155,12 @@ class Library:
         )
         return (Digest(rows[0][0]), float(rows[0][1])) if rows else None
 
-    def end_shares(self, cid: Digest) -> int:
-        """End all its links. Returns how many there were."""
-        return self._database.run("delete from shares where video = ?", (cid,))
+    def end_shares(self, cid: Digest, link: str = "") -> int:
+        """End all its links, or the one with the id `link`. Returns how many ended."""
+        return self._database.run(
+            "delete from shares where video = ? and (? = '' or substr(sha256, 1, ?) = ?)",
+            (cid, link, _LINK_ID, link),
+        )
 
     def _set(self, cid: Digest, column: str, value: object) -> None:
         self._database.run(

@@ -1,11 +1,10 @@
 """Titles, stars, deletion with undo, and shared links of videos: for programs and for the pages."""
 
 import logging
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, Header, Request, Response
+from fastapi import APIRouter, Form, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.access import Maker, Manager, gateway_of
 from infra.apps.gateway.api import send_part
 from infra.apps.gateway.languages.rendering import render
-from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note
+from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note, SharedLink
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
@@ -67,11 +66,28 @@ class ShareRequest(BaseModel):
     days: float = Field(_WEEK, gt=0, le=MAX_SHARE_DAYS)
 
 
-class Share(BaseModel):
+class LinkView(BaseModel):
     """A link that shows one video without a login."""
 
-    url: str = Field(description="Shown once: only a hash of it is stored.")
+    id: str = Field(description="By which it is ended.")
     until: datetime
+
+    @classmethod
+    def of(cls, link: SharedLink) -> "LinkView":
+        """With its end in UTC."""
+        return cls(id=link.id, until=datetime.fromtimestamp(link.until, UTC))
+
+
+class Share(LinkView):
+    """A link that was just made."""
+
+    url: str = Field(description="Shown once: only a hash of it is stored.")
+
+
+class Ended(BaseModel):
+    """Links that work no more."""
+
+    ended: int = Field(description="How many there were.")
 
 
 @router.patch("/videos/{cid}/note", responses=REFUSALS)
@@ -101,10 +117,23 @@ def share(request: Request, cid: Cid, body: ShareRequest, _: Maker) -> Share:
     return _share(gateway_of(request), _require(gateway_of(request), cid), body.days)
 
 
+@router.get("/videos/{cid}/share", responses=REFUSALS)
+@at_store
+def links(request: Request, cid: Cid, _: Maker) -> list[LinkView]:
+    """The links that show a video now. What they are, only who made them knows."""
+    gateway = gateway_of(request)
+    return [LinkView.of(link) for link in gateway.library.links(_require(gateway, cid))]
+
+
 @router.delete("/videos/{cid}/share", responses=REFUSALS)
-def end_shares(request: Request, cid: Cid, _: Maker) -> dict[Literal["ended"], int]:
-    """End all links of a video. Answers how many there were."""
-    return {"ended": gateway_of(request).library.end_shares(Digest(cid))}
+def end_shares(
+    request: Request,
+    cid: Cid,
+    _: Maker,
+    link: Annotated[str, Query(max_length=64, description="Its id; empty: all of them.")] = "",
+) -> Ended:
+    """End all links of a video, or one of them."""
+    return Ended(ended=gateway_of(request).library.end_shares(Digest(cid), link))
 
 
 @pages.post("/watch/{cid}/note")
@@ -215,9 +244,9 @@ async def remove_deleted(gateway: Gateway) -> float:
 
 
 def _share(gateway: Gateway, cid: Digest, days: float) -> Share:
-    secret = gateway.library.share(cid, days)
-    until = datetime.fromtimestamp(time.time() + 86_400 * days, UTC)
-    return Share(url=f"{gateway.settings.gateway.base_url}/share/{secret}", until=until)
+    secret, link = gateway.library.share(cid, days)
+    url = f"{gateway.settings.gateway.base_url}/share/{secret}"
+    return Share(**LinkView.of(link).model_dump(), url=url)
 
 
 def _shared(gateway: Gateway, secret: str) -> tuple[Digest, float]:
