@@ -51,14 +51,17 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     transitions = [slot.transition for slot in timeline(brief)]
     count = sum(item != "continue" for item in transitions)
     with context.costs.measure("enhance"), context.enhancer() as llama:
-        english, translation = translate_brief(brief, context, llama)
+        told = translate_brief(brief, context, llama)
+        english = told.brief
         shots = _Shots(english, transitions, llama, context)
         storyboard = write_storyboard(
             english, transitions, seed_of(brief), llama, shots.find, shots.keep, shots.run
         )
-        storyboard = storyboard.model_copy(update={"translation": translation})
-        storyboard = with_sheet(storyboard, brief.sheet)
+        storyboard = with_sheet(storyboard, english.sheet)
         storyboard = _granted(storyboard, english, llama, shots)
+        notices = (*told.notices, *storyboard.notices)
+        record: dict[str, object] = {"translation": told.translation, "notices": notices}
+        storyboard = storyboard.model_copy(update=record)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:

@@ -14,7 +14,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.route import Route
 from pipelines.errors import BriefError, RejectedError
-from pipelines.planning.edits import edited, entries_of, settled
+from pipelines.planning.edits import edited, own_looks, settled
 from pipelines.schema.shots import EditedEntry, EditedShot
 from tasks.approval import SILENCE, STORYBOARD, Answer, accept, ask, silence
 from tasks.artifacts import describe_draft, show_draft
@@ -113,7 +113,4 @@ def drafted_shots(draft: Draft) -> list[EditedShot]:
 
 def drafted_sheet(draft: Draft) -> list[EditedEntry]:
     """The characters and places of `draft` as a person hands them back who changes nothing."""
-    return [
-        EditedEntry(name=entry.name, appearance=entry.appearance)
-        for entry in entries_of(draft.sheet)
-    ]
+    return [EditedEntry(name=entry.name, appearance=entry.appearance) for entry in own_looks(draft)]

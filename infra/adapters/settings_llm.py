@@ -82,6 +82,12 @@ class LlmSettings(Section):
         description="Seconds that one sentence may take before the template stands in. A longer "
         "answer may take so many for each 96 tokens of its limit.",
     )
+    translate_timeout: float = Field(
+        150.0,
+        gt=0,
+        description="Seconds that a translation model may take to start, and as many for each text "
+        "that it translates. A brief whose translation takes longer is refused.",
+    )
 
     @field_validator("temperature")
     @classmethod
