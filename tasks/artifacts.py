@@ -39,6 +39,7 @@ from pipelines.schema.names import WARNINGS
 from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
+from pipelines.schema.translation import Translation
 from tasks.page_order import create_first
 from tasks.progress import ProgressLog, listening
 
@@ -232,9 +233,7 @@ def describe_draft(draft: Draft, route: Route | None = None, silence: str = "") 
     lines = [f"**The shots of this brief.** The video takes {in_words(draft.estimate)}.", ""]
     lines += [f"{shot.number}. {shot.prompt} ({shot.seconds:g} s)" for shot in draft.shots]
     lines += ["", silence] if silence else []
-    if draft.translation:
-        told = draft.translation
-        lines += ["", f"**Translated** from {NAMES[told.language]}: {told.english}"]
+    lines += _in_two_languages(draft.translation) if draft.translation else []
     lines += [line for warning in draft.warnings for line in ("", f"**Warning:** {warning}.")]
     own = page_of(f"/jobs/{flow_run.id}")
     there = f"[Look at the stills, edit and answer here]({own})" if own else "*Artifacts* has them"
@@ -243,6 +242,13 @@ def describe_draft(draft: Draft, route: Route | None = None, silence: str = "") 
     if draft.without_stills:
         pictures = " ".join(filter(None, (f"{draft.without_stills}.", own and f"{there}.")))
     return "\n".join([*lines, "", pictures, *decided])
+
+
+def _in_two_languages(told: Translation) -> list[str]:
+    """Markdown with each translated text beside its original."""
+    own = f": {told.english}" if told.is_of_prompt else ":"
+    others = [f"- {item.title}: {item.original} → {item.english}" for item in told.others]
+    return ["", f"**Translated** from {NAMES[told.language]}{own}", "", *others]
 
 
 def describe_cost(route: Route) -> str:

@@ -53,14 +53,17 @@ def enhance(brief: Brief, context: RunContext) -> Storyboard:
     count = sum(item != "continue" for item in transitions)
     with context.costs.measure("enhance"), context.enhancer() as llama:
         writer = timed(llama, count) if llama else None
-        english, translation = translate_brief(brief, context, writer)
+        told = translate_brief(brief, context, writer)
+        english = told.brief
         shots = _Shots(english, transitions, writer, context)
         storyboard = write_storyboard(
             english, transitions, seed_of(brief), writer, shots.find, shots.keep, shots.run
         )
-        storyboard = storyboard.model_copy(update={"translation": translation})
-        storyboard = with_sheet(storyboard, brief.sheet)
+        storyboard = with_sheet(storyboard, english.sheet)
         storyboard = _granted(storyboard, english, writer, shots)
+        notices = (*told.notices, *storyboard.notices)
+        record: dict[str, object] = {"translation": told.translation, "notices": notices}
+        storyboard = storyboard.model_copy(update=record)
         if llama and storyboard.written:
             storyboard = with_placement(storyboard, llama)
     for shot in storyboard.shots:

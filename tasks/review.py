@@ -23,7 +23,7 @@ from pipelines.documents.reviewed import Reviewed
 from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.errors import BriefError, CorruptObjectError, RejectedError
-from pipelines.planning.edits import by_hand, edited, entries_of, settled
+from pipelines.planning.edits import by_hand, edited, own_looks, settled
 from pipelines.planning.other_preset import with_other_preset
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.shots import EditedEntry, EditedShot
@@ -185,7 +185,4 @@ def drafted_shots(draft: Draft) -> list[EditedShot]:
 
 def drafted_sheet(draft: Draft) -> list[EditedEntry]:
     """The characters and places of `draft` as a person hands them back who changes nothing."""
-    return [
-        EditedEntry(name=entry.name, appearance=entry.appearance)
-        for entry in entries_of(draft.sheet)
-    ]
+    return [EditedEntry(name=entry.name, appearance=entry.appearance) for entry in own_looks(draft)]

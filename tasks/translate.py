@@ -7,32 +7,32 @@ of "right" and "dog" of "fox".
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
-
-from pydantic import BaseModel, ValidationError
 
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from infra.adapters.weights.catalog import MODEL_SETS, MODELS
 from infra.adapters.weights.library import installed_model, installed_names
 from pipelines.documents.brief import Brief
-from pipelines.errors import BriefError, CorruptObjectError
+from pipelines.errors import BriefError
 from pipelines.language.brief_texts import ForeignText, foreign_texts, in_english, record_of
 from pipelines.language.marian import MarianTranslator
 from pipelines.language.translator import (
     InstructTranslator,
+    Translated,
     Translator,
     can_translate,
-    translated,
+    refused,
 )
 from pipelines.planning.plan import is_enhanced
 from pipelines.progress import Progress
-from pipelines.schema.keys import ObjectKey
 from pipelines.schema.languages import AS_WRITTEN, NAMES
 from pipelines.schema.plan import digest_of
 from pipelines.schema.presets import AUTO
-from pipelines.schema.storyboard import Translation, translation_digest
+from pipelines.schema.translation import Translation, title_of
 from tasks.progress import report
+from tasks.translations import TranslationShelf
 
 _PREFIX, _ALL = "translator-", "translator-mul"
 """Names of translation models in the catalog, and the one for languages without a model of their
@@ -49,11 +49,15 @@ class Surroundings(Protocol):
     def store(self) -> ObjectStore: ...
 
 
-class _Kept(BaseModel):
-    """A translation in the bucket."""
+@dataclass(frozen=True)
+class InEnglish:
+    """A brief as the models read it."""
 
-    original: str
-    english: str
+    brief: Brief
+    translation: Translation | None = None
+    """None if no text of it was translated."""
+    notices: tuple[str, ...] = ()
+    """What stayed in another language, and why."""
 
 
 def models_for(language: str) -> tuple[str, ...]:
@@ -70,13 +74,13 @@ def why_not_translated(brief: Brief, settings: Settings, others: Collection[str]
     """
     if brief.language == AS_WRITTEN or (brief.preset != AUTO and _is_remote(brief)):
         return ""
-    foreign = foreign_texts(brief)
-    if not foreign or (is_enhanced(brief) and getattr(settings.llm, "file", None)):
+    needed = [item for item in foreign_texts(brief) if not item.may_stay]
+    if not needed or (is_enhanced(brief) and getattr(settings.llm, "file", None)):
         return ""  # the run asks the operator's own language model what it can do
     installed = {*installed_names(settings.paths.models), *others}
     if is_enhanced(brief) and any(name in installed for name in _writers(brief)):
         return ""
-    for language in dict.fromkeys(item.language for item in foreign):
+    for language in dict.fromkeys(item.language for item in needed):
         names = models_for(language)
         if not installed.intersection(names):
             return (
@@ -94,70 +98,91 @@ def require_translator(brief: Brief, settings: Settings) -> None:
         raise BriefError(reason)
 
 
-def translate_brief(
-    brief: Brief, context: Surroundings, writer: object
-) -> tuple[Brief, Translation | None]:
-    """`brief` in English, and the record of its translation; as it is if it is in English already.
+def translate_brief(brief: Brief, context: Surroundings, writer: object) -> InEnglish:
+    """`brief` in English, with the record of its translation; as it is if it is in English already.
 
     `writer` is the language model of the run, or None. A text that was translated before is found
-    in the bucket. Raises BriefError if nobody can translate it or the translation fails its checks,
-    WeightsError if a translation model is damaged, and StoreError if the store fails.
+    in the bucket. Raises BriefError if nobody can translate a text that the brief needs or the
+    translation fails its checks, WeightsError if a translation model is damaged, and StoreError if
+    the store fails.
     """
     foreign = foreign_texts(brief)
-    if not foreign:
-        return brief, None
-    texts: dict[str, str] = {}
-    name = ""
+    done: dict[str, Translated] = {}
+    notices: list[str] = []
     for language in dict.fromkeys(item.language for item in foreign):
         items = [item for item in foreign if item.language == language]
-        translators = [*_translators(language, context.settings, writer)]
-        if not translators and _is_remote(brief):
+        shelf = TranslationShelf([*_translators(language, context.settings, writer)], context.store)
+        needed = [item for item in items if not item.may_stay]
+        if needed and not shelf.translators and _is_remote(brief):
             _log.info("%s is left as it was written for %s", NAMES[language], brief.backend.title)
-            continue
-        report(Progress("enhance", 0, 1, f"translating from {NAMES[language]}"))
-        found, own = _found(items, translators, context.store) or _made(
-            items, translators, context.store
+        elif needed:
+            done |= _translated(needed, shelf)
+        added, left = _as_far_as_possible([item for item in items if item.may_stay], shelf)
+        done |= added
+        notices += left
+    texts = {
+        item.field: item.as_phrase(done[item.field].english)
+        for item in foreign
+        if item.field in done
+    }
+    translators = {field: item.translator for field, item in done.items()}
+    english = in_english(brief, texts) if texts else brief
+    return InEnglish(english, record_of(brief, english, foreign, translators), tuple(notices))
+
+
+def _translated(items: Sequence[ForeignText], shelf: TranslationShelf) -> dict[str, Translated]:
+    """All of `items`, which the brief needs. Raises BriefError."""
+    language = items[0].language
+    if not shelf.translators:
+        raise refused(language, "there is no translator")
+    found = shelf.found(items)
+    made = _made([item for item in items if item.field not in found], shelf)
+    for result in made.values():
+        if result.fault:
+            raise refused(language, result.fault)
+    return found | made
+
+
+def _as_far_as_possible(
+    items: Sequence[ForeignText], shelf: TranslationShelf
+) -> tuple[dict[str, Translated], list[str]]:
+    """Those of `items` that can be translated, and a sentence about each of the others."""
+    if not shelf.translators:
+        return {}, [_why_left(item) for item in items]
+    # Each by itself: they change on the approval page, one at a time.
+    found = {field: text for item in items for field, text in shelf.found([item]).items()}
+    made = _made([item for item in items if item.field not in found], shelf)
+    done: dict[str, Translated] = {}
+    notices: list[str] = []
+    for item in items:
+        result = (found | made)[item.field]
+        if fault := result.fault or item.fault_of_length(result.english):
+            notices.append(_why_left(item, fault))
+        else:
+            done[item.field] = result
+    return done, notices
+
+
+def _made(items: Sequence[ForeignText], shelf: TranslationShelf) -> dict[str, Translated]:
+    if not items:
+        return {}
+    report(Progress("enhance", 0, 1, f"translating from {NAMES[items[0].language]}"))
+    return shelf.made(items)
+
+
+def _why_left(item: ForeignText, fault: str = "") -> str:
+    """The notice about a text that stays as it is written."""
+    title, language = title_of(item.field), NAMES[item.language]
+    if fault:
+        return (
+            f"the translation of {title} from {language} cannot be used ({fault}), so the text is "
+            "used as it is written: write it in English or in other words"
         )
-        texts |= found
-        name = name or own
-    if not texts:
-        return brief, None
-    done = [item for item in foreign if item.field in texts]
-    return in_english(brief, texts), record_of(brief, done, texts, name)
-
-
-def _found(
-    items: Sequence[ForeignText], translators: Sequence[Translator], store: ObjectStore
-) -> tuple[dict[str, str], str] | None:
-    """What one of `translators` made of all `items` before."""
-    for translator in translators:
-        texts = {item.field: _read(item, translator.name, store) for item in items}
-        found = {field: text for field, text in texts.items() if text is not None}
-        if len(found) == len(texts):
-            return found, translator.name
-    return None
-
-
-def _made(
-    items: Sequence[ForeignText], translators: Sequence[Translator], store: ObjectStore
-) -> tuple[dict[str, str], str]:
-    """Translates `items` and keeps them. Raises BriefError if that cannot be used."""
-    made = translated([item.text for item in items], items[0].language, translators)
-    for item, english in zip(items, made.texts, strict=True):
-        key = ObjectKey.shot(translation_digest(made.translator, item.language, item.text))
-        kept = _Kept(original=item.text, english=english)
-        store.put_bytes(key, kept.model_dump_json().encode(), "application/json")
-    return dict(zip((item.field for item in items), made.texts, strict=True)), made.translator
-
-
-def _read(item: ForeignText, translator: str, store: ObjectStore) -> str | None:
-    key = ObjectKey.shot(translation_digest(translator, item.language, item.text))
-    try:
-        data = store.get_bytes(key)
-        return _Kept.model_validate_json(data).english if data else None
-    except (CorruptObjectError, ValidationError) as error:
-        _log.warning("%s is translated again: %s", item.field, error)
-        return None
+    return (
+        f"nobody here can translate {title} from {language}, so the text is used as it is written: "
+        "write it in English, or the operator can install a translator (reelwright models download "
+        f"{models_for(item.language)[0]})"
+    )
 
 
 def _translators(language: str, settings: Settings, writer: object) -> Iterator[Translator]:
@@ -169,7 +194,10 @@ def _translators(language: str, settings: Settings, writer: object) -> Iterator[
             folder = installed_model(models, name)
             revision = digest_of(dict(folder.components))[:12]
             yield MarianTranslator(
-                folder.path, f"{folder.title}@{revision}", threads=settings.llm.threads
+                folder.path,
+                f"{folder.title}@{revision}",
+                threads=settings.llm.threads,
+                timeout=settings.llm.translate_timeout,
             )
     if can_translate(writer):
         yield InstructTranslator(writer)

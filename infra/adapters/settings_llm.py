@@ -90,6 +90,12 @@ class LlmSettings(Section):
         "them are for `direct`, the rest for `complete`; then the template writes the shots that "
         "are left. The demo's writer takes one to two minutes on one CPU core.",
     )
+    translate_timeout: float = Field(
+        150.0,
+        gt=0,
+        description="Seconds that a translation model may take to start, and as many for each text "
+        "that it translates. A brief whose translation takes longer is refused.",
+    )
 
     @field_validator("temperature")
     @classmethod

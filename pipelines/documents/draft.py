@@ -6,7 +6,8 @@ from pipelines.documents.manifest import StoredObject
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.schema.plan import Estimate
 from pipelines.schema.shots import PICK
-from pipelines.schema.storyboard import Sheet, ShotSource, Translation
+from pipelines.schema.storyboard import Sheet, ShotSource
+from pipelines.schema.translation import Translation
 
 
 class DraftShot(BaseModel):

@@ -13,9 +13,11 @@ from pipelines import processes
 from pipelines.errors import EnhancerError
 from pipelines.language import marian_child
 
-TIMEOUT = 300.0
-"""Seconds for loading and for all texts of a brief. On one busy core, importing the libraries took
-up to a minute."""
+TIMEOUT = 150.0
+"""Seconds for loading, and as many for each text. On one busy core, importing the libraries took up
+to a minute."""
+SETTING = "REELWRIGHT_LLM_TRANSLATE_TIMEOUT"
+"""Name of the variable that sets it."""
 _CHILD = inspect.getsource(marian_child)
 """Source of the child, given to it as text. If the child read the file, it could read that of
 another version."""
@@ -29,12 +31,15 @@ class MarianTranslator:
     name: str
     threads: int = 1
     timeout: float = TIMEOUT
+    """Seconds as of TIMEOUT."""
 
     def translate(self, texts: Sequence[str], language: str) -> list[str]:
         """The `texts` in English, unchecked. `language` is the model's own.
 
-        Raises EnhancerError if the model does not load, dies, or gives no answer in time.
+        Raises EnhancerError if the model does not load, dies, or gives no answer in time, which is
+        `timeout` seconds for loading and for each text.
         """
+        limit = self.timeout * (1 + len(texts))
         asked = {"folder": str(self.folder), "threads": self.threads, "texts": list(texts)}
         child = processes.start_child(
             [sys.executable, "-c", _CHILD],
@@ -46,11 +51,14 @@ class MarianTranslator:
         )
         try:
             line = json.dumps(asked).encode() + b"\n"
-            output, errors = child.communicate(line, timeout=self.timeout)
+            output, errors = child.communicate(line, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise EnhancerError(
-                f"the translator for {language!r} gave no answer within {self.timeout:g} s"
-            ) from error
+            reason = (
+                f"the translator for {language!r} gave no answer within {limit:g} s, which are "
+                f"{self.timeout:g} s for its start and as many for each of {len(texts)} texts; the "
+                f"operator can raise {SETTING}"
+            )
+            raise EnhancerError(reason) from error
         finally:
             processes.stop(child, 1.0)
         return self._answer(output, errors, child.returncode, len(texts))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Protocol, TypeGuard
@@ -77,50 +77,63 @@ def _schema(longest: int) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Translated:
-    """Texts in English, in the order of the originals."""
+    """What became of one text."""
 
-    texts: tuple[str, ...]
+    english: str
     translator: str
+    """Name and revision."""
+    fault: str = ""
+    """Why the translation cannot be used, if it cannot."""
 
 
 def translated(
     texts: Sequence[str], language: str, translators: Sequence[Translator]
-) -> Translated:
-    """The `texts` by the first of `translators` whose work passes the checks.
-
-    Raises BriefError, with what is wrong with the last one and the remedy, if none does.
-    """
-    fault = "there is no translator"
+) -> list[Translated]:
+    """Each of `texts` by the first of `translators` whose translation passes the checks. If none
+    does, `fault` says what is wrong with the last one."""
+    found = [Translated("", "", "there is no translator")] * len(texts)
     for translator in translators:
+        left = [number for number, item in enumerate(found) if item.fault]
+        if not left:
+            break
+        waiting = iter(left)
         try:
-            return Translated(_checked(texts, language, translator), translator.name)
+            for english, fault in _checked([texts[n] for n in left], language, translator):
+                reason = f"{translator.name}: {fault}" if fault else ""
+                found[next(waiting)] = Translated(english, translator.name, reason)
         except EnhancerError as error:
-            fault = f"{translator.name}: {error}"
-    raise BriefError(
+            for number in waiting:
+                found[number] = Translated("", translator.name, f"{translator.name}: {error}")
+    return found
+
+
+def refused(language: str, fault: str) -> BriefError:
+    """The error of a brief with a text that must be translated and was not, because of `fault`."""
+    return BriefError(
         f"the brief is in {NAMES.get(language, language)}, and its translation cannot be used "
         f"({fault}); write it in English or in other words, or set its language to "
         f"'{AS_WRITTEN}' to go on with your own words"
     )
 
 
-def _checked(texts: Sequence[str], language: str, translator: Translator) -> tuple[str, ...]:
-    """The translations. Raises EnhancerError for one that fails the checks twice.
+def _checked(
+    texts: Sequence[str], language: str, translator: Translator
+) -> Iterator[tuple[str, str]]:
+    """Each translation, and why it fails the checks or nothing. Raises EnhancerError.
 
-    Quoted words are replaced by marks first, and put back afterwards. A translator that loses a
-    mark is given the parts between the quoted words.
+    Quoted words are replaced by marks first, and put back afterwards. A text that fails the checks
+    is translated once more by its sentences and the parts between quoted words.
     """
     plain = [plain_digits(text) for text in texts]
     marked = [_marked(text) for text in plain]
     found = translator.translate([text for text, _ in marked], language)
-    checked = []
     for text, english, (_, quoted) in zip(plain, found, marked, strict=True):
         whole = _tidy(_unmarked(english, quoted))
-        if fault_of_translation(text, whole, language):
+        fault = fault_of_translation(text, whole, language)
+        if fault:
             whole = _by_parts(text, language, translator)
-        if fault := fault_of_translation(text, whole, language):
-            raise EnhancerError(f"{fault}: {whole[:80]!r}")
-        checked.append(whole)
-    return tuple(checked)
+            fault = fault_of_translation(text, whole, language)
+        yield whole, f"{fault}: {whole[:80]!r}" if fault else ""
 
 
 def _by_parts(text: str, language: str, translator: Translator) -> str:

@@ -58,12 +58,13 @@ def _goes_on(brief: Brief, shots: Sequence[Shot], index: int) -> bool:
 
 def _framing(brief: Brief, shot: Shot, count: int) -> tuple[str, str]:
     """Size and camera of a shot, as far as they are known."""
-    hand = hand_shot_of(brief, shot.number, count)
-    if hand:
-        return hand.size, hand.camera
+    # A shot by hand has a plan if it was written again with a wish, with a size of its own.
     if shot.plan:
         move = shot.plan.camera_move
         return shot.plan.size, "static camera" if move == "static" else move
+    hand = hand_shot_of(brief, shot.number, count)
+    if hand:
+        return hand.size, hand.camera
     # The list of `prompting.cameras` has sizes, and one move.
     if shot.source in ("editor", "continued") or not shot.prompt.startswith(shot.camera):
         return "", ""

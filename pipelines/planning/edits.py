@@ -8,7 +8,7 @@ that the draft shows.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from pipelines.schema.shots import (
     words_of_shot,
 )
 from pipelines.schema.storyboard import Sheet
+from pipelines.schema.translation import SHEET
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,10 @@ def edited(
     `brief` must be the one that the draft was made of. Raises StoryboardError, which names each
     shot that breaks a rule, and BriefError if the video as a whole breaks one.
     """
-    looks = _looks_of(draft.sheet, sheet)
-    swaps = {old.appearance: new.appearance for old, new in looks if old != new}
-    rows = _rows(draft, shots or _as_drafted(draft), swaps)
+    looks = _looks_of(draft, sheet)
+    changed = [(old, new) for old, new in looks if old.appearance != new.appearance]
+    swaps = {old.appearance: new.appearance for old, new in changed}
+    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft))
     numbers = [row.origin.number if row.origin else 0 for row in rows]
     is_in_place = numbers == [shot.number for shot in draft.shots] and not _is_longer(rows)
     if is_in_place and not swaps and all(row.is_kept for row in rows):
@@ -70,7 +72,7 @@ def edited(
     values: dict[str, Any]
     if is_in_place and not brief.storyboard and not _is_reframed(rows):
         values = {"shots": _changes(brief, rows, swaps)}
-        values["sheet"] = _merged(brief.sheet, [new for old, new in looks if old != new])
+        values["sheet"] = _merged(brief.sheet, [new for _, new in changed])
     elif is_in_place and _is_of_the_editor(brief, draft):
         values = _replaced(brief, draft, rows) | {"sheet": [new for _, new in looks]}
     else:
@@ -112,10 +114,13 @@ def _settled(brief: Brief, draft: Draft) -> Brief:
             for item in brief.shots
         ]
         return _valid(brief, {"shots": shots})
-    rows = _rows(draft, _as_drafted(draft), {})
-    if _is_of_the_editor(brief, draft):
-        return _valid(brief, _replaced(brief, draft, rows))
-    return _valid(brief, _rebuilt(brief, draft, rows))
+    wished = {number for number, shot in enumerate(brief.storyboard, start=1) if shot.wish}
+    originals = _originals(brief, draft).items()
+    kept = {number: text for number, text in originals if number not in wished}
+    rows = _rows(draft, _as_drafted(draft), {}, kept)
+    of_editor = _is_of_the_editor(brief, draft)
+    values = _replaced(brief, draft, rows) if of_editor else _rebuilt(brief, draft, rows)
+    return _valid(brief, values | {"sheet": [look for _, look in _looks_of(draft, ())]})
 
 
 def _as_drafted(draft: Draft) -> list[EditedShot]:
@@ -136,20 +141,47 @@ def _valid(brief: Brief, values: Mapping[str, Any]) -> Brief:
     return result
 
 
-def _rows(draft: Draft, given: Sequence[EditedShot], swaps: Mapping[str, str]) -> list[_Row]:
-    """The checked shots. Raises StoryboardError with all that is wrong."""
+def _originals(brief: Brief, draft: Draft) -> dict[int, str]:
+    """What the words of drafted shots were translated from, by the numbers of these shots."""
+    kind = "storyboard" if brief.storyboard else "shots"
+    if draft.translation is None or (brief.storyboard and not _is_of_the_editor(brief, draft)):
+        return {}
+    texts = {item.field: item.original for item in draft.translation.others}
+    found = ((shot.number, texts.get(f"{kind}.{shot.number}", "")) for shot in draft.shots)
+    return {number: text for number, text in found if text}
+
+
+def _rows(
+    draft: Draft,
+    given: Sequence[EditedShot],
+    swaps: Mapping[str, str],
+    originals: Mapping[int, str],
+) -> list[_Row]:
+    """The checked shots, with the `originals` of the drafted ones whose words are kept. Raises
+    StoryboardError with all that is wrong."""
     problems: dict[int, str] = {}
     rows: list[_Row] = []
     for index, (shot, origin) in enumerate(zip(given, _origins(draft, given), strict=True)):
         try:
-            rows.append(_Row(_checked(shot, origin, swaps), origin))
+            row = _Row(_checked(shot, origin, swaps), origin)
         except ValidationError as error:
             problems[index] = sentences(error)
         except ValueError as error:
             problems[index] = str(error)
+        else:
+            rows.append(_with_original(row, shot, originals))
     if problems:
         raise StoryboardError(problems)
     return rows
+
+
+def _with_original(row: _Row, given: EditedShot, originals: Mapping[int, str]) -> _Row:
+    """`row` with the original of its words, unless a person typed other ones."""
+    origin = row.origin
+    if origin is None or words_of_shot(given.prompt) != origin.prompt:
+        return row
+    original = {"original": originals.get(origin.number, "")}
+    return replace(row, shot=row.shot.model_copy(update=original))
 
 
 def _checked(shot: EditedShot, origin: DraftShot | None, swaps: Mapping[str, str]) -> HandShot:
@@ -222,16 +254,20 @@ def _origins(draft: Draft, given: Sequence[EditedShot]) -> list[DraftShot | None
     return found
 
 
-def _looks_of(sheet: Sheet, given: Sequence[EditedEntry]) -> list[tuple[SheetWords, SheetWords]]:
-    """Each entry of the draft's sheet, as it was and as it is now. Raises BriefError."""
+def _looks_of(draft: Draft, given: Sequence[EditedEntry]) -> list[tuple[SheetWords, SheetWords]]:
+    """Each entry of the draft's sheet, as it was and as it is now, both in the words that shots
+    repeat. Raises BriefError."""
     wanted = {entry.name: entry.appearance for entry in given}
     pairs: list[tuple[SheetWords, SheetWords]] = []
-    for old in entries_of(sheet):
-        words = wanted.pop(old.name, "") or old.appearance
+    for old, own in zip(entries_of(draft.sheet), own_looks(draft), strict=True):
+        words = wanted.pop(old.name, "") or own.appearance
         try:
-            pairs.append((old, SheetWords(name=old.name, appearance=words, kind=old.kind)))
+            new = SheetWords(name=old.name, appearance=words, kind=old.kind)
         except ValidationError as error:
             raise BriefError(f"{old.name}: {sentences(error)}") from error
+        if new.appearance == own.appearance != old.appearance:
+            new = old.model_copy(update={"original": own.appearance})
+        pairs.append((old, new))
     unknown = [name for name in wanted if name]
     if unknown:
         known = ", ".join(old.name for old, _ in pairs) or "none"
@@ -248,6 +284,16 @@ def entries_of(sheet: Sheet) -> Iterator[SheetWords]:
         yield SheetWords(name=entry.name, appearance=entry.appearance, kind="character")
     for entry in sheet.places:
         yield SheetWords(name=entry.name, appearance=entry.appearance, kind="place")
+
+
+def own_looks(draft: Draft) -> Iterator[SheetWords]:
+    """The entries of the draft's sheet in the words in which an editor wrote them: those that were
+    translated are in his language."""
+    others = draft.translation.others if draft.translation else ()
+    originals = {item.field: item.original for item in others}
+    for entry in entries_of(draft.sheet):
+        own = originals.get(f"{SHEET}.{entry.name}", entry.appearance)
+        yield entry.model_copy(update={"appearance": own})
 
 
 def _merged(before: Iterable[SheetWords], changed: Sequence[SheetWords]) -> list[SheetWords]:

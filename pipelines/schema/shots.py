@@ -15,6 +15,10 @@ MAX_FRAMING = 80
 """Characters of a size or a camera move."""
 MAX_WISH = 300
 MAX_APPEARANCE = 600
+ORIGINAL = (
+    "What an editor wrote in another language, of which these are the English words. Filled in "
+    "from the draft. Leave it as it is."
+)
 MAX_SEED = 2**32 - 1
 PICK = -1
 """Stands for "choose for me": Prefect's form renders `int | None` as confusing tabs."""
@@ -55,6 +59,7 @@ class HandShot(BaseModel):
     source: ShotSource = Field(
         "editor", title="Written by", description="Filled in from the draft. Leave it as it is."
     )
+    original: str = Field("", title="Original", description=ORIGINAL)
 
     @field_validator("prompt")
     @classmethod
@@ -70,6 +75,11 @@ class HandShot(BaseModel):
     @classmethod
     def _wish(cls, value: str) -> str:
         return clean_text(value, "wish for a shot", MAX_WISH)
+
+    @field_validator("original")
+    @classmethod
+    def _original(cls, value: str) -> str:
+        return clean_text(value, "original words of a shot", MAX_SHOT)
 
 
 class ShotOverride(BaseModel):
@@ -114,6 +124,7 @@ class SheetWords(BaseModel):
         description=f"Every shot that shows it repeats this. Up to {MAX_APPEARANCE} characters.",
     )
     kind: Literal["character", "place"] = Field("character", title="Kind")
+    original: str = Field("", title="Original", description=ORIGINAL)
 
     @field_validator("appearance")
     @classmethod
@@ -125,6 +136,11 @@ class SheetWords(BaseModel):
                 "shot that shows it repeats them"
             )
         return text
+
+    @field_validator("original")
+    @classmethod
+    def _original(cls, value: str) -> str:
+        return clean_text(value, "original looks in the sheet", MAX_APPEARANCE)
 
 
 class EditedShot(BaseModel):

@@ -3,8 +3,7 @@
 from typing import Literal
 
 from pipelines.schema.frozen import Frozen
-from pipelines.schema.keys import Digest
-from pipelines.schema.plan import digest_of
+from pipelines.schema.translation import Translation
 
 ShotSource = Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
 """`llm`: the first answer passed all checks. `llm-retry`: an answer with a later seed passed.
@@ -34,38 +33,6 @@ class Sheet(Frozen):
 
     characters: tuple[SheetEntry, ...] = ()
     places: tuple[SheetEntry, ...] = ()
-
-
-class TranslatedText(Frozen):
-    """A text of a brief besides its own words."""
-
-    field: str
-    """Such as `style`, `negative`, or `shots.2` for the words of shot 2."""
-    original: str
-    english: str
-
-
-class Translation(Frozen):
-    """A brief that was written in another language."""
-
-    language: str
-    """ISO 639-1, such as `th`."""
-    original: str
-    english: str
-    translator: str
-    """Name and revision of the model."""
-    others: tuple[TranslatedText, ...] = ()
-
-    @property
-    def digests(self) -> tuple[Digest, ...]:
-        """Under which the bucket keeps its texts."""
-        texts = (self.original, *(item.original for item in self.others))
-        return tuple(translation_digest(self.translator, self.language, text) for text in texts)
-
-
-def translation_digest(translator: str, language: str, original: str) -> Digest:
-    """Identity of the translation of one text, under which the bucket keeps it."""
-    return digest_of(["translation/1", translator, language, original])
 
 
 class ShotPlan(Frozen):

@@ -25,6 +25,9 @@ class HandShot(TypedDict, total=False):
     """The shot is written again with it, such as 'closer, at night'."""
     source: Literal["llm", "llm-retry", "template", "brief", "editor", "continued"]
     """Filled in from the draft. Leave it as it is."""
+    original: str
+    """What an editor wrote in another language, of which these are the English words. Filled in
+    from the draft. Leave it as it is."""
 
 
 class SheetWords(TypedDict, total=False):
@@ -35,6 +38,9 @@ class SheetWords(TypedDict, total=False):
     appearance: Required[str]
     """Every shot that shows it repeats this. Up to 600 characters."""
     kind: Literal["character", "place"]
+    original: str
+    """What an editor wrote in another language, of which these are the English words. Filled in
+    from the draft. Leave it as it is."""
 
 
 class ShotOverride(TypedDict, total=False):

@@ -11,6 +11,7 @@ from pipelines.documents.draft import Draft, DraftShot
 from pipelines.errors import StoryboardError
 from pipelines.schema.plan import Estimate
 from pipelines.schema.storyboard import Sheet, SheetEntry
+from pipelines.schema.translation import TranslatedText, Translation
 
 DRAFT = Draft(
     shots=tuple(
@@ -58,6 +59,15 @@ def test_a_form_comes_back_as_it_was_shown() -> None:
         (2, 22, 8),
         (3, 33, 1),
     ]
+
+
+def test_looks_that_were_translated_are_shown_as_the_editor_wrote_them() -> None:
+    looks = TranslatedText(field="sheet.fox", original="จิ้งจอกแดง", english="a red fox")
+    told = Translation(
+        language="th", original="a fox", english="a fox", translator="model@1", others=(looks,)
+    )
+    form = form_of(DRAFT.model_copy(update={"translation": told}))
+    assert [(look.name, look.appearance) for look in form.looks] == [("fox", "จิ้งจอกแดง")]
 
 
 @pytest.mark.parametrize(

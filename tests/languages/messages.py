@@ -60,6 +60,7 @@ RAISING = (
     "pipelines/documents/brief.py",
     "pipelines/documents/draft.py",
     "pipelines/documents/form.py",
+    "pipelines/language/brief_texts.py",
     "pipelines/language/translator.py",
     "pipelines/planning/edits.py",
     "pipelines/planning/plan.py",
@@ -88,9 +89,15 @@ WHOLE = (
     "infra/adapters/availability.py",
     "pipelines/documents/route.py",
     "pipelines/documents/stand_ins.py",
+    "pipelines/schema/translation.py",
 )
 """Modules all of whose texts are shown."""
-RETURNING = ("infra/apps/gateway/runs.py", "tasks/stills.py", "tasks/translate.py")
+RETURNING = (
+    "infra/apps/gateway/runs.py",
+    "pipelines/language/brief_texts.py",
+    "tasks/stills.py",
+    "tasks/translate.py",
+)
 """Modules that return sentences."""
 NAMED = {
     "infra/apps/gateway/costs.py": ("title", "text"),
@@ -103,6 +110,7 @@ NAMED = {
     "pipelines/prompting/by_hand.py": ("NOBODY_REWRITES", "note"),
     "infra/apps/gateway/app.py": ("words",),
     "pipelines/backends/fit.py": ("_NOUNS", "choice"),
+    "pipelines/language/marian.py": ("reason",),
     "pipelines/schema/text.py": ("kind",),
     "tasks/approval.py": ("words",),
     "tasks/artifacts.py": ("FILM_MADE", "DRAFT_MADE"),

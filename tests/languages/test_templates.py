@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from infra.apps.gateway.languages.rendering import _environment, render
 from pipelines.documents.brief import Brief
+from pipelines.schema.translation import TranslatedText, Translation
 from tests.languages.messages import TEMPLATES, of_templates
 
 PAGES = sorted(TEMPLATES.glob("*.html"))
@@ -103,6 +104,21 @@ def test_a_value_is_escaped_in_every_language() -> None:
         page = render(request_in(language), "rate.html", **values).body.decode()
         assert "&lt;b&gt;" in page
         assert "<b>" not in page
+
+
+def test_each_translated_text_stands_beside_its_original() -> None:
+    others = (
+        TranslatedText(field="storyboard.2", original="หิมะตก", english="snow falls"),
+        TranslatedText(field="sheet.fox", original="จิ้งจอกแดง", english="a red fox"),
+    )
+    told = Translation(
+        language="th", original="a fox", english="a fox", translator="model@1", others=others
+    )
+    for language, title in (("en", "the words of shot 2"), ("th", "ข้อความของช็อต 2")):
+        page = render(request_in(language), "translation.html", translation=told).body.decode()
+        found = re.findall(r"<d[td][^>]*>([^<]*)<", page)
+        assert found[:3] == [title, "หิมะตก", "snow falls"]
+        assert found[4:] == ["จิ้งจอกแดง", "a red fox"]
 
 
 def test_numbers_and_times_are_written_as_the_reader_does() -> None:

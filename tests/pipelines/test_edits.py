@@ -17,14 +17,8 @@ from pipelines.prompting.by_hand import grant_wishes, with_sheet
 from pipelines.prompting.storyboard import write_storyboard
 from pipelines.schema.plan import Estimate, Plan
 from pipelines.schema.shots import MAX_PROMPT, EditedEntry, EditedShot
-from pipelines.schema.storyboard import (
-    Sheet,
-    SheetEntry,
-    Shot,
-    Storyboard,
-    TranslatedText,
-    Translation,
-)
+from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
+from pipelines.schema.translation import TranslatedText, Translation
 from tests.support.planned import plan_brief
 
 FOX = "a red fox with one white ear"

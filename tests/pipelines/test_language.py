@@ -6,15 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from pipelines.documents.brief import Brief
-from pipelines.errors import BriefError, EnhancerError
+from pipelines.errors import EnhancerError
 from pipelines.language.back_check import fault_of_translation, names_in, quoted_in
-from pipelines.language.brief_texts import as_translated, foreign_texts, in_english, record_of
+from pipelines.language.brief_texts import (
+    ForeignText,
+    as_translated,
+    foreign_texts,
+    in_english,
+    record_of,
+)
 from pipelines.language.detect import language_of
-from pipelines.language.translator import InstructTranslator, can_translate, translated
+from pipelines.language.translator import (
+    InstructTranslator,
+    Translated,
+    can_translate,
+    refused,
+    translated,
+)
 from pipelines.planning.plan import seed_of
+from pipelines.prompting.by_hand import words_by_hand
 from pipelines.prompting.instruct import Instruction
+from pipelines.schema.translation import Translation, translation_digest
 
 FOX = "สุนัขจิ้งจอกสองตัววิ่งบนหิมะ"
+SNOW = "หิมะตก"
+WIDE, COAT = "ภาพมุมกว้าง", "ผู้หญิงสวมเสื้อคลุมสีเหลือง"
 LONG = " ".join(chr(97 + number % 26) * (2 + number) for number in range(80))
 
 
@@ -126,7 +142,7 @@ class Scripted:
 def test_quoted_words_are_put_back_after_the_translation() -> None:
     sign = 'ป้ายเขียนว่า "เปิด" สีแดง'
     by_mark = Scripted({'ป้ายเขียนว่า "Q1" สีแดง': 'A red sign says "Q1"'})
-    assert translated([sign], "th", [by_mark]).texts == ('A red sign says "เปิด"',)
+    assert translated([sign], "th", [by_mark])[0].english == 'A red sign says "เปิด"'
     losing = Scripted(
         {
             'ป้ายเขียนว่า "Q1" สีแดง': "A red sign",
@@ -134,7 +150,7 @@ def test_quoted_words_are_put_back_after_the_translation() -> None:
             " สีแดง": "in red",
         }
     )
-    assert translated([sign], "th", [losing]).texts == ('A sign says "เปิด" in red',)
+    assert translated([sign], "th", [losing])[0].english == 'A sign says "เปิด" in red'
 
 
 def test_the_next_translator_is_asked_when_one_fails() -> None:
@@ -145,12 +161,20 @@ def test_the_next_translator_is_asked_when_one_fails() -> None:
     good = Scripted({FOX: "Two foxes run over the snow"}, "good")
     copying = Scripted({FOX: FOX}, "copying")
     for first in (Broken({}), copying):
-        found = translated([FOX], "th", [first, good])
-        assert (found.translator, found.texts) == ("good", ("Two foxes run over the snow",))
-    with pytest.raises(BriefError, match=r"in Thai.*not written in English letters.*as-written"):
-        translated([FOX], "th", [copying])
-    with pytest.raises(BriefError, match="its process died"):
-        translated([FOX], "th", [copying, Broken({})])
+        (found,) = translated([FOX], "th", [first, good])
+        assert found == Translated("Two foxes run over the snow", "good")
+    assert "copying: it is not written" in translated([FOX], "th", [copying])[0].fault
+    assert translated([FOX], "th", [copying, Broken({})])[0].fault == "scripted: its process died"
+    assert str(refused("th", "it says nothing")).startswith("the brief is in Thai, and")
+
+
+def test_the_next_translator_is_asked_for_the_texts_only_that_failed() -> None:
+    first = Scripted({FOX: "Two foxes run over the snow", SNOW: SNOW}, "first")
+    second = Scripted({SNOW: "snow falls"}, "second")
+    found = translated([FOX, SNOW], "th", [first, second])
+    assert [item.translator for item in found] == ["first", "second"]
+    assert second.asked == [SNOW]
+    assert [item.fault for item in found] == ["", ""]
 
 
 class Obedient:
@@ -216,7 +240,8 @@ def test_every_text_of_a_brief_that_is_used_is_translated() -> None:
         (1, "", 7),
     ]
     assert seed_of(found) == seed_of(brief)
-    record = record_of(brief, foreign, english, "model@1")
+    record = record_of(brief, found, foreign, dict.fromkeys(english, "model@1"))
+    assert record is not None
     assert (record.language, record.original, record.english) == ("th", FOX, "english 0")
     assert as_translated(brief, record) == found
     assert as_translated(brief, None) is brief
@@ -226,6 +251,116 @@ def test_shots_by_hand_are_translated_and_the_words_that_they_replace_are_not() 
     brief = Brief(prompt=FOX, seconds=4, storyboard=({"prompt": "หิมะตก"}, {"prompt": "a fox"}))
     assert [(item.field, item.text) for item in foreign_texts(brief)] == [("storyboard.1", "หิมะตก")]
     assert in_english(brief, {"storyboard.1": "snow falls"}).storyboard[0].prompt == "snow falls"
+
+
+def test_what_an_editor_adds_on_the_approval_page_is_translated_and_may_stay() -> None:
+    brief = Brief(
+        prompt="a fox runs",
+        seconds=4,
+        storyboard=(
+            {"prompt": f"{WIDE}: a fox runs in the snow", "size": WIDE, "wish": SNOW},
+            {"prompt": f"{COAT} drinks tea. {COAT} smiles", "camera": "static camera"},
+        ),
+        sheet=({"name": "woman", "appearance": COAT},),
+    )
+    foreign = foreign_texts(brief)
+    fields = ["storyboard.1.size", "storyboard.1.wish", "sheet.woman"]
+    assert [item.field for item in foreign] == fields
+    assert all(item.may_stay for item in foreign)
+    english = in_english(
+        brief, dict(zip(fields, ["wide shot", "snow falls", "a woman in yellow"], strict=True))
+    )
+    first, second = english.storyboard
+    assert (first.prompt, first.size) == ("Wide shot: a fox runs in the snow", "wide shot")
+    assert first.wish == "snow falls"
+    assert second.prompt == "A woman in yellow drinks tea. A woman in yellow smiles"
+    assert english.sheet[0].appearance == "a woman in yellow"
+    assert words_by_hand(first) == first.prompt
+
+
+def test_a_size_before_words_of_the_same_language_is_translated_by_itself() -> None:
+    """The words are then the same text as without it, and need no second translation."""
+    brief = Brief(prompt="a fox", storyboard=({"prompt": f"{WIDE}: {FOX}", "size": WIDE},))
+    found = {item.field: item.text for item in foreign_texts(brief)}
+    assert found == {"storyboard.1": FOX, "storyboard.1.size": WIDE}
+    english = in_english(brief, {"storyboard.1": "two foxes", "storyboard.1.size": "wide shot"})
+    assert words_by_hand(english.storyboard[0]) == "Wide shot: two foxes"
+
+
+@pytest.mark.parametrize(
+    ("words", "may_stay"),
+    [
+        (FOX, False),
+        (f"a red ball moves right, {FOX}", True),
+        (f'{FOX} "open all day long"', False),
+        (f"{FOX} Coca Cola Zero", False),
+        (f"Slow tracking shot: {FOX}", False),
+    ],
+)
+def test_english_words_of_a_shot_with_something_added_may_stay(words: str, may_stay: bool) -> None:
+    brief = Brief(prompt="a fox", storyboard=({"prompt": words, "camera": "slow tracking shot"},))
+    (found,) = foreign_texts(brief)
+    assert found.may_stay == may_stay
+
+
+@pytest.mark.parametrize(
+    ("field", "english", "phrase", "fault"),
+    [
+        ("storyboard.1.size", "Wide shot.", "wide shot", ""),
+        ("storyboard.1.size", "POV shot", "POV shot", ""),
+        ("sheet.fox", "A red fox.", "a red fox", ""),
+        ("sheet.fox", "Somchai in red.", "Somchai in red", ""),
+        ("shots.2.wish", "Closer.", "Closer", ""),
+        ("prompt", "A fox runs.", "A fox runs.", ""),
+        ("storyboard.1.size", "x" * 81, "x" * 81, "it has 81 characters, and 80 fit there"),
+        ("shots.2.wish", "x" * 301, "x" * 301, ""),
+    ],
+)
+def test_a_translation_fits_its_place(field: str, english: str, phrase: str, fault: str) -> None:
+    """A translation model writes whole sentences."""
+    item = ForeignText(field, FOX, "th")
+    assert item.as_phrase(english) == phrase
+    assert item.fault_of_length(english) == fault
+
+
+def test_shots_by_hand_keep_the_record_of_an_earlier_translation() -> None:
+    shots = ({"prompt": "two foxes run", "original": FOX}, {"prompt": SNOW})
+    brief = Brief(
+        prompt="foxes",
+        seconds=4,
+        storyboard=shots,
+        sheet=({"name": "woman", "appearance": "a woman in yellow", "original": COAT},),
+    )
+    foreign = foreign_texts(brief)
+    assert [item.field for item in foreign] == ["storyboard.2"]
+    english = in_english(brief, {"storyboard.2": "snow falls"})
+    record = record_of(brief, english, foreign, {"storyboard.2": "model@1"})
+    assert record is not None
+    assert not record.is_of_prompt
+    assert [(item.title, item.original, item.english) for item in record.others] == [
+        ("the words of shot 1", FOX, "two foxes run"),
+        ("the words of shot 2", SNOW, "snow falls"),
+        ("the looks of woman", COAT, "a woman in yellow"),
+    ]
+    assert record.translators == ("model@1",)
+    assert as_translated(brief, record) == english
+    only = brief.model_copy(update={"storyboard": brief.storyboard[:1]})
+    earlier = record_of(only, only, (), {})
+    assert earlier is not None
+    assert (earlier.translator, earlier.others[0].original) == ("", FOX)
+
+
+def test_a_translation_of_an_earlier_version_is_found_under_the_same_names() -> None:
+    told = Translation.model_validate(
+        {
+            "language": "th",
+            "original": FOX,
+            "english": "two foxes",
+            "translator": "model@1",
+            "others": [{"field": "style", "original": SNOW, "english": "snow"}],
+        }
+    )
+    assert told.digests == tuple(translation_digest("model@1", "th", text) for text in (FOX, SNOW))
 
 
 def test_a_brief_in_english_is_left_alone() -> None:

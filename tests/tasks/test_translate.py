@@ -17,11 +17,12 @@ from pipelines.language import marian
 from pipelines.language.marian import MarianTranslator
 from pipelines.retention import Marks
 from pipelines.schema.keys import ObjectKey
-from pipelines.schema.storyboard import translation_digest
+from pipelines.schema.translation import translation_digest
 from tasks.context import check_surroundings
 from tasks.enhance import enhance, plan_video
 from tasks.stage_costs import StageCosts
 from tasks.translate import models_for, translate_brief, why_not_translated
+from tests.pipelines.test_language import Obedient
 from tests.pipelines.test_prompting import GOOD, OTHER
 from tests.support.planned import NamedBackend
 from tests.support.published import film_of, manifest_of
@@ -55,6 +56,10 @@ def installed(settings: Settings, taught: Path) -> Settings:
     folder.symlink_to(taught)
     write_index(folder, "test", "1")
     return settings
+
+
+def unasked(_: object) -> str:
+    raise AssertionError("the language model was asked")
 
 
 class Run:
@@ -171,10 +176,10 @@ def test_a_translation_is_kept_as_long_as_its_video(
 def test_a_damaged_translation_is_made_again(installed: Settings, in_process: list[str]) -> None:
     store = Bucket()
     context: Any = Run(installed, store)
-    english, _ = translate_brief(BRIEF, context, None)
+    english = translate_brief(BRIEF, context, None)
     for key in store.objects:
         store.objects[key] = b"{"
-    assert translate_brief(BRIEF, context, None)[0] == english
+    assert translate_brief(BRIEF, context, None) == english
     assert in_process == [BALL, LIGHT] * 2
 
 
@@ -185,6 +190,65 @@ def test_a_translation_that_fails_its_checks_is_refused(
     numbered = BRIEF.model_copy(update={"prompt": f"{BALL} 7 ลูก"})
     with pytest.raises(BriefError, match=r"in Thai.*the number 7 is lost.*'as-written'"):
         translate_brief(numbered, context, None)
+
+
+def test_one_new_text_is_translated_alone(installed: Settings, in_process: list[str]) -> None:
+    context: Any = Run(installed, Bucket())
+    shots = [{"prompt": BALL}, {"prompt": SQUARE}]
+    brief = Brief.model_validate({"prompt": "a ball", "seconds": 4, "storyboard": shots})
+    translate_brief(brief, context, None)
+    changed = brief.model_copy(update={"style": LIGHT})
+    told = translate_brief(changed, context, None)
+    assert in_process == [BALL, SQUARE, LIGHT]
+    assert told.brief.style == PAIRS[LIGHT]
+    assert [shot.prompt for shot in told.brief.storyboard] == [PAIRS[BALL], PAIRS[SQUARE]]
+
+
+def test_equal_texts_are_translated_once(installed: Settings, in_process: list[str]) -> None:
+    context: Any = Run(installed, Bucket())
+    shots = [{"prompt": BALL}, {"prompt": SQUARE}, {"prompt": BALL}]
+    brief = Brief.model_validate({"prompt": "a ball", "seconds": 6, "storyboard": shots})
+    translate_brief(brief, context, None)
+    assert in_process == [BALL, SQUARE]
+
+
+def test_the_texts_that_pass_are_kept_when_another_one_fails(
+    installed: Settings, in_process: list[str]
+) -> None:
+    context: Any = Run(installed, Bucket())
+    numbered = BRIEF.model_copy(update={"prompt": f"{BALL} 7 ลูก"})
+    for _ in range(2):
+        with pytest.raises(BriefError, match="the number 7 is lost"):
+            translate_brief(numbered, context, None)
+    assert in_process.count(LIGHT) == 1
+
+
+def test_who_translated_a_whole_brief_before_goes_before_a_better_model(
+    installed: Settings, in_process: list[str]
+) -> None:
+    """Its chunks were made of those words."""
+    store = Bucket()
+    context: Any = Run(installed, store)
+    translate_brief(Brief(prompt=LIGHT), context, None)
+    writer = Obedient(unasked)
+    for text, english in ((BALL, "one ball"), (LIGHT, "a warm light")):
+        key = ObjectKey.shot(translation_digest(writer.name, "th", text))
+        store.put_bytes(key, json.dumps({"original": text, "english": english}).encode(), "")
+    told = translate_brief(BRIEF, context, writer)
+    assert (told.brief.prompt, told.brief.style) == ("one ball", "a warm light")
+    assert in_process == [LIGHT]
+
+
+def test_a_limit_that_is_too_short_is_said_with_its_setting(
+    installed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows with the number of texts."""
+    monkeypatch.setenv(marian.SETTING, "0.001")
+    context: Any = Run(Settings.load(), Bucket())
+    with pytest.raises(
+        BriefError, match=r"within 0\.003 s.*each of 2 texts; .*raise REELWRIGHT_LLM"
+    ):
+        translate_brief(BRIEF, context, None)
 
 
 def test_a_brief_that_nobody_can_translate_is_refused_before_anything_starts(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from infra.apps.gateway.access import Approver, gateway_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from pipelines.documents.draft import Draft, DraftShot
-from pipelines.planning.edits import entries_of
+from pipelines.planning.edits import own_looks
 from pipelines.schema.storyboard import ShotSource
 
 router = APIRouter(tags=["Runs"])
@@ -42,7 +42,9 @@ class DraftedEntry(BaseModel):
     """A character or a place of the draft."""
 
     name: str
-    appearance: str = Field(description="Every shot that shows it repeats these words.")
+    appearance: str = Field(
+        description="Every shot that shows it repeats these words, in English; here they stand as written."
+    )
     kind: Literal["character", "place"]
 
 
@@ -62,7 +64,7 @@ class DraftedStoryboard(BaseModel):
         """What a person may change of it."""
         return cls(
             shots=tuple(map(DraftedShot.of, draft.shots)),
-            sheet=tuple(DraftedEntry(**entry.model_dump()) for entry in entries_of(draft.sheet)),
+            sheet=tuple(DraftedEntry(**entry.model_dump()) for entry in own_looks(draft.sheet)),
             chunk_seconds=draft.chunk_seconds,
             english=draft.translation.english if draft.translation else "",
             warnings=draft.warnings,

@@ -15,7 +15,7 @@ from infra.apps.gateway.answers import Answer
 from infra.apps.gateway.problems import ProblemError
 from pipelines.documents.draft import Draft, DraftShot
 from pipelines.errors import StoryboardError
-from pipelines.planning.edits import entries_of
+from pipelines.planning.edits import own_looks
 from pipelines.planning.framing import CAMERA_MOVES, SIZES
 from pipelines.schema.shots import EditedEntry, EditedShot
 
@@ -122,7 +122,7 @@ def form_of(draft: Draft) -> StoryboardForm:
                 appearance=entry.appearance,
                 shots=tuple(shot.number for shot in draft.shots if entry.name in shot.shows),
             )
-            for entry in entries_of(draft.sheet)
+            for entry in own_looks(draft)
         ),
     )
 
