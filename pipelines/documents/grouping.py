@@ -1,8 +1,7 @@
 """A brief in two groups: an editor's fields, and within them one group of an expert's fields.
 
-Prefect's form shows a brief like this, because a flat list of all its fields is long. The flat brief
-stays the form of manifests, of the REST API, of webhooks, of the calendar and of schedules. A brief
-is read in both forms.
+Prefect's form shows a brief like this, because a flat list of all its fields is long. Manifests, the
+REST API, webhooks and the calendar have the flat brief. A brief is read in both forms.
 """
 
 from collections.abc import Mapping

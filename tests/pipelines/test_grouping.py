@@ -106,7 +106,7 @@ def test_a_value_that_is_given_twice_must_be_the_same() -> None:
         BriefError, match=r"^seed is 7 beside the group 'expert' and 8 in it; give it once$"
     ):
         parse_brief(values | {GROUP: {"seed": 8}})
-    with pytest.raises(BriefError, match="^shots is "):
+    with pytest.raises(BriefError, match=r"^shots is "):
         parse_brief(values | {GROUP: {"shots": [{"shot": 1, "seed": 2}]}})
 
 

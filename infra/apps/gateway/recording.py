@@ -99,9 +99,7 @@ async def _record(scope: Scope) -> None:
     action = ACTIONS.get((scope["method"], path), f"{scope['method'].lower()} {path}")
     subject = " ".join(str(value) for value in scope.get("path_params", {}).values())
     detail, address = str(state.get("detail", "")), _address_of(scope)
-    await run_in_threadpool(
-        audit.add, gateway.database, client, action, subject, detail, address
-    )
+    await run_in_threadpool(audit.add, gateway.database, client, action, subject, detail, address)
 
 
 def _address_of(scope: Scope) -> str:
