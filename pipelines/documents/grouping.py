@@ -1,7 +1,7 @@
 """A brief in two groups: an editor's fields, and within them one group of an expert's fields.
 
-Prefect's form shows a brief like this, because a flat list of all its fields is long. Manifests, the
-REST API, webhooks and the calendar have the flat brief. A brief is read in both forms.
+Prefect's form shows a brief like this, because a flat list of all its fields is long. Manifests,
+the REST API, webhooks and the calendar have the flat brief. Every brief is read in both forms.
 """
 
 from collections.abc import Mapping
@@ -44,9 +44,10 @@ def flat(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str
     if not isinstance(group, Mapping):
         raise ValueError(f"{GROUP} {group!r:.80} is no group of fields; leave it out, or open it")
     for name, value in group.items():
+        if name not in EXPERTS and name in fields:
+            raise ValueError(f"{name} does not belong in the group {GROUP!r}; write it beside it")
         if name not in EXPERTS:
-            remedy = "write it beside the group" if name in fields else "leave it out"
-            raise ValueError(f"the group {GROUP!r} has no field {name!r:.60}; {remedy}")
+            raise ValueError(f"the group {GROUP!r} has no field {name!r:.60}; leave it out")
         known = result.setdefault(name, value)
         if _plain(known) == _plain(value) or _plain(value) == _plain(fields[name].default):
             continue

@@ -17,11 +17,6 @@ from pipelines.schema.keys import Digest
 
 DELETED = "video.deleted"
 """The action of a deletion in the audit log."""
-_NOT_OWN = (
-    "you may delete a video that you asked for, and that nobody else asked for; for this one, ask "
-    "the operator"
-)
-_NOT_DELETED_BY_YOU = "only who deleted a video may take it back; ask the operator"
 
 
 def may_delete(database: Database, client: Client, manifest: Manifest) -> bool:
@@ -34,7 +29,12 @@ def may_delete(database: Database, client: Client, manifest: Manifest) -> bool:
 def require_delete(database: Database, client: Client, manifest: Manifest) -> None:
     """Raises ProblemError 403 if `client` may not delete the video."""
     if not may_delete(database, client, manifest):
-        raise ProblemError(403, "forbidden", _NOT_OWN)
+        raise ProblemError(
+            403,
+            "forbidden",
+            "you may delete a video that you, and nobody else, asked for; for this one, ask the "
+            "operator",
+        )
 
 
 def may_take_back(database: Database, client: Client, video: Digest) -> bool:
@@ -49,7 +49,9 @@ def may_take_back(database: Database, client: Client, video: Digest) -> bool:
 def require_take_back(database: Database, client: Client, video: Digest) -> None:
     """Raises ProblemError 403 if `client` may not take back the deletion."""
     if not may_take_back(database, client, video):
-        raise ProblemError(403, "forbidden", _NOT_DELETED_BY_YOU)
+        raise ProblemError(
+            403, "forbidden", "only who deleted a video may take it back; ask the operator"
+        )
 
 
 def _asked_alone(database: Database, client: Client, manifest: Manifest) -> bool:
