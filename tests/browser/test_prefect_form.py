@@ -174,12 +174,12 @@ def test_the_list_says_which_deployment_to_take(pages: Pages) -> None:
     rows = pages.page.get_by_role("row")
     for name, words in (
         ("normal", "make a video"),
-        ("rush", "a video, first in line"),
-        ("batch", "a video, last in line"),
-        ("render-video", "started by itself"),
-        ("draft-storyboard", "started by itself"),
-        ("benchmark-backends", "compare presets"),
-        ("minutely", "started by itself"),
+        ("rush", "video now"),
+        ("batch", "video later"),
+        ("render-video", "automatic"),
+        ("draft-storyboard", "automatic"),
+        ("benchmark-backends", "compare"),
+        ("minutely", "automatic"),
     ):
         row = rows.filter(has=pages.page.get_by_role("link", name=name, exact=True))
         expect(row.get_by_text(words, exact=True)).to_be_visible()

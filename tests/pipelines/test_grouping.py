@@ -120,7 +120,7 @@ def test_a_default_that_the_form_filled_in_does_not_replace_a_flat_value() -> No
 WRONG: dict[str, tuple[Any, str]] = {
     "no group": ("fast", "expert 'fast' is no group of fields; leave it out, or open it"),
     "unknown": ({"stpes": 2}, "the group 'expert' has no field 'stpes'; leave it out"),
-    "editor's": ({"seconds": 2}, "seconds does not belong in the group 'expert'; write it beside it"),
+    "editor's": ({"seconds": 2}, "seconds does not belong in the group 'expert'; write it"),
 }
 
 
