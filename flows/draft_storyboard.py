@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from pipelines.documents.brief import Brief
+from pipelines.documents.brief_form import BriefForm
 from pipelines.documents.draft import Draft
 from pipelines.documents.manifest import StoredObject
 from tasks.artifacts import DRAFT_MADE, run_page
@@ -15,7 +15,7 @@ from tasks.stills import make_draft, make_still, prepare_stills
 
 
 @flow(name="draft-storyboard", persist_result=False)
-def draft_storyboard(brief: Brief) -> Draft:
+def draft_storyboard(brief: BriefForm) -> Draft:
     """Write the shots of a brief and make a still of each.
 
     Args:

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 
 from flows.draft_storyboard import draft_storyboard
 from flows.render_video import render_video
-from pipelines.documents.brief import Brief
+from pipelines.documents.brief_form import BriefForm
 from pipelines.documents.manifest import Film, Manifest
 from pipelines.errors import BudgetError, RejectedError, UnavailableError
 from tasks.approval import approve_cost, approve_video, rejected
@@ -31,7 +31,7 @@ from tasks.run_names import run_name
     validate_parameters=False,
 )
 @refuses_briefs
-def produce_content(brief: Brief) -> Manifest | State[Any]:
+def produce_content(brief: BriefForm) -> Manifest | State[Any]:
     """Turn a brief into a finished, published video.
 
     Args:

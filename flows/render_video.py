@@ -5,7 +5,7 @@ While a chunk or a segment is made, the one before it is encoded and stored in t
 
 from prefect import flow
 
-from pipelines.documents.brief import Brief
+from pipelines.documents.brief_form import BriefForm
 from pipelines.documents.manifest import Film
 from tasks.artifacts import run_page, show_storyboard
 from tasks.check import check, learn_rates
@@ -21,7 +21,7 @@ from tasks.upscale import make_segment, stored_segments
 
 
 @flow(name="render-video", persist_result=False)
-def render_video(brief: Brief) -> Film:
+def render_video(brief: BriefForm) -> Film:
     """Enhance, generate, stitch, upscale and upload one video or picture.
 
     Args:

@@ -21,6 +21,7 @@ from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import Settings
 from pipelines.calendar.due import Decision, decide
 from pipelines.calendar.entry import Calendar, Entry, parse_calendar
+from pipelines.documents.brief_form import parameters_of
 from pipelines.errors import CorruptObjectError
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.names import brief_deployment
@@ -157,7 +158,7 @@ def start_run(client: SyncPrefectClient, entry: Entry, moment: datetime) -> str:
     deployment = client.read_deployment_by_name(brief_deployment(entry.priority))
     run = client.create_flow_run_from_deployment(
         deployment.id,
-        parameters={"brief": brief.model_dump(mode="json")},
+        parameters=parameters_of(brief),
         idempotency_key=f"calendar-{entry.name}-{moment:%Y%m%dT%H%M%SZ}",
         name=f"{entry.name} {when} {slug(brief.prompt)}".rstrip(),
         tags=["calendar", f"calendar:{entry.name}"],

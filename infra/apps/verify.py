@@ -12,6 +12,7 @@ from infra.apps import environment
 from infra.apps.reach import reached_store
 from infra.apps.session import session
 from pipelines.documents.brief import Brief
+from pipelines.documents.brief_form import parameters_of
 from pipelines.documents.manifest import Manifest
 from pipelines.errors import ReelwrightError
 from pipelines.schema.keys import Digest
@@ -119,7 +120,7 @@ def _make_there(deployment: UUID, brief: Brief) -> str:
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(
             deployment,
-            parameters={"brief": brief.model_dump(mode="json")},
+            parameters=parameters_of(brief),
             tags=["verify"],
         )
         while True:

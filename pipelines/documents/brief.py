@@ -16,7 +16,7 @@ from pipelines.backends.base import BackendDefinition
 from pipelines.backends.fit import check_fit
 from pipelines.backends.options import changed_options
 from pipelines.backends.registry import definition_of, offered_sizes, presets
-from pipelines.documents import form
+from pipelines.documents import form, grouping
 from pipelines.errors import BriefError
 from pipelines.schema import limits
 from pipelines.schema.keys import ObjectKey
@@ -199,9 +199,12 @@ class Brief(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _upscaled(cls, values: Any) -> Any:
-        """With the preset's factor in place of -1, so that a brief always has 1, 2 or 4."""
-        if not isinstance(values, dict) or values.get("upscale", PICK) != PICK:
+    def _filled(cls, values: Any) -> Any:
+        """Flat, and with the preset's factor in place of -1: a brief always has 1, 2 or 4."""
+        if not isinstance(values, dict):
+            return values
+        values = grouping.flat(values, cls.model_fields)
+        if values.get("upscale", PICK) != PICK:
             return values
         preset = presets().get(str(values.get("preset", cls.model_fields["preset"].default)))
         return {**values, "upscale": preset.upscale if preset else 1}

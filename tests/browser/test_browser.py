@@ -104,7 +104,6 @@ def fill_and_start(page: Page, prompt: str, approval: str) -> str:
     page.locator("textarea").first.fill(prompt)
     page.get_by_label("Select Approval").click()
     page.get_by_role("option", name=approval, exact=True).click()
-    picture(page, "form")
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url("**tab=Runs**")
     page.locator("a[href*='/runs/flow-run/']").first.click()

@@ -29,7 +29,7 @@ def test_another_take_of_a_shot_is_a_new_brief_that_changes_one_seed(
     address = f"/videos/{manifest.content_id}/again"
     answer = editor.post(address, json={"take": 5, "shots": [1]})
     assert answer.status_code == 202, answer.text
-    brief = desk.run_of(answer.json()["id"]).parameters["brief"]
+    brief = desk.brief_of(answer.json()["id"])
     (change,) = brief["shots"]
     assert change["shot"] == 1
     assert change["seed"] >= 0
@@ -57,7 +57,7 @@ def test_the_forms_of_the_page_start_what_they_say(
     places = {editor.post(forms[1], data=values).headers["location"] for _ in range(2)}
     assert len(places) == 1
     run = places.pop().removeprefix("/jobs/")
-    brief = desk.run_of(run).parameters["brief"]
+    brief = desk.brief_of(run)
     assert brief["seconds"] == manifest.brief.seconds + 2
 
 

@@ -78,7 +78,7 @@ def test_a_request_as_the_wan_service_takes_it_starts_one_run(
     body = answers[0].json()
     assert body["stands_in_for"] == "Wan2.1-T2V-1.3B"
     assert body["model"] == "demo"
-    brief = asked.run_of(run).parameters["brief"]
+    brief = asked.brief_of(run)
     assert (brief["seed"], brief["seconds"], brief["frames"]) == (42, 2.0625, 33)
     assert brief["size"] == "preset"  # the demo's own
     other = client.post("/generate/text-to-video", json=WAN | {"base_seed": 43}, headers=ASYNC)
@@ -120,7 +120,7 @@ def test_an_uploaded_picture_begins_a_video(client: httpx.Client, asked: Gateway
     assert re.fullmatch(r"uploads/[0-9a-f]{64}\.png", path)
     body = WAN | {"task": "i2v-14B", "image_path": path}
     run = client.post("/generate/image-to-video", json=body, headers=ASYNC).json()["run"]
-    assert asked.run_of(run).parameters["brief"]["image"] == path
+    assert asked.brief_of(run)["image"] == path
 
 
 @pytest.mark.parametrize(

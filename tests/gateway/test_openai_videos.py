@@ -187,7 +187,7 @@ def test_a_clip_whose_preset_is_gone_does_not_hide_the_others(
         temporary_settings({PREFECT_API_URL: asked.cli.env["PREFECT_API_URL"]}),
         get_client(sync_client=True) as prefect,
     ):
-        brief = asked.run_of(old["id"]).parameters["brief"]
+        brief = asked.brief_of(old["id"])
         prefect.update_flow_run(old["id"], parameters={"brief": brief | {"preset": "gone"}})
     assert [job["id"] for job in client.get(URL).json()["data"]] == [new["id"]]
     assert "its preset is gone" in error_of(client.get(f"{URL}/{old['id']}"), 404)

@@ -39,8 +39,7 @@ def fields_of(page: str) -> dict[str, str]:
 def brief_of_run(desk: Gateway, answer: httpx.Response) -> dict[str, object]:
     assert answer.status_code == 303, answer.text
     run = answer.headers["location"].removeprefix("/jobs/")
-    brief: dict[str, object] = desk.run_of(run).parameters["brief"]
-    return brief
+    return desk.brief_of(run)
 
 
 def video_of(desk_bucket: ObjectStore, brief: Brief) -> str:

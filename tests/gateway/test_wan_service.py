@@ -245,7 +245,7 @@ def test_the_stand_in_makes_words_and_pictures_only(
         body = {"prompt": "x", "task": task, "image_path": picture, "base_seed": 4}
         answer = client.post(f"/generate/{kind}", json=body, headers=ASYNC).json()
         assert (answer["stands_in_for"], answer["model"]) == (model, "demo")
-        brief = asked.run_of(answer["run"]).parameters["brief"]
+        brief = asked.brief_of(answer["run"])
         assert (brief["preset"], brief["size"], brief["stands_in_for"]) == (
             *("demo", "preset"),
             model,

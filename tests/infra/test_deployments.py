@@ -31,7 +31,7 @@ def test_an_entry_point_is_a_flow_with_a_form(deployment: dict[str, Any]) -> Non
     text = str(schema.model_dump())
     assert "Property is type None" not in text
     assert deployment["work_pool"]["name"] in {"studio", "rtx-5090"}
-    assert deployment["tags"]
+    assert len(deployment["tags"][0]) <= 12  # Prefect's list hides a longer one
     assert len(deployment["description"]) > 60
 
 

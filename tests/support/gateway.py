@@ -18,6 +18,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from infra.adapters.embedded import free_ports, is_healthy
+from pipelines.documents.brief import Brief
+from pipelines.documents.grouping import flat
 from tests.conftest import Cli
 from tests.support.studio import wait_for
 
@@ -56,6 +58,10 @@ class Gateway:
             get_client(sync_client=True) as client,
         ):
             return client.read_flow_run(run.rpartition("/")[2])  # type: ignore[arg-type]
+
+    def brief_of(self, run: str) -> dict[str, Any]:
+        """The values of the brief of a run, without groups."""
+        return flat(self.run_of(run).parameters["brief"], Brief.model_fields)
 
     def set_running(self, run: str) -> None:
         """As if a worker had begun it."""

@@ -13,8 +13,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from infra.apps.gateway.access import Approver, Maker, Manager, Reader, gateway_of
+from infra.apps.gateway.access import Approver, Deleter, Maker, Reader, gateway_of
 from infra.apps.gateway.answers import Answer, give_answer
+from infra.apps.gateway.deleting import require_delete
 from infra.apps.gateway.file_names import disposition, readable_name
 from infra.apps.gateway.filters import refuse_unknown_filters
 from infra.apps.gateway.keys import Client
@@ -27,7 +28,7 @@ from infra.apps.gateway.run_pages import RunFilter
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.submission import start_brief
-from infra.apps.gateway.videos import Part, content_id_of
+from infra.apps.gateway.videos import Part, absent, content_id_of
 from infra.apps.gateway.views import RunState, RunView
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
@@ -294,9 +295,15 @@ async def _find(gateway: Gateway, client: Client, name: str, range: str) -> Part
 
 @router.delete("/videos/{name}", tags=["Videos"], responses=REFUSALS)
 @at_store
-def delete(request: Request, name: str, _: Manager) -> Deleted:
-    """Delete a video. The chunks that it was made of stay for a while, so that a rerun is quick."""
+def delete(request: Request, name: str, client: Deleter) -> Deleted:
+    """Delete a video. The chunks that it was made of stay for a while, so that a rerun is quick.
+    Without the scope `manage` a client deletes what it alone asked for."""
     gateway = gateway_of(request)
+    if "manage" not in client.scopes:
+        manifest = gateway.videos.manifest(content_id_of(name))
+        if manifest is None:
+            raise absent(name)
+        require_delete(gateway.database, client, manifest)
     kept = gateway.videos.delete(name, ages_of(gateway.settings.retention))
     gateway.library.forget(content_id_of(name))
     gateway.runs.forget()

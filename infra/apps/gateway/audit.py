@@ -75,15 +75,22 @@ def add(
     )
 
 
-def add_once(database: Database, who: Client, action: str, subject: str, detail: str) -> None:
+def add_once(
+    database: Database, who: Client, action: str, subject: str, detail: str, address: str
+) -> None:
     """As `add`, unless there is an entry of this action by this client on this subject: the same
     request, repeated, is one request."""
+    if not has(database, action=action, subject=subject, who_id=who.id):
+        add(database, who, action, subject, detail, address)
+
+
+def has(database: Database, *, action: str, subject: str, who_id: str) -> bool:
+    """Whether there is an entry of this action by the client of that id on this subject."""
     known = database.rows(
-        "select 1 from audit where action = ? and subject = ? and who_id = ?",
-        (action, subject[:_LONGEST], who.id),
+        "select 1 from audit where action = ? and subject = ? and who_id = ? limit 1",
+        (action, subject[:_LONGEST], who_id),
     )
-    if not known:
-        add(database, who, action, subject, detail)
+    return bool(known)
 
 
 def entries(database: Database, wanted: Wanted) -> list[Entry]:

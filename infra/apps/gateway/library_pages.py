@@ -10,14 +10,16 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from infra.apps.gateway.access import Maker, Manager, gateway_of
+from infra.apps.gateway.access import Deleter, Maker, gateway_of
 from infra.apps.gateway.api import send_part
+from infra.apps.gateway.deleting import require_delete, require_take_back
 from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note, SharedLink
 from infra.apps.gateway.listing import view_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
+from pipelines.documents.manifest import Manifest
 from pipelines.errors import BriefError, ReelwrightError
 from pipelines.schema.keys import Digest
 from pipelines.schema.text import clean_text
@@ -162,19 +164,21 @@ async def note_from_page(
 
 @pages.post("/watch/{cid}/delete")
 @at_store
-def delete_from_page(request: Request, cid: Cid, _: Manager) -> Response:
+def delete_from_page(request: Request, cid: Cid, client: Deleter) -> Response:
     """Delete a video, so that it can be taken back for a while."""
     gateway = gateway_of(request)
-    gateway.videos.trash(_require(gateway, cid), gateway.library)
+    require_delete(gateway.database, client, _published(gateway, cid))
+    gateway.videos.trash(Digest(cid), gateway.library)
     gateway.runs.forget()
     return RedirectResponse(f"/watch/{cid}", 303)
 
 
 @pages.post("/watch/{cid}/undo")
 @at_store
-def undo_from_page(request: Request, cid: Cid, _: Manager) -> Response:
+def undo_from_page(request: Request, cid: Cid, client: Deleter) -> Response:
     """Take back a deletion."""
     gateway = gateway_of(request)
+    require_take_back(gateway.database, client, Digest(cid))
     try:
         gateway.videos.take_back(Digest(cid), gateway.library)
     except ProblemError as problem:
@@ -257,9 +261,14 @@ def _shared(gateway: Gateway, secret: str) -> tuple[Digest, float]:
 
 
 def _require(gateway: Gateway, cid: str) -> Digest:
-    if gateway.videos.manifest(Digest(cid)) is None:
+    return _published(gateway, cid).content_id
+
+
+def _published(gateway: Gateway, cid: str) -> Manifest:
+    manifest = gateway.videos.manifest(Digest(cid))
+    if manifest is None:
         raise ProblemError(404, "not_found", f"there is no published video {cid[:12]}…")
-    return Digest(cid)
+    return manifest
 
 
 def _title(value: str) -> str:

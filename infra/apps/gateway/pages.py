@@ -17,6 +17,7 @@ from infra.apps.environment import prefect_pages
 from infra.apps.gateway.access import Approver, Maker, Reader, gateway_of, identify, require
 from infra.apps.gateway.answers import MOST_SHOTS, give_answer
 from infra.apps.gateway.api import Order, page_of
+from infra.apps.gateway.deleting import may_delete, may_take_back
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
 from infra.apps.gateway.library import Trashed
@@ -159,7 +160,7 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
         seconds=seconds,
         fps=manifest.clip.fps,
         makes="make" in client.scopes,
-        manages="manage" in client.scopes,
+        deletes=may_delete(gateway_of(request).database, client, manifest),
         note=library.note(Digest(cid)),
         presets=[item for item in presets().values() if item.is_still == (video.kind == "image")],
         take=secrets.randbelow(MAX_SEED),
@@ -170,8 +171,9 @@ def watch(request: Request, cid: Annotated[str, _ID]) -> Response:
 
 
 def _absent(request: Request, client: Client, trashed: Trashed | None) -> Response:
-    """A video that is not there; who may delete may take it back."""
-    if trashed is None or "manage" not in client.scopes:
+    """A video that is not there; who deleted it may take it back."""
+    database = gateway_of(request).database
+    if trashed is None or not may_take_back(database, client, trashed.id):
         return render(request, "message.html", 404, title="Unknown video", text=_NO_VIDEO)
     until = datetime.fromtimestamp(trashed.removed_at, UTC)
     return render(request, "deleted.html", 404, cid=trashed.id, until=until)

@@ -6,6 +6,7 @@ client gets its answer. Starts of runs are told by `Runs`, which knows them all.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -47,13 +48,18 @@ _STARTS |= {"/jobs/{run}/again"}
 _ASKING = {"/briefs/check", "/new/forecast"}
 """Addresses whose requests change nothing."""
 _GENERATE = "/generate/"
+STARTED = "run.started"
+"""The action of a run's start."""
+_address: ContextVar[str] = ContextVar("address", default="")
+"""That the present request came from: a run is started many calls below its request."""
 
 
 def record_start(database: Database) -> Callable[[UUID, Brief, list[str]], None]:
     """For `Starts.on_start`: an entry for each run that somebody started here, once."""
 
     def note(run: UUID, brief: Brief, tags: list[str]) -> None:
-        audit.add_once(database, starter_of(tags), "run.started", str(run), brief.prompt)
+        who = starter_of(tags)
+        audit.add_once(database, who, STARTED, str(run), brief.prompt, _address.get())
 
     return note
 
@@ -74,7 +80,11 @@ class RecordingMiddleware:
                 await _record(scope)
             await send(message)
 
-        await self._app(scope, receive, recorded)
+        before = _address.set(_address_of(scope))
+        try:
+            await self._app(scope, receive, recorded)
+        finally:
+            _address.reset(before)
 
 
 async def _record(scope: Scope) -> None:
@@ -88,7 +98,11 @@ async def _record(scope: Scope) -> None:
     assert isinstance(gateway, Gateway)
     action = ACTIONS.get((scope["method"], path), f"{scope['method'].lower()} {path}")
     subject = " ".join(str(value) for value in scope.get("path_params", {}).values())
-    detail, peer = str(state.get("detail", "")), scope.get("client")
-    await run_in_threadpool(
-        audit.add, gateway.database, client, action, subject, detail, peer[0] if peer else ""
-    )
+    detail, address = str(state.get("detail", "")), _address_of(scope)
+    await run_in_threadpool(audit.add, gateway.database, client, action, subject, detail, address)
+
+
+def _address_of(scope: Scope) -> str:
+    """Of the socket; what a client writes into a header is not believed."""
+    peer = scope.get("client")
+    return str(peer[0]) if peer else ""

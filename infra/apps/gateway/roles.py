@@ -16,7 +16,8 @@ class Role(NamedTuple):
 ROLES: dict[str, Role] = {
     "editor": Role(
         frozenset({"read", "make", "approve"}),
-        "starts videos; decides about the storyboards, videos and prices of runs of their own",
+        "starts videos; decides about the storyboards, videos and prices of runs of their own; "
+        "deletes videos that they alone asked for",
     ),
     "approver": Role(
         frozenset({"read", "approve", "review"}),
@@ -24,7 +25,7 @@ ROLES: dict[str, Role] = {
     ),
     "operator": Role(
         frozenset({"read", "make", "approve", "review", "manage", "metrics"}),
-        "everything: cancels runs of others, deletes videos, reads costs and the audit log",
+        "everything: cancels runs of others, deletes any video, reads costs and the audit log",
     ),
     "machine": Role(
         frozenset({"read", "make"}),

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from infra.apps.gateway.problems import ProblemError, prefect_errors
 from infra.apps.gateway.views import RunView
 from pipelines.documents.brief import Brief
+from pipelines.documents.brief_form import parameters_of
 from pipelines.errors import ServerError
 from pipelines.schema.names import brief_deployment
 from pipelines.schema.plan import digest_of
@@ -53,7 +54,7 @@ class Starts:
                 self._under_way.pop(key, None)
 
     async def _start(self, brief: Brief, key: str, tags: list[str], retry: bool) -> UUID:
-        parameters = {"brief": brief.model_dump(mode="json")}
+        parameters = parameters_of(brief)
         for attempt in range(1, _ATTEMPTS + 1):
             own = f"{key}-{attempt}"
             name = name_of(brief.prompt, digest_of(own))

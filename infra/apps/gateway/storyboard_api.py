@@ -43,7 +43,7 @@ class DraftedEntry(BaseModel):
 
     name: str
     appearance: str = Field(
-        description="Every shot that shows it repeats these words, in English; here they stand as written."
+        description="As written; every shot that shows it repeats it in English."
     )
     kind: Literal["character", "place"]
 
