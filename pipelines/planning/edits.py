@@ -62,7 +62,7 @@ def edited(
     shot that breaks a rule, and BriefError if the video as a whole breaks one.
     """
     looks = _looks_of(draft, sheet)
-    changed = [(old, new) for old, new in looks if old.appearance != new.appearance]
+    changed = _changed(looks)
     swaps = {old.appearance: new.appearance for old, new in changed}
     rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft))
     numbers = [row.origin.number if row.origin else 0 for row in rows]
@@ -85,9 +85,9 @@ def by_hand(
 ) -> Brief:
     """The film of `edited`, but all its shots are shots by hand with the words of the draft. So it
     stays the same wherever it is made. Raises as `edited`."""
-    looks = _looks_of(draft.sheet, sheet)
-    swaps = {old.appearance: new.appearance for old, new in looks if old != new}
-    rows = _rows(draft, shots or _as_drafted(draft), swaps)
+    looks = _looks_of(draft, sheet)
+    swaps = {old.appearance: new.appearance for old, new in _changed(looks)}
+    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft))
     return _valid(brief, _rebuilt(brief, draft, rows) | {"sheet": [new for _, new in looks]})
 
 
@@ -276,6 +276,10 @@ def _looks_of(draft: Draft, given: Sequence[EditedEntry]) -> list[tuple[SheetWor
             "these, or write the new one into the words of the shots"
         )
     return pairs
+
+
+def _changed(looks: Sequence[tuple[SheetWords, SheetWords]]) -> list[tuple[SheetWords, SheetWords]]:
+    return [(old, new) for old, new in looks if old.appearance != new.appearance]
 
 
 def entries_of(sheet: Sheet) -> Iterator[SheetWords]:

@@ -81,7 +81,7 @@ class DraftedEntry(Answer):
 
     name: str
     appearance: str
-    """Every shot that shows it repeats these words."""
+    """As written; every shot that shows it repeats it in English."""
     kind: Literal["character", "place"]
 
 

@@ -64,7 +64,7 @@ class DraftedStoryboard(BaseModel):
         """What a person may change of it."""
         return cls(
             shots=tuple(map(DraftedShot.of, draft.shots)),
-            sheet=tuple(DraftedEntry(**entry.model_dump()) for entry in own_looks(draft.sheet)),
+            sheet=tuple(DraftedEntry(**entry.model_dump()) for entry in own_looks(draft)),
             chunk_seconds=draft.chunk_seconds,
             english=draft.translation.english if draft.translation else "",
             warnings=draft.warnings,
