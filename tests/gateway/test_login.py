@@ -82,7 +82,8 @@ def test_a_user_logs_in_works_and_logs_out(asked: Gateway, operator: httpx.Clien
         assert "logged in as ann" in browser.get("/login").text
         run = browser.post("/briefs", json=brief()).json()["id"]
         assert "client:ann" in asked.run_of(run).tags
-        assert browser.delete(f"/videos/{'0' * 64}.mp4").status_code == 403
+        assert browser.delete(f"/videos/{'0' * 64}.mp4").status_code == 404
+        assert browser.get("/api/v1/audit").status_code == 403
         foreign = browser.post("/logout", headers={"Origin": "https://evil.example"})
         assert foreign.status_code == 403
         token = browser.cookies["reelwright_session"]
