@@ -40,7 +40,7 @@ from pipelines.schema.plan import Estimate, Kind, Plan
 from pipelines.schema.stages import SHARES, STAGES
 from pipelines.schema.storyboard import Storyboard
 from pipelines.schema.translation import Translation
-from tasks.page_order import create_first
+from tasks.page_order import create_behind, create_first
 from tasks.progress import ProgressLog, listening
 
 FILM_MADE, DRAFT_MADE = "the film is made", "the draft is made"
@@ -84,7 +84,9 @@ class ProgressBar:
         self._shown = (percent, text)
         with _harmless("the progress"):
             if self._id is None:
-                made = create_progress_artifact(percent, key="progress", description=text)
+                made = create_behind(
+                    lambda: create_progress_artifact(percent, key="progress", description=text)
+                )
                 self._id = made if isinstance(made, UUID) else None
             else:
                 update_progress_artifact(self._id, progress=percent, description=text)

@@ -26,7 +26,7 @@ EXPERTS = (
 """Fields of the group, in the order of the form."""
 HIDDEN = ("stands_in_for",)
 """Fields that programs set. The form does not show them."""
-_HIDDEN_OF_SHOTS = ("source",)
+_HIDDEN_OF_SHOTS = ("source", "original")
 
 
 def flat(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def _ask_everything(
     video = next(item for item in call("videos")(campaign="spring-sale") if item.id == cid)
     assert call("manifest")(video)["content_id"] == cid
     other = call("again")(video, take=7, shots=[1])
-    brief = asked.run_of(str(other.id)).parameters["brief"]
+    brief = asked.brief_of(str(other.id))
     assert [shot["shot"] for shot in brief["shots"]] == [1]
     _say_things_about(call, video)
     assert call("download")(video, folder / "poster.jpg", "poster").read_bytes() == b"a poster"

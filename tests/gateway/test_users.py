@@ -230,8 +230,8 @@ def test_the_audit_log_tells_who_did_what_to_what(database: Database) -> None:
 
 def test_a_request_that_is_repeated_is_told_once(database: Database) -> None:
     for _ in range(3):
-        audit.add_once(database, ANN, "run.started", "r1", "a fox")
-    audit.add_once(database, keys.OPERATOR, "run.started", "r1", "a fox")
+        audit.add_once(database, ANN, "run.started", "r1", "a fox", "127.0.0.1")
+    audit.add_once(database, keys.OPERATOR, "run.started", "r1", "a fox", "127.0.0.1")
     assert len(audit.entries(database, audit.Wanted())) == 2
 
 
