@@ -44,8 +44,12 @@ def create_first(create: Callable[[], object]) -> None:
 def create_behind(create: Callable[[], object]) -> object:
     """Call `create` as `create_first` does, until the artifact leaves the first place free.
     Returns what the last call returned."""
-    with get_client(sync_client=True) as client:
-        return _create(client, create, first=False)
+    made = create()
+    if isinstance(made, UUID) and made.int >= _HIGHEST:
+        with get_client(sync_client=True) as client:
+            client.delete_artifact(made)
+            return _create(client, create, first=False)
+    return made
 
 
 def _create_equal(client: SyncPrefectClient, artifact: ArtifactCreate) -> UUID:

@@ -106,14 +106,24 @@ def _kept_review(turn: int) -> Reviewed | None:
 
 
 def _carried_over(reviewed: Reviewed, route: Route) -> Brief:
-    """The reviewed brief with the chosen preset. Raises BriefError if it does not fit."""
+    """The reviewed brief with the chosen preset. Raises BriefError if it does not fit, or would be
+    longer than the video of which the price was forecast."""
     name = route.chosen.preset
     try:
         if reviewed.brief.preset == name:  # the same one again, once its price is approved
             return Brief.model_validate(reviewed.brief.model_dump())
-        return with_other_preset(reviewed.by_hand, name)
+        carried = with_other_preset(reviewed.by_hand, name)
     except ValidationError as error:
         raise BriefError(sentences(error)) from error
+    price = route.chosen.forecast.price if route.chosen.forecast else None
+    if price and price.amount and carried.seconds > reviewed.by_hand.seconds:
+        raise BriefError(
+            f"the approved shots last {carried.seconds:.1f} s with {name} instead of "
+            f"{reviewed.by_hand.seconds:.1f} s, and its price {price} is for the shorter video, so "
+            f"nothing was ordered; send the brief again with the preset {name!r}, or with fewer "
+            "shots"
+        )
+    return carried
 
 
 def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:

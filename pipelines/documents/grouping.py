@@ -27,15 +27,16 @@ EXPERTS = (
 HIDDEN = ("stands_in_for",)
 """Fields that programs set. The form does not show them."""
 _HIDDEN_OF_SHOTS = ("source", "original")
+_HIDDEN_OF_SHEET = ("original",)
 
 
 def flat(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
     """`values` with the fields of their group, if there is one, beside the others.
 
-    `fields` are those of the brief. The form fills in the default of every field of the group. So a
-    default in the group counts as not given where the field also stands beside the group, as in a
-    run that somebody copies. Raises ValueError if the two are different otherwise, or if the group
-    has a field that it must not have.
+    `fields` are those of the brief. The form fills in the default of every field of the group, and
+    a run that somebody copies may have every field beside it. So a default counts as not given
+    where the field has another value in the other place. Raises ValueError if two values are
+    given, or if the group has a field that it must not have.
     """
     result = {name: value for name, value in values.items() if name != GROUP}
     group = values.get(GROUP)
@@ -48,13 +49,14 @@ def flat(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str
             raise ValueError(f"{name} does not belong in the group {GROUP!r}; write it beside it")
         if name not in EXPERTS:
             raise ValueError(f"the group {GROUP!r} has no field {name!r:.60}; leave it out")
-        known = result.setdefault(name, value)
-        if _plain(known) == _plain(value) or _plain(value) == _plain(fields[name].default):
-            continue
-        raise ValueError(
-            f"{name} is {known!r:.60} beside the group {GROUP!r} and {value!r:.60} in it; give it "
-            "once"
-        )
+        known, default = result.setdefault(name, value), _plain(fields[name].default)
+        if _plain(known) == default:
+            result[name] = value
+        elif _plain(value) not in (default, _plain(known)):
+            raise ValueError(
+                f"{name} is {known!r:.60} beside the group {GROUP!r} and {value!r:.60} in it; give "
+                "it once"
+            )
     return result
 
 
@@ -83,6 +85,7 @@ class InGroups:
         for name in ("storyboard", "shots", "sheet"):
             _number(handler.resolve_ref_schema(fields[name]["items"])["properties"])
         _hide(handler.resolve_ref_schema(fields["storyboard"]["items"]), _HIDDEN_OF_SHOTS)
+        _hide(handler.resolve_ref_schema(fields["sheet"]["items"]), _HIDDEN_OF_SHEET)
         group: dict[str, Any] = {
             "title": "For experts",
             "description": "The shots and pictures by hand, and the numbers of the model. All can "

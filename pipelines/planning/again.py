@@ -3,11 +3,12 @@ touch."""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.documents.brief import Brief
-from pipelines.documents.parsing import parse_brief
+from pipelines.documents.parsing import parse_brief, sentences
 from pipelines.errors import BriefError
+from pipelines.planning.other_preset import with_other_preset
 from pipelines.planning.plan import hand_shot_of, seed_of_chunk, timeline
 from pipelines.schema.limits import MAX_SECONDS
 from pipelines.schema.plan import digest_of
@@ -66,13 +67,22 @@ def again(made: Brief, change: Change) -> Brief:
     # Somebody approved the words; a video that is looked at before it is published is, once more.
     values["approval"] = _WITHOUT_STORYBOARD.get(made.approval, made.approval)
     if change.preset:
-        values |= {"preset": change.preset, **_OF_THE_PRESET}
+        plain = parse_brief(values | _OF_THE_PRESET)
+        values = _with_preset(plain, change.preset).model_dump(mode="json")
     before = parse_brief(values)
     if change.longer:
         values |= _longer(before, change.longer)
     if change.take != PICK:
         values["shots"] = _other_takes(parse_brief(values), change)
     return parse_brief(values)
+
+
+def _with_preset(brief: Brief, name: str) -> Brief:
+    """Shots by hand keep their shares of the video in chunks of another length."""
+    try:
+        return with_other_preset(brief, name)
+    except ValidationError as error:
+        raise BriefError(sentences(error)) from error
 
 
 def _longer(brief: Brief, seconds: float) -> dict[str, Any]:

@@ -282,7 +282,10 @@ class Client:
         return target
 
     def delete(self, video: Video | str) -> Deleted:
-        """Delete a video; needs the scope `manage`. It can be repeated if it broke off."""
+        """Delete a video: any with the scope `manage`, with `make` one that nobody else asked for.
+
+        With `manage` it can be repeated if it broke off.
+        """
         return self._model(Deleted, self._transport.send("DELETE", file_of(video, "video")))
 
     # The service -------------------------------------------------------------------------------

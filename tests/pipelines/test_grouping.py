@@ -63,6 +63,15 @@ def test_the_form_does_not_show_what_programs_set() -> None:
     assert "stands_in_for" not in definitions["Brief"]["properties"]
     shot = definitions["HandShot"]["properties"]
     assert by_position(shot) == ["prompt", "seed", "chunks", "size", "camera", "wish"]
+    assert by_position(definitions["SheetWords"]["properties"]) == ["name", "appearance", "kind"]
+
+
+def test_a_copied_run_may_have_every_field_beside_the_group() -> None:
+    whole = Brief(prompt="a fox", seed=7).model_dump(mode="json")
+    found = flat(whole | {GROUP: {"steps": 12, "seed": 7, "enhance": True}}, Brief.model_fields)
+    assert (found["steps"], found["seed"]) == (12, 7)
+    with pytest.raises(ValueError, match="seed is 7 beside the group"):
+        flat(whole | {GROUP: {"seed": 8}}, Brief.model_fields)
 
 
 def test_all_flows_of_a_brief_have_the_same_form() -> None:
@@ -106,8 +115,8 @@ def test_a_value_that_is_given_twice_must_be_the_same() -> None:
         BriefError, match=r"^seed is 7 beside the group 'expert' and 8 in it; give it once$"
     ):
         parse_brief(values | {GROUP: {"seed": 8}})
-    with pytest.raises(BriefError, match=r"^shots is "):
-        parse_brief(values | {GROUP: {"shots": [{"shot": 1, "seed": 2}]}})
+    given = values | {GROUP: {"shots": [{"shot": 1, "seed": 2}]}}
+    assert [item.seed for item in parse_brief(given).shots] == [2]  # none is the default
 
 
 def test_a_default_that_the_form_filled_in_does_not_replace_a_flat_value() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
+from pipelines.planning.again import Change, again
 from pipelines.planning.edits import by_hand
 from pipelines.planning.other_preset import with_other_preset
 from pipelines.planning.plan import timeline
@@ -84,3 +85,10 @@ def test_a_video_that_would_be_too_long_is_refused_with_what_to_do() -> None:
     film = by_hand(brief, drafted(brief), given)
     with pytest.raises(BriefError, match="remove shots, or make some shorter"):
         with_other_preset(film, "video_5b")
+
+
+def test_a_reviewed_video_is_made_again_with_another_preset() -> None:
+    film = approved()
+    moved = again(film, Change(preset="video_fast"))
+    assert (chunks(moved), words(moved)) == ([2, 2, 2, 2], words(film))
+    assert chunks(again(film, Change(preset="video_5b"))) == [1, 1, 1, 1]

@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 
 from pipelines.documents.brief import Brief
-from pipelines.documents.route import Route
-from pipelines.errors import RejectedError, UnavailableError
+from pipelines.documents.route import Forecast, Route
+from pipelines.errors import BriefError, RejectedError, UnavailableError
+from pipelines.schema.money import Money
 from pipelines.schema.shots import EditedShot
 from tasks import review
 from tasks.review import (
@@ -81,6 +82,13 @@ def turned(route: Route, turn: int) -> Route:
     return route_of(*(item.preset for item in left)).model_copy(update={"turn": turn})
 
 
+def priced(route: Route, price: Money) -> Route:
+    """`route`, whose only candidate has that price."""
+    forecast = Forecast(seconds=60, price=price)
+    only = route.chosen.model_copy(update={"forecast": forecast})
+    return route.model_copy(update={"candidates": (only,)})
+
+
 def fallen_back(answers: list[dict[str, Any]], **values: Any) -> Review:
     """The review by the second candidate, after a person answered so about the first one's."""
     first = begin_review(ASKED, ROUTE)
@@ -128,9 +136,23 @@ def test_a_third_candidate_begins_with_what_the_second_one_was_not_asked_about(
     answers: list[dict[str, Any]],
 ) -> None:
     keep_review(fallen_back(answers), turned(ROUTE, 1))
-    third = begin_review(ASKED, turned(ROUTE, 2))
+    third = begin_review(ASKED, priced(turned(ROUTE, 2), Money.of("0")))
     assert third.brief.preset == "video_5b"
     assert third.brief.storyboard[1].prompt == "a heron"
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("price", [Money.of("0"), Money.of("0.40")])
+def test_a_longer_film_than_its_price_was_forecast_for_is_not_ordered(
+    answers: list[dict[str, Any]], price: Money
+) -> None:
+    keep_review(fallen_back(answers), turned(ROUTE, 1))
+    route = priced(turned(ROUTE, 2), price)
+    if not price.amount:
+        assert begin_review(ASKED, route).brief.seconds > ASKED.seconds
+        return
+    with pytest.raises(BriefError, match="is for the shorter video, so nothing was ordered"):
+        begin_review(ASKED, route)
 
 
 def test_what_was_approved_before_and_is_damaged_is_asked_again(

@@ -16,9 +16,9 @@ from infra.apps.gateway.roles import scopes_of
 from pipelines.errors import BriefError
 
 Scope = Literal["read", "make", "approve", "review", "manage", "metrics"]
-"""`read` own runs and all videos; `make` runs, and delete the videos of those; `approve` or reject
-those that one sees; `review`: see everybody's runs; `manage`: see and cancel everybody's runs, and
-delete any video; `metrics`: the figures for Prometheus, and nothing else."""
+"""`read` own runs and all videos; `make` runs, and delete videos that nobody else asked for;
+`approve` or reject those that one sees; `review`: see everybody's runs; `manage`: see and cancel
+everybody's runs, and delete any video; `metrics`: the figures for Prometheus, and nothing else."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "rw_"
 _ID_LENGTH = 32

@@ -122,7 +122,7 @@ def share(request: Request, cid: Cid, body: ShareRequest, _: Maker) -> Share:
 @router.get("/videos/{cid}/share", responses=REFUSALS)
 @at_store
 def links(request: Request, cid: Cid, _: Maker) -> list[LinkView]:
-    """The links that show a video now. What they are, only who made them knows."""
+    """The links that show a video now. Their addresses are known only to whoever made them."""
     gateway = gateway_of(request)
     return [LinkView.of(link) for link in gateway.library.links(_require(gateway, cid))]
 

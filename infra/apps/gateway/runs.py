@@ -44,7 +44,7 @@ from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.views import LIVING, STORE_SILENT, RunView, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
-from pipelines.documents.grouping import GROUP, flat
+from pipelines.documents.grouping import flat
 from pipelines.documents.manifest import Film
 from pipelines.documents.route import Route
 from pipelines.errors import CorruptObjectError, StoreError
@@ -126,7 +126,8 @@ class Runs:
                 self._locks.pop(run, None)
 
     async def brief(self, run: UUID, client: Client) -> dict[str, Any]:
-        """The values of the brief of a run, without groups. Raises ProblemError 404 as `see`."""
+        """The values of the brief of a run, without groups, unless it was refused for its group.
+        Raises ProblemError 404 as `see`."""
         await self._find(run, client)
         with prefect_errors(), known_run(run):
             found = await self._client.read_flow_run(run)
@@ -135,8 +136,8 @@ class Runs:
             return {}
         try:
             return flat(brief, Brief.model_fields)
-        except ValueError:  # refused for its group
-            return {name: value for name, value in brief.items() if name != GROUP}
+        except ValueError:  # refused for its group: whoever reads the brief refuses it, too
+            return dict(brief)
 
     async def see_json(self, run: UUID, client: Client) -> bytes:
         """The same as JSON, rendered once for all requests within a second."""
