@@ -55,7 +55,8 @@ def is_thai(page: Page, name: str) -> None:
     assert page.locator("html").get_attribute("lang") == "th"
     shown = page.locator("body").inner_text()
     for text in {message.text for message in of_templates()}:
-        if " " in text and "%" not in text:
+        # Two words may stand in the reasons of the router, which are English.
+        if text.count(" ") > 1 and "%" not in text:
             assert text not in shown
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -101,6 +102,6 @@ def test_a_brief_that_nobody_can_translate_goes_on_in_its_own_words(
     expect(alert).to_contain_text("ภาษารัสเซีย")
     expect(alert).to_contain_text("reelwright models download translator-mul")
     expect(page.locator("textarea[name=prompt]")).to_have_value("красный мяч катится вправо")
-    expect(page.locator("input[name=seconds]")).to_have_value("2.0")
+    expect(page.locator("input[name=seconds]")).to_have_value("2")
     page.get_by_role("button", name="ใช้ข้อความของฉันตามเดิม").click()
     page.wait_for_url("**/jobs/*")

@@ -48,6 +48,8 @@ def shared_values(request: Request) -> dict[str, Any]:
 
 def _disk_notices(request: Request) -> list[str]:
     """A disk with little space: with numbers and remedy for keys with `manage`, who can act."""
+    if not hasattr(request.app.state, "gateway"):  # it is set when the service starts
+        return []
     disks = gateway_of(request).disks
     try:
         manages = "manage" in identify(request).scopes
