@@ -79,7 +79,7 @@ def begin_review(brief: Brief, route: Route) -> Review:
     """
     needs_draft = brief.approval in (STORYBOARD, "both") and is_deployed()
     reviewed = _kept_review(route.turn) if needs_draft and route.turn else None
-    chosen = _carried_over(reviewed, route) if reviewed else routed(brief, route)
+    chosen = _carried_over(brief, reviewed, route) if reviewed else routed(brief, route)
     return Review(chosen, needs_draft=needs_draft, reviewed=reviewed)
 
 
@@ -105,9 +105,9 @@ def _kept_review(turn: int) -> Reviewed | None:
         return None
 
 
-def _carried_over(reviewed: Reviewed, route: Route) -> Brief:
-    """The reviewed brief with the chosen preset. Raises BriefError if it does not fit, or would be
-    longer than the video of which the price was forecast."""
+def _carried_over(brief: Brief, reviewed: Reviewed, route: Route) -> Brief:
+    """The reviewed brief with the chosen preset. Raises BriefError if it does not fit, or if it is
+    longer than `brief`, for which the price of a paid preset was forecast."""
     name = route.chosen.preset
     try:
         if reviewed.brief.preset == name:  # the same one again, once its price is approved
@@ -116,10 +116,10 @@ def _carried_over(reviewed: Reviewed, route: Route) -> Brief:
     except ValidationError as error:
         raise BriefError(sentences(error)) from error
     price = route.chosen.forecast.price if route.chosen.forecast else None
-    if price and price.amount and carried.seconds > reviewed.by_hand.seconds:
+    if price and price.amount and carried.seconds > brief.seconds:
         raise BriefError(
             f"the approved shots last {carried.seconds:.1f} s with {name} instead of "
-            f"{reviewed.by_hand.seconds:.1f} s, and its price {price} is for the shorter video, so "
+            f"{brief.seconds:.1f} s, and its price {price} is for the shorter video, so "
             f"nothing was ordered; send the brief again with the preset {name!r}, or with fewer "
             "shots"
         )

@@ -85,10 +85,10 @@ class LlmSettings(Section):
     storyboard_timeout: float = Field(
         600.0,
         ge=0,
-        description="Seconds for all answers of a storyboard of up to 10 shots, with its "
-        "translation; a longer film has more in proportion, and `0` is no limit. Three quarters of "
-        "them are for `direct`, the rest for `complete`; then the template writes the shots that "
-        "are left. The demo's writer takes one to two minutes on one CPU core.",
+        description="Seconds for all answers of a storyboard of up to 10 shots, also those "
+        "that translate it; a longer film has more in proportion, and `0` is no limit. Three "
+        "quarters of them are for `direct`, the rest for `complete`; then the template writes the "
+        "shots that are left. The demo's writer takes one to two minutes on one CPU core.",
     )
     translate_timeout: float = Field(
         150.0,

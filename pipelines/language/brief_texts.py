@@ -14,6 +14,7 @@ from pipelines.documents.brief import Brief
 from pipelines.language.detect import LATIN, QUOTED, language_of
 from pipelines.planning.plan import seed_of
 from pipelines.schema.languages import ENGLISH
+from pipelines.schema.phrases import with_phrases
 from pipelines.schema.shots import MAX_APPEARANCE, MAX_FRAMING, HandShot
 from pipelines.schema.text import without_control_tokens
 from pipelines.schema.translation import SHEET, TranslatedText, Translation
@@ -25,8 +26,6 @@ added, such as a wish that could not be translated."""
 _ENGLISH_WORD = re.compile(r"(?<!\w)[a-z]+(?!\w)")
 """No names: those begin with a capital."""
 _ARTICLE = re.compile(r"(?:A|An|The) ")
-_BEGINS = re.compile(r"(?:^|[.!?:]\s+)$")
-"""What stands before the first word of a sentence."""
 _LONGEST = {"size": MAX_FRAMING, "camera": MAX_FRAMING, SHEET: MAX_APPEARANCE}
 """Characters for which a brief has room."""
 
@@ -69,7 +68,7 @@ class ForeignText:
 def foreign_texts(brief: Brief) -> tuple[ForeignText, ...]:
     """The texts of `brief` that its field `language` and their letters say are not in English.
 
-    Those that may stay as they are written stand behind the others.
+    What an editor added to the shots on the approval page stands behind the others.
     """
     beside = [*_foreign(_beside(brief), brief, may_stay=True)]
     looks = [item.text for item in beside if item.part == SHEET]
@@ -138,25 +137,6 @@ def _without(words: str, phrases: Sequence[str]) -> str:
     return words
 
 
-def _with_phrases(words: str, english: Mapping[str, str]) -> str:
-    """`words` with phrases in the place of others: old ones to new ones."""
-    changed = {old: new for old, new in english.items() if old and old != new}
-    if not changed:
-        return words
-    forms = {form: new for old, new in changed.items() for form in (_capital(old), old)}
-    pattern = "|".join(map(_phrase, sorted(forms, key=len, reverse=True)))
-
-    def swap(found: re.Match[str]) -> str:
-        new = forms[found.group()]
-        return _capital(new) if _BEGINS.search(words[: found.start()]) else new
-
-    return re.sub(pattern, swap, words)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def in_english(brief: Brief, texts: Mapping[str, str]) -> Brief:
     """`brief` with the `texts` by their fields, and with the seed that its own words give: a
     translation changes no take."""
@@ -177,7 +157,9 @@ def in_english(brief: Brief, texts: Mapping[str, str]) -> Brief:
     changes["shots"] = tuple(
         item.model_copy(
             update={
-                "prompt": texts.get(f"shots.{item.shot}", _with_phrases(item.prompt, looks)),
+                "prompt": texts.get(
+                    f"shots.{item.shot}", with_phrases(item.prompt, looks, foreign=True)
+                ),
                 "wish": texts.get(f"shots.{item.shot}.wish", item.wish),
             }
         )
@@ -193,7 +175,7 @@ def _shot_in_english(
     new = {part: texts.get(f"{field}.{part}", text) for part, text in old.items()}
     framing = {old[part]: new[part] for part in ("size", "camera")}
     # A translation as a whole leaves out size and camera, which are put before it later.
-    words = texts.get(field) or _with_phrases(shot.prompt, {**looks, **framing})
+    words = texts.get(field) or with_phrases(shot.prompt, {**looks, **framing}, foreign=True)
     return shot.model_copy(update={**new, "prompt": words})
 
 

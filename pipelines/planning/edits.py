@@ -6,7 +6,6 @@ with changes to single shots. Otherwise all shots become shots by hand, with the
 that the draft shows.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from pipelines.documents.parsing import sentences
 from pipelines.errors import BriefError, StoryboardError
 from pipelines.planning.framing import reframed
 from pipelines.planning.plan import has_wishes, seconds_for, seed_of, timeline
+from pipelines.schema.phrases import with_phrases
 from pipelines.schema.shots import (
     MAX_SEED,
     PICK,
@@ -198,7 +198,7 @@ def _checked(shot: EditedShot, origin: DraftShot | None, swaps: Mapping[str, str
     words = words_of_shot(shot.prompt)
     if new != old:
         words = reframed(words, old, new)
-    words = with_appearances(words, swaps)
+    words = with_phrases(words, swaps)
     is_drafted = origin is not None and words == origin.prompt
     return HandShot(
         prompt=words,
@@ -211,32 +211,13 @@ def _checked(shot: EditedShot, origin: DraftShot | None, swaps: Mapping[str, str
     )
 
 
-def with_appearances(words: str, swaps: Mapping[str, str]) -> str:
-    """`words` with other appearances of characters and places: old words to new ones."""
-    if not swaps:
-        return words
-    longest_first = sorted(swaps, key=len, reverse=True)
-    forms = {form: old for old in longest_first for form in (old, _capital(old))}
-    pattern = "|".join(map(re.escape, forms))
-
-    def swap(found: re.Match[str]) -> str:
-        new = swaps[forms[found.group()]]
-        return new if found.group() in swaps else _capital(new)
-
-    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", swap, words)
-
-
 def shown_in(words: str, sheet: Sheet) -> tuple[str, ...]:
     """Names of the entries of `sheet` whose appearance `words` repeat."""
     return tuple(
         entry.name
         for entry in entries_of(sheet)
-        if with_appearances(words, {entry.appearance: ""}) != words
+        if with_phrases(words, {entry.appearance: ""}) != words
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _origins(draft: Draft, given: Sequence[EditedShot]) -> list[DraftShot | None]:
@@ -325,8 +306,8 @@ def _changes(brief: Brief, rows: Sequence[_Row], swaps: Mapping[str, str]) -> li
     for number, row in enumerate(rows, start=1):
         before = found.get(number, ShotOverride(shot=number))
         assert row.origin is not None
-        drafted = with_appearances(row.origin.prompt, swaps)
-        words = with_appearances(before.prompt, swaps)
+        drafted = with_phrases(row.origin.prompt, swaps)
+        words = with_phrases(before.prompt, swaps)
         if row.shot.prompt != drafted:
             words = row.shot.prompt
         seed = row.shot.seed if row.shot.seed != row.origin.seed else before.seed

@@ -2,6 +2,7 @@
 
 import re
 
+from pipelines.schema.phrases import capital
 from pipelines.schema.text import without_control_tokens
 
 SHOT_SIZES = (
@@ -43,11 +44,11 @@ def reframed(words: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         if not wanted or _find(wanted, words):
             continue
         if found and was.casefold() != wanted.casefold():
-            phrase = _capital(wanted) if found.group()[0].isupper() else wanted
+            phrase = capital(wanted) if found.group()[0].isupper() else wanted
             words = words[: found.start()] + phrase + words[found.end() :]
         else:
             before.append(wanted)
-    return f"{_capital(', '.join(before))}: {words}" if before else words
+    return f"{capital(', '.join(before))}: {words}" if before else words
 
 
 def with_style(words: str, style: str) -> str:
@@ -65,7 +66,3 @@ def _find(phrase: str, words: str) -> re.Match[str] | None:
     if not phrase:
         return None
     return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", words, re.IGNORECASE)
-
-
-def _capital(phrase: str) -> str:
-    return phrase[:1].upper() + phrase[1:]

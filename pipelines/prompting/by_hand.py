@@ -4,9 +4,10 @@ words for characters and places, and wishes for single shots."""
 from collections.abc import Callable, Sequence
 
 from pipelines.documents.brief import Brief
-from pipelines.planning.edits import entries_of, with_appearances
+from pipelines.planning.edits import entries_of
 from pipelines.planning.framing import reframed, unstyled, with_style
 from pipelines.planning.plan import hand_shot_of
+from pipelines.schema.phrases import with_phrases
 from pipelines.schema.shots import MAX_SHOT, HandShot, SheetWords
 from pipelines.schema.storyboard import Sheet, SheetEntry, Shot, Storyboard
 from pipelines.schema.text import without_control_tokens
@@ -57,7 +58,7 @@ def with_sheet(storyboard: Storyboard, entries: Sequence[SheetWords]) -> Storybo
         places=tuple(_reworded(entry, wanted) for entry in storyboard.sheet.places),
     )
     shots = tuple(
-        shot.model_copy(update={"prompt": with_appearances(shot.prompt, swaps)})
+        shot.model_copy(update={"prompt": with_phrases(shot.prompt, swaps)})
         for shot in storyboard.shots
     )
     return storyboard.model_copy(update={"sheet": sheet, "shots": shots})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.planning.edits import entries_of, with_appearances
+from pipelines.planning.edits import entries_of
 from pipelines.planning.framing import SHOT_SIZES
 from pipelines.prompting.asking import NoAnswerError, ask
 from pipelines.prompting.compose import SHORT_WORDS, prompt_of, shows_of
@@ -19,6 +19,7 @@ from pipelines.prompting.questions import (
 from pipelines.prompting.stored import STORY_RECIPE, Shelf
 from pipelines.prompting.words import wanted
 from pipelines.schema.keys import Digest
+from pipelines.schema.phrases import with_phrases
 from pipelines.schema.plan import digest_of
 from pipelines.schema.storyboard import Sheet, Shot, ShotPlan, Storyboard
 
@@ -76,7 +77,7 @@ class Rewriter:
         model was asked again, and wrote other words for shots that do not show the character.
         """
         names = {entry.appearance: entry.name for entry in entries_of(sheet)}
-        neutral = with_appearances(shot.prompt, names)
+        neutral = with_phrases(shot.prompt, names)
         asked = (self.model.name, self.idea)
         return (
             digest_of([STORY_RECIPE, "rewrite", *asked, shot.prompt, wish, self.seed]),

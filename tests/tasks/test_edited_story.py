@@ -5,9 +5,10 @@ from typing import Any
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.planning.drafting import chunk_seconds, draft_shots
-from pipelines.planning.edits import edited, settled, with_appearances
+from pipelines.planning.edits import edited, settled
 from pipelines.planning.plan import seed_of
 from pipelines.schema.keys import ObjectKey
+from pipelines.schema.phrases import with_phrases
 from pipelines.schema.plan import Estimate, Plan, digest_of
 from pipelines.schema.shots import EditedEntry, EditedShot
 from tasks.review import drafted_sheet, drafted_shots
@@ -163,7 +164,7 @@ def with_girl(brief: Brief) -> Brief:
     others = [entry.model_dump() for entry in brief.sheet if entry.name != "fisherman"]
     swaps = {SHEET["characters"][0]["appearance"]: GIRL}
     shots = [
-        shot.model_dump() | {"prompt": with_appearances(shot.prompt, swaps)}
+        shot.model_dump() | {"prompt": with_phrases(shot.prompt, swaps)}
         for shot in brief.storyboard
     ]
     return Brief.model_validate(

@@ -1,0 +1,32 @@
+"""Phrases within the words of a shot: one in the place of another."""
+
+import re
+from collections.abc import Mapping
+
+_BEGINS = re.compile(r"(?:^|[.!?:]\s+)$")
+"""What stands before the first word of a sentence."""
+
+
+def capital(phrase: str) -> str:
+    """`phrase` with a capital letter at its beginning."""
+    return phrase[:1].upper() + phrase[1:]
+
+
+def with_phrases(words: str, swaps: Mapping[str, str], *, foreign: bool = False) -> str:
+    """`words` with the values of `swaps` in the place of its keys.
+
+    A key is found as a whole word, also with a capital. The phrase in its place gets a capital
+    where the key had one. A `foreign` key may be in a script without capitals, so the phrase in its
+    place gets one at the beginning of a sentence.
+    """
+    longest_first = sorted(filter(None, swaps), key=len, reverse=True)
+    forms = {form: old for old in longest_first for form in (old, capital(old))}
+    if not forms:
+        return words
+    pattern = "|".join(map(re.escape, forms))
+
+    def swap(found: re.Match[str]) -> str:
+        new, begins = swaps[forms[found.group()]], _BEGINS.search(words[: found.start()])
+        return capital(new) if (begins if foreign else found.group() not in swaps) else new
+
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", swap, words)
