@@ -33,6 +33,10 @@ class PrefectServer:
         alone = {
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
             "PREFECT_SERVER_UI_ENABLED": "false",
+            # Every 5 s this service marks runs that wait too long, ten at a time. In SQLite they
+            # lock each other out, start again 5 s later, and a writer beside them may wait for
+            # 60 s. Nobody looks at these marks here.
+            "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         }
         argv = [sys.executable, "-m", "uvicorn", "--factory", "--host", "127.0.0.1"]
         argv += ["--port", str(self.port), "--log-level", "warning"]
