@@ -135,7 +135,9 @@ class _Shots:
     @cached_property
     def _run(self) -> str:
         if not is_deployed():
-            return digest_of(["command", self._brief.model_dump(mode="json")])
+            # Without a field that earlier versions did not have: they named begun films like this.
+            values = self._brief.model_dump(mode="json", exclude={"reviewed"})
+            return digest_of(["command", values])
         try:
             return str(flow_run.root_flow_run_id)
         except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:

@@ -23,6 +23,7 @@ from pipelines.documents.reviewed import Reviewed
 from pipelines.documents.route import Route
 from pipelines.documents.stored_brief import StoredBrief
 from pipelines.errors import BriefError, CorruptObjectError, RejectedError
+from pipelines.language.reviewed_texts import as_reviewed
 from pipelines.planning.edits import by_hand, edited, own_looks, settled
 from pipelines.planning.other_preset import with_other_preset
 from pipelines.schema.keys import ObjectKey
@@ -158,19 +159,21 @@ def approve_storyboard(review: Review, draft: Draft, route: Route) -> Review:
             problem = f"**This cannot be made, please change it:** {error}.\n\n"
             continue
         revised = answer.decision == "revise"
+        result = as_reviewed(result, review.brief, draft, approved=not revised)
         return Review(
             result,
             needs_draft=revised,
             round=review.round + revised,
-            reviewed=_reviewed(brief, draft, answer, result),
+            reviewed=_reviewed(review.brief, draft, answer, result),
         )
     raise AssertionError("the loop has no end")
 
 
 def _reviewed(brief: Brief, draft: Draft, answer: StoryboardAnswer, result: Brief) -> Reviewed:
-    """What `answer` decided, where `result` is the brief with its edits."""
+    """What `answer` decided about the draft of `brief`, where `result` is that with its edits."""
     try:
-        film = by_hand(brief, draft, answer.shots, answer.sheet)
+        film = by_hand(settled(brief, draft), draft, answer.shots, answer.sheet)
+        film = as_reviewed(film, brief, draft, approved=False)
     except BriefError as error:
         # Nothing is wrong with the film that is made now, so nobody is asked to change it.
         _log.warning("the words of this storyboard cannot be carried to other presets: %s", error)

@@ -16,7 +16,14 @@ from infra.adapters.weights.catalog import MODEL_SETS, MODELS
 from infra.adapters.weights.library import installed_model, installed_names
 from pipelines.documents.brief import Brief
 from pipelines.errors import BriefError
-from pipelines.language.brief_texts import ForeignText, foreign_texts, in_english, record_of
+from pipelines.language.brief_texts import (
+    ForeignText,
+    decided,
+    foreign_texts,
+    in_english,
+    record_of,
+    texts_of,
+)
 from pipelines.language.marian import MarianTranslator
 from pipelines.language.translator import (
     InstructTranslator,
@@ -74,7 +81,9 @@ def why_not_translated(brief: Brief, settings: Settings, others: Collection[str]
     """
     if brief.language == AS_WRITTEN or (brief.preset != AUTO and _is_remote(brief)):
         return ""
-    needed = [item for item in foreign_texts(brief) if not item.may_stay]
+    foreign = foreign_texts(brief)
+    known = decided(brief, foreign)
+    needed = [item for item in foreign if not item.may_stay and item.field not in known]
     if not needed or (is_enhanced(brief) and getattr(settings.llm, "file", None)):
         return ""  # the run asks the operator's own language model what it can do
     installed = {*installed_names(settings.paths.models), *others}
@@ -102,15 +111,19 @@ def translate_brief(brief: Brief, context: Surroundings, writer: object) -> InEn
     """`brief` in English, with the record of its translation; as it is if it is in English already.
 
     `writer` is the language model of the run, or None. A text that was translated before is found
-    in the bucket. Raises BriefError if nobody can translate a text that the brief needs or the
-    translation fails its checks, WeightsError if a translation model is damaged, and StoreError if
-    the store fails.
+    in the bucket, and one that a person reviewed stays as it was then. Raises BriefError if nobody
+    can translate a text that the brief needs or the translation fails its checks, WeightsError if a
+    translation model is damaged, and StoreError if the store fails.
     """
     foreign = foreign_texts(brief)
+    known = decided(brief, foreign)
     done: dict[str, Translated] = {}
-    notices: list[str] = []
-    for language in dict.fromkeys(item.language for item in foreign):
-        items = [item for item in foreign if item.language == language]
+    notices = [
+        _as_approved(i) for i in foreign if i.field in known and known[i.field].is_as_written
+    ]
+    undecided = [item for item in foreign if item.field not in known]
+    for language in dict.fromkeys(item.language for item in undecided):
+        items = [item for item in undecided if item.language == language]
         shelf = TranslationShelf([*_translators(language, context.settings, writer)], context.store)
         needed = [item for item in items if not item.may_stay]
         if needed and not shelf.translators and _is_remote(brief):
@@ -120,12 +133,10 @@ def translate_brief(brief: Brief, context: Surroundings, writer: object) -> InEn
         added, left = _as_far_as_possible([item for item in items if item.may_stay], shelf)
         done |= added
         notices += left
-    texts = {
-        item.field: item.as_phrase(done[item.field].english)
-        for item in foreign
-        if item.field in done
-    }
-    translators = {field: item.translator for field, item in done.items()}
+    approved = {field: item for field, item in known.items() if not item.is_as_written}
+    texts = {field: item.english for field, item in approved.items()}
+    texts |= texts_of(brief, foreign, {field: item.english for field, item in done.items()})
+    translators = {field: item.translator for field, item in (approved | done).items()}
     english = in_english(brief, texts) if texts else brief
     return InEnglish(english, record_of(brief, english, foreign, translators), tuple(notices))
 
@@ -168,6 +179,14 @@ def _made(items: Sequence[ForeignText], shelf: TranslationShelf) -> dict[str, Tr
         return {}
     report(Progress("enhance", 0, 1, f"translating from {NAMES[items[0].language]}"))
     return shelf.made(items)
+
+
+def _as_approved(item: ForeignText) -> str:
+    """The notice about a text that was approved as it is written."""
+    return (
+        f"{title_of(item.field)}: the text was approved as it is written in "
+        f"{NAMES[item.language]}, so it is not translated; write it in English to change it"
+    )
 
 
 def _why_left(item: ForeignText, fault: str = "") -> str:

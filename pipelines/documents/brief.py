@@ -196,6 +196,7 @@ class Brief(BaseModel):
         "video in its place. Leave it empty.",
         max_length=100,
     )
+    reviewed: form.ReviewedTexts = ()
 
     @model_validator(mode="before")
     @classmethod

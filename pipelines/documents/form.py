@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from pipelines.backends.registry import definitions, offered_sizes, presets
 from pipelines.schema import limits
@@ -12,6 +12,7 @@ from pipelines.schema.keys import is_key
 from pipelines.schema.languages import AS_WRITTEN, NAMES
 from pipelines.schema.languages import AUTO as AUTO_LANGUAGE
 from pipelines.schema.presets import AUTO
+from pipelines.schema.reviewed import ReviewedText
 
 
 def finish(schema: dict[str, Any]) -> None:
@@ -55,6 +56,15 @@ Language = Annotated[str, AfterValidator(_known_language)]
 _LORA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 LoraName = Annotated[str, AfterValidator(_lora_name)]
 """A name, or nothing."""
+ReviewedTexts = Annotated[
+    tuple[ReviewedText, ...],
+    Field(
+        title="Reviewed texts",
+        description="Set when a storyboard is approved: what became of words in another language, "
+        "so that the film has the words of the storyboard. Leave it empty.",
+        max_length=1_000,
+    ),
+]
 
 
 def upload(value: str, field: str, suffix: str) -> str:

@@ -24,7 +24,7 @@ EXPERTS = (
     *("size", "seed", "frames", "steps", "guidance", "flow_shift", "lora", "lora_strength"),
 )
 """Fields of the group, in the order of the form."""
-HIDDEN = ("stands_in_for",)
+HIDDEN = ("stands_in_for", "reviewed")
 """Fields that programs set. The form does not show them."""
 _HIDDEN_OF_SHOTS = ("source", "original")
 _HIDDEN_OF_SHEET = ("original",)

@@ -4,27 +4,29 @@ A brief needs its own words, the style, the words to avoid and the words of its 
 What an editor adds to them on the approval page may stay as it is written: a wish, a size, a
 camera, the looks of a character. Of these, sizes, cameras and looks stand in the words of shots,
 too, so they are replaced there by their translation, and such words are not translated as a whole.
+Where the rest of the words is in another language, too, a mark stands for looks while the rest is
+translated: the shot then has the same English looks as the sheet, and follows its later changes.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.documents.brief import Brief
-from pipelines.language.detect import LATIN, QUOTED, language_of
+from pipelines.language.detect import language_of
 from pipelines.planning.plan import seed_of
 from pipelines.schema.languages import ENGLISH
-from pipelines.schema.phrases import with_phrases
+from pipelines.schema.phrases import capital, with_phrases
+from pipelines.schema.reviewed import ReviewedText
 from pipelines.schema.shots import MAX_APPEARANCE, MAX_FRAMING, HandShot
 from pipelines.schema.text import without_control_tokens
 from pipelines.schema.translation import SHEET, TranslatedText, Translation
 
 PROMPT = "prompt"
-MIXED_WORDS = 3
-"""English words from which words of a shot in another script count as English ones with something
-added, such as a wish that could not be translated."""
-_ENGLISH_WORD = re.compile(r"(?<!\w)[a-z]+(?!\w)")
-"""No names: those begin with a capital."""
+_MARK = "\u00abL{0}\u00bb"
+"""Stands for looks. It is in quotation marks, so a translation without it fails its checks."""
+_BEGINS = re.compile(r"(?:^|[.!?:]\s+)$")
+"""What stands before the first word of a sentence."""
 _ARTICLE = re.compile(r"(?:A|An|The) ")
 _LONGEST = {"size": MAX_FRAMING, "camera": MAX_FRAMING, SHEET: MAX_APPEARANCE}
 """Characters for which a brief has room."""
@@ -39,9 +41,35 @@ class ForeignText:
     2); `storyboard.1.wish`, `storyboard.1.size`, `storyboard.1.camera`, `shots.2.wish`, or
     `sheet.fox` (looks of the fox)."""
     text: str
+    """As a translator gets it."""
     language: str
     may_stay: bool = False
     """Whether the brief is made with the text as it is written if nobody can translate it."""
+    looks: tuple[str, ...] = ()
+    """Which stand in `text` as marks, each once."""
+
+    @property
+    def written(self) -> str:
+        """`text` as the editor wrote it."""
+        return self.with_looks(self.text, {}, begins=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """By which a reviewed text is found again, wherever its shot is moved to."""
+        return self.part, self.written
+
+    def with_looks(self, words: str, new: Mapping[str, str], *, begins: bool = True) -> str:
+        """`words` with looks in the place of their marks: `new` ones by the old, or the old ones.
+        If it `begins` a sentence, a phrase gets a capital."""
+        for number, old in enumerate(self.looks, start=1):
+            before, mark, behind = words.partition(_MARK.format(number))
+            while mark:
+                look = new.get(old, old)
+                before += capital(look) if begins and _BEGINS.search(before) else look
+                more, mark, behind = behind.partition(_MARK.format(number))
+                before += more
+            words = before
+        return words
 
     @property
     def part(self) -> str:
@@ -68,19 +96,62 @@ class ForeignText:
 def foreign_texts(brief: Brief) -> tuple[ForeignText, ...]:
     """The texts of `brief` that its field `language` and their letters say are not in English.
 
-    What an editor added to the shots on the approval page stands behind the others.
+    What an editor added to the shots on the approval page stands behind the others. Words of a shot
+    may stay if they did in the storyboard that a person reviewed.
     """
     beside = [*_foreign(_beside(brief), brief, may_stay=True)]
-    looks = [item.text for item in beside if item.part == SHEET]
+    foreign_looks = [item.text for item in beside if item.part == SHEET]
+    foreign_looks += [entry.original for entry in brief.sheet if entry.original]
+    looks = [*foreign_looks, *(entry.appearance for entry in brief.sheet)]
+    may_stay = {item.original for item in brief.reviewed if not (item.part or item.for_service)}
     found = [*_foreign(_own(brief), brief, may_stay=False)]
-    for field, words, shot in _shots(brief):
+    for field, words in _shots(brief):
         framing = [item.text for item in beside if item.field.startswith(f"{field}.")]
         rest = _without(words, framing)
-        language = language_of(_without(rest, looks), brief.language)
+        language = language_of(_without(rest, foreign_looks), brief.language)
         if language != ENGLISH:
-            mixed = _is_mixed(_without(rest, [shot.size, shot.camera] if shot else []), language)
-            found.append(ForeignText(field, rest, language, mixed))
+            text, marked = _marked(rest, looks)
+            found.append(ForeignText(field, text, language, rest in may_stay, marked))
     return (*found, *beside)
+
+
+def _marked(words: str, looks: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """`words` with marks in the place of `looks`, and the looks that it has."""
+    marked: list[str] = []
+    for look in sorted(set(filter(None, looks)), key=len, reverse=True):
+        mark = _MARK.format(len(marked) + 1)
+        swapped = re.sub(_phrase(look), mark, words)
+        if swapped != words:
+            words = swapped
+            marked.append(look)
+    return words, tuple(marked)
+
+
+def decided(brief: Brief, foreign: Iterable[ForeignText]) -> dict[str, ReviewedText]:
+    """What a person approved for each of `foreign`, by its field; without those that nothing was
+    decided about."""
+    known = {(item.part, item.original): item for item in brief.reviewed if item.english}
+    is_remote = brief.backend.capabilities.location == "remote" if known else False
+    found = ((item.field, known.get(item.key)) for item in foreign)
+    return {
+        field: review for field, review in found if review and (is_remote or not review.for_service)
+    }
+
+
+def texts_of(
+    brief: Brief, foreign: Iterable[ForeignText], english: Mapping[str, str]
+) -> dict[str, str]:
+    """The texts for `in_english`, by their fields: the translations `english`, each as it fits into
+    its place, and with the English looks of the sheet in the place of marks."""
+    items = [item for item in foreign if item.field in english]
+    texts = {item.field: item.as_phrase(english[item.field]) for item in items}
+    new: dict[str, str] = {}
+    for entry in brief.sheet:
+        look = texts.get(f"{SHEET}.{entry.name}", entry.appearance)
+        new |= {entry.appearance: look, entry.original: look}
+    return texts | {
+        item.field: item.with_looks(texts[item.field], new) for item in items if item.looks
+    }
 
 
 def _foreign(
@@ -99,13 +170,13 @@ def _own(brief: Brief) -> list[tuple[str, str]]:
     return [*own, ("style", brief.style), ("negative", brief.negative)]
 
 
-def _shots(brief: Brief) -> Iterator[tuple[str, str, HandShot | None]]:
-    """Field and words of each shot that an editor wrote, with the shot by hand."""
+def _shots(brief: Brief) -> Iterator[tuple[str, str]]:
+    """Field and words of each shot that an editor wrote."""
     for number, shot in enumerate(brief.storyboard, start=1):
-        yield f"storyboard.{number}", without_control_tokens(shot.prompt), shot
+        yield f"storyboard.{number}", without_control_tokens(shot.prompt)
     for item in brief.shots:
         if item.prompt:
-            yield f"shots.{item.shot}", without_control_tokens(item.prompt), None
+            yield f"shots.{item.shot}", without_control_tokens(item.prompt)
 
 
 def _beside(brief: Brief) -> list[tuple[str, str]]:
@@ -117,12 +188,6 @@ def _beside(brief: Brief) -> list[tuple[str, str]]:
     ]
     found += [(f"shots.{item.shot}.wish", item.wish) for item in brief.shots]
     return [*found, *((f"{SHEET}.{entry.name}", entry.appearance) for entry in brief.sheet)]
-
-
-def _is_mixed(words: str, language: str) -> bool:
-    """Whether `words` in another script have English words as well."""
-    plain = QUOTED.sub(" ", words)
-    return language not in LATIN and len(_ENGLISH_WORD.findall(plain)) >= MIXED_WORDS
 
 
 def _phrase(text: str) -> str:
@@ -201,10 +266,11 @@ def record_of(
     for item in done:
         texts[item.field] = TranslatedText(
             field=item.field,
-            original=item.text,
-            english=_text_of(english, item.field),
+            original=item.written,
+            english=text_of(english, item.field),
             language=item.language,
             translator=translators[item.field],
+            asked=item.text if item.looks else "",
         )
     texts.pop(PROMPT, None)
     if not done and not texts:
@@ -243,7 +309,7 @@ def _of_earlier(field: str, original: str, english: str, brief: Brief) -> Transl
     return TranslatedText(field=field, original=original, english=english, language=language)
 
 
-def _text_of(brief: Brief, field: str) -> str:
+def text_of(brief: Brief, field: str) -> str:
     """The text of `brief` that `field` names."""
     kind, _, rest = field.partition(".")
     if kind == SHEET:

@@ -64,14 +64,14 @@ def edited(
     looks = _looks_of(draft, sheet)
     changed = _changed(looks)
     swaps = {old.appearance: new.appearance for old, new in changed}
-    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft))
+    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft, looks))
     numbers = [row.origin.number if row.origin else 0 for row in rows]
     is_in_place = numbers == [shot.number for shot in draft.shots] and not _is_longer(rows)
     if is_in_place and not swaps and all(row.is_kept for row in rows):
         return brief
     values: dict[str, Any]
     if is_in_place and not brief.storyboard and not _is_reframed(rows):
-        values = {"shots": _changes(brief, rows, swaps)}
+        values = {"shots": _changes(brief, rows, swaps, _own_swaps(draft, looks))}
         values["sheet"] = _merged(brief.sheet, [new for _, new in changed])
     elif is_in_place and _is_of_the_editor(brief, draft):
         values = _replaced(brief, draft, rows) | {"sheet": [new for _, new in looks]}
@@ -87,7 +87,7 @@ def by_hand(
     stays the same wherever it is made. Raises as `edited`."""
     looks = _looks_of(draft, sheet)
     swaps = {old.appearance: new.appearance for old, new in _changed(looks)}
-    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft))
+    rows = _rows(draft, shots or _as_drafted(draft), swaps, _originals(brief, draft, looks))
     return _valid(brief, _rebuilt(brief, draft, rows) | {"sheet": [new for _, new in looks]})
 
 
@@ -115,7 +115,7 @@ def _settled(brief: Brief, draft: Draft) -> Brief:
         ]
         return _valid(brief, {"shots": shots})
     wished = {number for number, shot in enumerate(brief.storyboard, start=1) if shot.wish}
-    originals = _originals(brief, draft).items()
+    originals = _originals(brief, draft, _looks_of(draft, ())).items()
     kept = {number: text for number, text in originals if number not in wished}
     rows = _rows(draft, _as_drafted(draft), {}, kept)
     of_editor = _is_of_the_editor(brief, draft)
@@ -141,14 +141,18 @@ def _valid(brief: Brief, values: Mapping[str, Any]) -> Brief:
     return result
 
 
-def _originals(brief: Brief, draft: Draft) -> dict[int, str]:
-    """What the words of drafted shots were translated from, by the numbers of these shots."""
+def _originals(
+    brief: Brief, draft: Draft, looks: Sequence[tuple[SheetWords, SheetWords]]
+) -> dict[int, str]:
+    """What the words of drafted shots were translated from, with the new `looks`, by the numbers of
+    these shots."""
     kind = "storyboard" if brief.storyboard else "shots"
     if draft.translation is None or (brief.storyboard and not _is_of_the_editor(brief, draft)):
         return {}
     texts = {item.field: item.original for item in draft.translation.others}
     found = ((shot.number, texts.get(f"{kind}.{shot.number}", "")) for shot in draft.shots)
-    return {number: text for number, text in found if text}
+    swaps = _own_swaps(draft, looks)
+    return {number: with_phrases(text, swaps) for number, text in found if text}
 
 
 def _rows(
@@ -263,6 +267,15 @@ def _changed(looks: Sequence[tuple[SheetWords, SheetWords]]) -> list[tuple[Sheet
     return [(old, new) for old, new in looks if old.appearance != new.appearance]
 
 
+def _own_swaps(draft: Draft, looks: Sequence[tuple[SheetWords, SheetWords]]) -> dict[str, str]:
+    """The looks that changed, in the words in which an editor wrote them."""
+    return {
+        own.appearance: new.appearance
+        for own, (old, new) in zip(own_looks(draft), looks, strict=True)
+        if old.appearance != new.appearance
+    }
+
+
 def entries_of(sheet: Sheet) -> Iterator[SheetWords]:
     """The characters and then the places of `sheet`."""
     for entry in sheet.characters:
@@ -300,14 +313,17 @@ def _is_reframed(rows: Sequence[_Row]) -> bool:
     )
 
 
-def _changes(brief: Brief, rows: Sequence[_Row], swaps: Mapping[str, str]) -> list[ShotOverride]:
-    """The changes to single shots, in their order."""
+def _changes(
+    brief: Brief, rows: Sequence[_Row], swaps: Mapping[str, str], own: Mapping[str, str]
+) -> list[ShotOverride]:
+    """The changes to single shots, in their order. Their words may be in the editor's language, and
+    have his `own` looks."""
     found = {item.shot: item for item in brief.shots}
     for number, row in enumerate(rows, start=1):
         before = found.get(number, ShotOverride(shot=number))
         assert row.origin is not None
         drafted = with_phrases(row.origin.prompt, swaps)
-        words = with_phrases(before.prompt, swaps)
+        words = with_phrases(before.prompt, {**swaps, **own})
         if row.shot.prompt != drafted:
             words = row.shot.prompt
         seed = row.shot.seed if row.shot.seed != row.origin.seed else before.seed

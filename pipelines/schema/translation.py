@@ -21,6 +21,9 @@ class TranslatedText(Frozen):
     """ISO 639-1; empty if it is that of the whole translation."""
     translator: str = ""
     """Empty if it is that of the whole translation."""
+    asked: str = ""
+    """What the translator was given, if that is not `original`: with marks in the place of the
+    looks of characters and places."""
 
     @property
     def title(self) -> str:
@@ -60,7 +63,9 @@ class Translation(Frozen):
         own = translation_digest(self.translator, self.language, self.original)
         others = (
             translation_digest(
-                item.translator or self.translator, item.language or self.language, item.original
+                item.translator or self.translator,
+                item.language or self.language,
+                item.asked or item.original,
             )
             for item in self.others
         )

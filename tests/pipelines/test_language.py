@@ -11,9 +11,11 @@ from pipelines.language.back_check import fault_of_translation, names_in, quoted
 from pipelines.language.brief_texts import (
     ForeignText,
     as_translated,
+    decided,
     foreign_texts,
     in_english,
     record_of,
+    texts_of,
 )
 from pipelines.language.detect import language_of
 from pipelines.language.translator import (
@@ -287,20 +289,50 @@ def test_a_size_before_words_of_the_same_language_is_translated_by_itself() -> N
     assert words_by_hand(english.storyboard[0]) == "Wide shot: two foxes"
 
 
-@pytest.mark.parametrize(
-    ("words", "may_stay"),
-    [
-        (FOX, False),
-        (f"a red ball moves right, {FOX}", True),
-        (f'{FOX} "open all day long"', False),
-        (f"{FOX} Coca Cola Zero", False),
-        (f"Slow tracking shot: {FOX}", False),
-    ],
-)
-def test_english_words_of_a_shot_with_something_added_may_stay(words: str, may_stay: bool) -> None:
+@pytest.mark.parametrize("words", [FOX, f"a red ball moves right, {FOX}", f"{FOX} in warm light"])
+def test_words_of_a_shot_may_stay_only_if_a_review_said_so(words: str) -> None:
+    """English words behind Thai ones do not show what the Thai ones say."""
     brief = Brief(prompt="a fox", storyboard=({"prompt": words, "camera": "slow tracking shot"},))
-    (found,) = foreign_texts(brief)
-    assert found.may_stay == may_stay
+    assert [item.may_stay for item in foreign_texts(brief)] == [False]
+    reviewed = Brief.model_validate(brief.model_dump() | {"reviewed": [{"original": words}]})
+    assert [item.may_stay for item in foreign_texts(reviewed)] == [True]
+    for_service = [{"original": words, "english": words, "for_service": True}]
+    other = Brief.model_validate(brief.model_dump() | {"reviewed": for_service})
+    assert [item.may_stay for item in foreign_texts(other)] == [False]
+    assert decided(other, foreign_texts(other)) == {}
+
+
+def test_looks_in_a_shot_of_the_same_language_get_the_english_of_the_sheet() -> None:
+    brief = Brief(
+        prompt="a woman",
+        storyboard=({"prompt": f"{FOX} {COAT} {SNOW} {COAT}"},),
+        sheet=({"name": "woman", "appearance": COAT},),
+    )
+    shot, look = foreign_texts(brief)
+    assert (shot.text, shot.written) == (f"{FOX} «L1» {SNOW} «L1»", brief.storyboard[0].prompt)
+    english = {shot.field: "«L1» sees two foxes. «L1» sees «L1»", look.field: "A woman in yellow."}
+    texts = texts_of(brief, [shot, look], english)
+    assert texts[look.field] == "a woman in yellow"
+    assert texts[shot.field] == (
+        "A woman in yellow sees two foxes. A woman in yellow sees a woman in yellow"
+    )
+    left = texts_of(brief, [shot, look], {shot.field: "two foxes see «L1»"})
+    assert left == {shot.field: f"two foxes see {COAT}"}
+    told = in_english(brief, texts)
+    record = record_of(brief, told, [shot, look], dict.fromkeys(texts, "model@1"))
+    assert record is not None
+    kept = record.others[0]
+    assert (kept.original, kept.english) == (brief.storyboard[0].prompt, texts[shot.field])
+    assert record.digests[1] == translation_digest("model@1", "th", shot.text)
+    assert as_translated(brief, record) == told
+
+
+def test_a_translation_that_loses_the_mark_of_looks_is_made_by_pieces() -> None:
+    text = f"{FOX} «L1» {SNOW}"
+    losing = Scripted({f"{FOX} ": "Two foxes and", f" {SNOW}": "in the snow"})
+    losing.answers |= {f'{FOX} "Q1" {SNOW}': "Two foxes in the snow"}
+    (found,) = translated([text], "th", [losing])
+    assert (found.english, found.fault) == ("Two foxes and «L1» in the snow", "")
 
 
 @pytest.mark.parametrize(

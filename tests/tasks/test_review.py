@@ -10,6 +10,7 @@ import pytest
 from pipelines.documents.brief import Brief
 from pipelines.documents.route import Forecast, Route
 from pipelines.errors import BriefError, RejectedError, UnavailableError
+from pipelines.language.brief_texts import foreign_texts
 from pipelines.schema.money import Money
 from pipelines.schema.shots import EditedShot
 from tasks import review
@@ -208,3 +209,20 @@ def test_the_flow_films_on_the_second_backend_what_was_approved_on_the_first(
     assert [shot.prompt for shot in drafted(filmed[0]).shots] == [words[0], "a heron", *words[2:]]
     assert [shot.prompt for shot in published.storyboard] == [words[0], "a heron", *words[2:]]
     assert published == filmed[1]
+
+
+@pytest.mark.parametrize("decision", ["approve", "revise"])
+def test_an_answer_decides_about_words_that_nobody_translated(
+    answers: list[dict[str, Any]], decision: str
+) -> None:
+    brief = brief_of(shots=[{"shot": 2, "wish": "สุนัขจิ้งจอกสองตัววิ่งบนหิมะ"}])
+    draft = drafted(brief)
+    answers.append({"decision": decision})
+    after = approve_storyboard(Review(brief, needs_draft=True), draft, route_of("demo"))
+    words = draft.shots[1].prompt
+    assert [item.written for item in foreign_texts(after.brief) if item.may_stay] == [words]
+    (text,) = after.brief.reviewed
+    assert (text.original, text.english) == (words, words if decision == "approve" else "")
+    assert after.reviewed is not None
+    carried = after.reviewed.by_hand  # to another preset, whose storyboard is looked at again
+    assert [(item.original, item.english) for item in carried.reviewed] == [(words, "")]

@@ -9,6 +9,7 @@ from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.stand_ins import stand_ins
 from pipelines.language.brief_texts import as_translated
+from pipelines.language.reviewed_texts import as_reviewed
 from pipelines.planning.drafting import chunk_seconds, draft_shots
 from pipelines.planning.edits import edited, settled
 from pipelines.schema.plan import Plan
@@ -78,6 +79,13 @@ def desk(installed: Settings) -> Desk:
 def bare(settings: Settings) -> Desk:
     """Without a translator."""
     return Desk(settings)
+
+
+def reviewed(brief: Brief, draft: Draft, *, approved: bool, rows: Any = ()) -> Brief:
+    """`brief` after an answer to its `draft`, as another process reads it."""
+    result = edited(settled(brief, draft), draft, rows)
+    kept = as_reviewed(result, brief, draft, approved=approved)
+    return Brief.model_validate_json(kept.model_dump_json())
 
 
 def with_looks(desk: Desk) -> Brief:
@@ -151,7 +159,7 @@ def test_without_a_translator_they_stay_as_written_and_the_page_says_so(bare: De
         "nobody here can translate the looks of fisherman",
     ]
     assert "reelwright models download translator-th" in again.warnings[0]
-    kept = settled(after, again)
+    kept = reviewed(after, again, approved=False)
     assert why_not_translated(kept, bare.settings) == ""
     assert bare.made(kept, after) == []
 
@@ -187,3 +195,104 @@ def test_shots_by_hand_in_thai_keep_their_originals_through_every_edit(
     assert bare.made(moved, after) == []
     typed = edited(moved, last, changed(drafted_shots(last), 1, prompt="a red square"))
     assert [shot.original for shot in typed.storyboard] == ["", "", BALL]
+
+
+def left_as_written(bare: Desk) -> tuple[Brief, Draft]:
+    """A draft with a wish, a size and looks in Thai, made where nobody can translate."""
+    draft = bare.draft()
+    given = changed(changed(drafted_shots(draft), 1, wish=LIGHT), 2, size=BALL)
+    after = edited(BRIEF, draft, given, [EditedEntry(name="fisherman", appearance=SQUARE)])
+    return after, bare.draft(after)
+
+
+def test_what_was_approved_as_it_is_written_stays_so_where_somebody_can_translate(
+    desk: Desk, bare: Desk
+) -> None:
+    after, seen = left_as_written(bare)
+    words = [shot.prompt for shot in seen.shots]
+    approved = reviewed(after, seen, approved=True)
+    backwards = reviewed(after, seen, approved=True, rows=drafted_shots(seen)[::-1])
+    desk.store = bare.store
+    for _ in range(2):  # and in a later attempt
+        film = desk.draft(approved)
+        assert [shot.prompt for shot in film.shots] == words
+        assert [shot.prompt for shot in desk.draft(backwards).shots] == words[::-1]
+    assert [chunk.digest for chunk in desk.board(approved)[1].chunks] == [
+        chunk.digest for chunk in bare.board(after)[1].chunks
+    ]
+    assert [line.partition(" as it is written in Thai")[0] for line in film.warnings] == [
+        "the words of shot 2: the text was approved",
+        "the size of shot 3: the text was approved",
+        "the looks of fisherman: the text was approved",
+    ]
+
+
+def test_what_stayed_as_it_is_written_is_translated_in_the_next_draft(
+    desk: Desk, bare: Desk
+) -> None:
+    after, seen = left_as_written(bare)
+    again = reviewed(after, seen, approved=False)
+    desk.store = bare.store
+    draft = desk.draft(again)
+    assert draft.shots[2].size == PAIRS[BALL]
+    assert draft.sheet.characters[0].appearance == BLUE
+
+
+def test_approved_translations_are_filmed_where_nobody_can_translate(
+    desk: Desk, bare: Desk
+) -> None:
+    after = with_looks(desk).model_copy(update={"style": LIGHT})
+    seen = desk.draft(after)
+    approved = reviewed(after, seen, approved=True)
+    assert why_not_translated(approved, bare.settings) == ""
+    film = bare.draft(approved)  # in another bucket
+    assert (film.shots, film.translation) == (seen.shots, seen.translation)
+    assert film.warnings == ()
+
+
+def test_a_drafted_shot_with_something_added_may_stay(bare: Desk) -> None:
+    draft = bare.draft()
+    rows = changed(drafted_shots(draft), 1, prompt=f"{draft.shots[1].prompt} {SQUARE}")
+    added = reviewed(BRIEF, draft, approved=True, rows=rows)
+    assert why_not_translated(added, bare.settings) == ""
+    assert SQUARE in bare.draft(added).shots[1].prompt
+    rows = changed(drafted_shots(draft), 1, prompt=f"{SQUARE} in the warm light")
+    other = reviewed(BRIEF, draft, approved=True, rows=rows)
+    assert "nobody here can translate" in why_not_translated(other, bare.settings)
+
+
+def test_a_first_brief_whose_shot_is_half_thai_is_refused(bare: Desk) -> None:
+    shots = [{"prompt": f"{SQUARE}{LIGHT} in the warm light"}, {"prompt": "a red ball"}]
+    brief = Brief.model_validate(BRIEF.model_dump() | {"storyboard": shots})
+    assert "set the language to 'as-written'" in why_not_translated(brief, bare.settings)
+    named = Brief(prompt="a red ball", storyboard=({"prompt": f'a sign says "{SQUARE}"'},))
+    assert why_not_translated(named, bare.settings) == ""
+
+
+def test_a_shot_in_thai_follows_later_changes_of_the_looks_that_it_has(desk: Desk) -> None:
+    shots = [{"prompt": f"{BALL} {SQUARE}"}, {"prompt": "a green boat"}]
+    sheet = [{"name": "square", "appearance": SQUARE}]
+    values = BRIEF.model_dump() | {"seconds": 4.0, "storyboard": shots, "sheet": sheet}
+    brief = Brief.model_validate(values)
+    draft = desk.draft(brief)
+    assert draft.shots[0].prompt == f"{PAIRS[BALL]} {BLUE}"
+    assert draft.shots[0].shows == ("square",)
+    entry = EditedEntry(name="square", appearance=LIGHT)
+    after = edited(brief, draft, drafted_shots(draft), [entry])
+    assert after.storyboard[0].original == f"{BALL} {LIGHT}"
+    assert desk.made(after, brief) == [1]
+    assert desk.draft(after).shots[0].prompt == f"{PAIRS[BALL]} {PAIRS[LIGHT]}"
+
+
+def test_a_changed_shot_in_thai_follows_later_changes_of_the_looks_that_it_has(desk: Desk) -> None:
+    before = with_looks(desk)
+    draft = desk.draft(before)
+    rows = changed(drafted_shots(draft), 3, prompt=f"{BALL} {SQUARE}")
+    typed = edited(before, draft, rows)
+    seen = desk.draft(typed)
+    assert seen.shots[3].prompt == f"{PAIRS[BALL]} {BLUE}"
+    entry = EditedEntry(name="fisherman", appearance=LIGHT)
+    after = edited(typed, seen, drafted_shots(seen), [entry])
+    again = desk.draft(after)
+    assert again.shots[3].prompt == f"{PAIRS[BALL]} {PAIRS[LIGHT]}"
+    assert not any(BLUE in shot.prompt.lower() for shot in again.shots)

@@ -17,7 +17,10 @@ from pipelines.schema.keys import Digest
 
 pages = APIRouter()
 Cid = Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")]
-_NOT_SEEN = {"approval", "approval_hours", "on_silence", "priority", "campaign", "stands_in_for"}
+_NOT_SEEN = {
+    *("approval", "approval_hours", "on_silence", "priority", "campaign", "stands_in_for"),
+    "reviewed",
+}
 """Fields of a brief that change nothing in the picture."""
 
 

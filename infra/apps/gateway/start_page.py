@@ -53,6 +53,7 @@ _OF_ONE = frozenset(
         "storyboard",
         "shots",
         "sheet",
+        "reviewed",
         "seed",
     }
 )
