@@ -11,13 +11,14 @@ translated: the shot then has the same English looks as the sheet, and follows i
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from pipelines.documents.brief import Brief
 from pipelines.language.detect import language_of
 from pipelines.planning.plan import seed_of
 from pipelines.schema.languages import ENGLISH
 from pipelines.schema.phrases import capital, with_phrases
-from pipelines.schema.reviewed import ReviewedText
+from pipelines.schema.reviewed import Part, ReviewedText
 from pipelines.schema.shots import MAX_APPEARANCE, MAX_FRAMING, HandShot
 from pipelines.schema.text import without_control_tokens
 from pipelines.schema.translation import SHEET, TranslatedText, Translation
@@ -54,7 +55,7 @@ class ForeignText:
         return self.with_looks(self.text, {}, begins=False)
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[Part, str]:
         """By which a reviewed text is found again, wherever its shot is moved to."""
         return self.part, self.written
 
@@ -72,10 +73,10 @@ class ForeignText:
         return words
 
     @property
-    def part(self) -> str:
+    def part(self) -> Part:
         """`wish`, `size`, `camera` or `sheet`; empty for the texts that a brief consists of."""
         kind, _, rest = self.field.partition(".")
-        return SHEET if kind == SHEET else rest.partition(".")[2]
+        return SHEET if kind == SHEET else cast(Part, rest.partition(".")[2])
 
     def as_phrase(self, english: str) -> str:
         """The translation `english` as it fits into a sentence: models write whole sentences."""

@@ -13,13 +13,13 @@ from pipelines.language.brief_texts import PROMPT, ForeignText, foreign_texts, t
 from pipelines.language.detect import QUOTED
 from pipelines.planning.edits import entries_of
 from pipelines.schema.phrases import with_phrases
-from pipelines.schema.reviewed import ReviewedText
+from pipelines.schema.reviewed import Part, ReviewedText
 
 KEPT_WORDS = 0.5
 """Share of the English words of a drafted shot. Words of a shot that have as many are that shot
 with something added, and show it also if nobody can translate what was added."""
 _ENGLISH_WORD = re.compile(r"(?<!\w)[A-Za-z]+(?!\w)")
-_Key = tuple[str, str]
+_Key = tuple[Part, str]
 """Of `ForeignText.key`."""
 
 

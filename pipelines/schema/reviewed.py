@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipelines.schema.text import clean_text, without_control_tokens
 
+Part = Literal["", "wish", "size", "camera", "sheet"]
+"""What a text is; empty for the words of the brief or of a shot."""
 MAX_REVIEWED = 20_000
 """Characters of a reviewed text: more than the English words of the longest brief."""
 
@@ -16,7 +18,7 @@ class ReviewedText(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="Reviewed text")
 
     original: str = Field(description="The words that the editor wrote.", max_length=MAX_REVIEWED)
-    part: Literal["", "wish", "size", "camera", "sheet"] = Field(
+    part: Part = Field(
         "", description="What the words are; empty for the words of the brief or of a shot."
     )
     english: str = Field(

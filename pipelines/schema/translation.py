@@ -1,10 +1,12 @@
 """What a storyboard says of texts that were translated: each original beside its English words."""
 
+from typing import Final
+
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.keys import Digest
 from pipelines.schema.plan import digest_of
 
-SHEET = "sheet"
+SHEET: Final = "sheet"
 """First part of the field of a character or a place; its name is the rest."""
 _OF_SHOTS = ("storyboard", "shots")
 

@@ -1,5 +1,6 @@
 """What an editor types in Thai on the approval page: translated for the models, kept for him."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from infra.adapters.settings import Settings
 from pipelines.documents.brief import Brief
 from pipelines.documents.draft import Draft
 from pipelines.documents.stand_ins import stand_ins
-from pipelines.language.brief_texts import as_translated
+from pipelines.language.brief_texts import as_translated, foreign_texts
 from pipelines.language.reviewed_texts import as_reviewed
 from pipelines.planning.drafting import chunk_seconds, draft_shots
 from pipelines.planning.edits import edited, settled
@@ -76,9 +77,12 @@ def desk(installed: Settings) -> Desk:
 
 
 @pytest.fixture
-def bare(settings: Settings) -> Desk:
-    """Without a translator."""
-    return Desk(settings)
+def bare(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Without a translator, also in a test whose other desk has one."""
+    monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path / "empty"))
+    found = Settings.load()
+    assert found.paths.models != settings.paths.models
+    return Desk(found)
 
 
 def reviewed(brief: Brief, draft: Draft, *, approved: bool, rows: Any = ()) -> Brief:
@@ -221,7 +225,6 @@ def test_what_was_approved_as_it_is_written_stays_so_where_somebody_can_translat
         chunk.digest for chunk in bare.board(after)[1].chunks
     ]
     assert [line.partition(" as it is written in Thai")[0] for line in film.warnings] == [
-        "the words of shot 2: the text was approved",
         "the size of shot 3: the text was approved",
         "the looks of fisherman: the text was approved",
     ]
@@ -252,8 +255,10 @@ def test_approved_translations_are_filmed_where_nobody_can_translate(
 
 def test_a_drafted_shot_with_something_added_may_stay(bare: Desk) -> None:
     draft = bare.draft()
-    rows = changed(drafted_shots(draft), 1, prompt=f"{draft.shots[1].prompt} {SQUARE}")
+    words = f"{draft.shots[1].prompt} {' '.join([SQUARE] * 12)}"
+    rows = changed(drafted_shots(draft), 1, prompt=words)
     added = reviewed(BRIEF, draft, approved=True, rows=rows)
+    assert [item.written for item in foreign_texts(added)] == [words]
     assert why_not_translated(added, bare.settings) == ""
     assert SQUARE in bare.draft(added).shots[1].prompt
     rows = changed(drafted_shots(draft), 1, prompt=f"{SQUARE} in the warm light")
