@@ -153,6 +153,9 @@ def test_quoted_words_are_put_back_after_the_translation() -> None:
         }
     )
     assert translated([sign], "th", [losing])[0].english == 'A sign says "เปิด" in red'
+    marked = Scripted({f"{FOX} ": "Two foxes and", f" {SNOW}": "snow"})  # of looks
+    (found,) = translated([f"{FOX} «L1» {SNOW}"], "th", [marked])
+    assert (found.english, found.fault) == ("Two foxes and «L1» snow", "")
 
 
 def test_the_next_translator_is_asked_when_one_fails() -> None:
@@ -325,14 +328,6 @@ def test_looks_in_a_shot_of_the_same_language_get_the_english_of_the_sheet() -> 
     assert (kept.original, kept.english) == (brief.storyboard[0].prompt, texts[shot.field])
     assert record.digests[1] == translation_digest("model@1", "th", shot.text)
     assert as_translated(brief, record) == told
-
-
-def test_a_translation_that_loses_the_mark_of_looks_is_made_by_pieces() -> None:
-    text = f"{FOX} «L1» {SNOW}"
-    losing = Scripted({f"{FOX} ": "Two foxes and", f" {SNOW}": "in the snow"})
-    losing.answers |= {f'{FOX} "Q1" {SNOW}': "Two foxes in the snow"}
-    (found,) = translated([text], "th", [losing])
-    assert (found.english, found.fault) == ("Two foxes and «L1» in the snow", "")
 
 
 @pytest.mark.parametrize(
