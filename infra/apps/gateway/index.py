@@ -165,18 +165,18 @@ class Index:
             names += [f"{name}: not one of Reelwright's" for name in found]
         return Skipped(int(count), tuple(names[:_NAMED]))
 
-    def others_use(self, cid: Digest) -> Marks | None:
-        """What of the parts of `cid` other videos use; None if not all videos are known yet."""
+    def others_use(self, manifest: Manifest) -> Marks | None:
+        """What of the parts of a video, published or not, other videos use; None if not all videos
+        are known yet."""
         if not self.filled:
             return None
-        rows = self._database.rows(
-            "select distinct a.kind, a.digest from video_parts a join video_parts b "
-            "on a.kind = b.kind and a.digest = b.digest and b.video <> a.video where a.video = ?",
-            (cid,),
-        )
         marks = Marks(living=frozenset())
-        for kind, digest in rows:
-            marks.used.setdefault(kind, set()).add(digest)
+        for kind, digest in _parts_of(manifest):
+            if self._database.rows(
+                "select 1 from video_parts where kind = ? and digest = ? and video <> ? limit 1",
+                (kind, digest, manifest.content_id),
+            ):
+                marks.used.setdefault(kind, set()).add(digest)
         return marks
 
     # What changes it ---------------------------------------------------------------------------
