@@ -30,7 +30,7 @@ from tasks.approval import VIDEO, asked_about
 _PAGE = 200
 _UNFINISHED = [*LIVING, StateType.CRASHED]
 """A worker queues a crashed run again, up to a number of times."""
-_OF_PEOPLE = frozenset({"campaign", "approval", "approval_hours", "on_silence", "priority"})
+_OF_PEOPLE = ("campaign", "approval", "approval_hours", "on_silence", "priority")
 """Fields of a brief that change nothing in its film."""
 
 
@@ -88,5 +88,5 @@ def _is_same_film(run: FlowRun, manifest: Manifest) -> bool:
         brief = Brief.model_validate(run.parameters.get("brief"))
     except ValidationError:
         return False  # it will be refused, or another version wrote it
-    apart = _OF_PEOPLE | ({"preset"} if brief.preset == AUTO else set())
+    apart = {*_OF_PEOPLE, *(["preset"] if brief.preset == AUTO else [])}
     return brief.model_dump(exclude=apart) == manifest.brief.model_dump(exclude=apart)
