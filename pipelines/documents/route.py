@@ -11,7 +11,6 @@ from pipelines.schema.durations import range_words, time_words
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.money import Money
 
-
 LEFT_OUT = "without the start of its run and publishing"
 """What no run measures: the time from the router's choice to the first stage, and from the last
 stage to the manifest."""

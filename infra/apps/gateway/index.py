@@ -170,14 +170,21 @@ class Index:
         are known yet."""
         if not self.filled:
             return None
-        marks = Marks(living=frozenset())
-        for kind, digest in _parts_of(manifest):
-            if self._database.rows(
-                "select 1 from video_parts where kind = ? and digest = ? and video <> ? limit 1",
-                (kind, digest, manifest.content_id),
-            ):
-                marks.used.setdefault(kind, set()).add(digest)
+        own, marks = Marks(), Marks(living=frozenset())
+        own.add_manifest(manifest)
+        for kind, digests in own.used.items():
+            marks.used[kind] = {
+                digest for digest in digests if self._has_part(kind, digest, manifest.content_id)
+            }
         return marks
+
+    def _has_part(self, kind: str, digest: bytes, besides: Digest) -> bool:
+        """Whether another video than `besides` has it."""
+        rows = self._database.rows(
+            "select 1 from video_parts where kind = ? and digest = ? and video <> ? limit 1",
+            (kind, digest, besides),
+        )
+        return bool(rows)
 
     # What changes it ---------------------------------------------------------------------------
 
