@@ -55,7 +55,8 @@ def remove_film(store: ObjectStore, content_id: Digest) -> None:
     """Remove the manifest, its copy and all objects that it makes official. It can be repeated.
 
     Raises StoreError if the store fails. The manifest is removed first, so after an error some of
-    the other objects may be left, but no incomplete video is published.
+    the other objects may be left, but no incomplete video is published. Its copy is removed last:
+    until then it says whose film it was.
     """
     first = ObjectKey.manifest(content_id)
     store.delete(first)

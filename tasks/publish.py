@@ -167,7 +167,9 @@ def publish_film(
     # The poster may have been encoded again, to other bytes than the earlier manifest names.
     same = before is not None and set(film.published) <= set(before.objects)
     if before and same and not (run.chunks_made or run.segments_made):
-        if (campaigns, people) != (before.campaigns, before.people):
+        is_there = store.head(ObjectKey.manifest(film.plan.content_id)) is not None
+        if not is_there or (campaigns, people) != (before.campaigns, before.people):
+            # It may have been deleted since we read it: then it is published again, or not at all.
             before = before.model_copy(update={"campaigns": campaigns, "people": people})
             _write(store, before, film)
         _note(store, film)

@@ -11,11 +11,16 @@ from pipelines.schema.durations import range_words, time_words
 from pipelines.schema.frozen import Frozen
 from pipelines.schema.money import Money
 
+LEFT_OUT = "without the start of its run and publishing"
+"""What no run measures: the time from the router's choice to the first stage, and from the last
+stage to the manifest."""
+
 
 class Forecast(Frozen):
     """What a video would cost with one preset, if nothing of it exists yet."""
 
     seconds: float
+    """Of all stages of the run and what lies between them; LEFT_OUT says what is not in it."""
     memory_bytes: int = 0
     """Most on the device at once; for a remote backend, in the host's memory for its frames."""
     price: Money | None = None
@@ -32,8 +37,8 @@ class Forecast(Frozen):
         memory = f", {self.memory_bytes / 1e9:.1f} GB of memory" if self.memory_bytes else ""
         money = f"costs {self.price}" if self.price and self.price.amount else "nothing is paid"
         known = [range_words(self.low_seconds, self.high_seconds)] if self.high_seconds else []
-        basis = "; ".join([*known, *([self.basis] if self.basis else [])])
-        basis = f" ({basis})" if basis else ""
+        basis = "; ".join([*known, *([self.basis] if self.basis else []), LEFT_OUT])
+        basis = f" ({basis})"
         return f"about {time_words(self.seconds)}{basis}{memory}, {money}"
 
 

@@ -46,6 +46,7 @@ from reelwright.client.models import (
     Run,
     RunState,
     StoryboardDraft,
+    Trashed,
     Video,
     WebhookTest,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "SheetWords",
     "ShotOverride",
     "StoryboardDraft",
+    "Trashed",
     "UnexpectedAnswerError",
     "Upload",
     "Video",

@@ -153,7 +153,8 @@ class RouteAnswer(Answer):
     """The whole decision as lines, as `reelwright route` prints it and the run's page shows
     it."""
     run_seconds: float | None
-    """How long making it would take."""
+    """How long making it would take, without the start of its run and publishing, which no run
+    measures."""
     memory_bytes: int | None
     """Most on the device at once."""
     price: str
@@ -202,6 +203,16 @@ class NoteView(Answer):
     starred: bool
     shared_until: datetime | None
     """The end of its last shared link."""
+
+
+class TrashedView(Answer):
+    """A video that was deleted and can be taken back."""
+
+    id: str
+    """Its content id."""
+    until: datetime
+    """Until when it can be taken back at least. After that its files are removed as soon as no
+    run needs them."""
 
 
 class LinkView(Answer):

@@ -24,6 +24,7 @@ from reelwright.client.models import (
     Run,
     RunState,
     StoryboardDraft,
+    Trashed,
     Video,
     WebhookTest,
 )
@@ -281,11 +282,26 @@ class Client:
         os.replace(file.name, target)  # noqa: PTH105 - of two names in one folder
         return target
 
-    def delete(self, video: Video | str) -> Deleted:
-        """Delete a video: any with the scope `manage`, with `make` one that nobody else asked for.
+    def trash(self, video: Video | Run | str) -> Trashed:
+        """Delete a video so that `restore` can take it back for an hour: any with the scope
+        `manage`, with `make` one that nobody else asked for. It leaves all lists at once, and its
+        links end."""
+        path = f"{video_of(video)}/trash"
+        return self._model(Trashed, self._transport.send("POST", path))
 
-        With `manage` it can be repeated if it broke off.
+    def restore(self, video: Video | Trashed | Run | str) -> Video:
+        """Take back a deletion by `trash` or on the video's page: any with the scope `manage`, with
+        `make` one of one's own. Its links stay ended."""
+        gone = video.id if isinstance(video, Trashed) else video
+        return self._model(Video, self._transport.send("POST", f"{video_of(gone)}/restore"))
+
+    def delete(self, video: Video | Trashed | str) -> Deleted:
+        """Delete a video for ever: any with the scope `manage`, with `make` one that nobody else
+        asked for, and that no run of somebody else makes or waits for (ApiError `in_use`).
+
+        It can be repeated if it broke off. `trash` can be taken back.
         """
+        video = video.id if isinstance(video, Trashed) else video
         return self._model(Deleted, self._transport.send("DELETE", file_of(video, "video")))
 
     # The service -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from reelwright.client.answers import (
     RunView,
     Share,
     Tested,
+    TrashedView,
     VideoView,
 )
 
@@ -41,6 +42,10 @@ class StoryboardDraft(DraftedStoryboard):
 
 class Note(NoteView):
     """What people say about a video."""
+
+
+class Trashed(TrashedView):
+    """A video that was deleted and can be taken back."""
 
 
 class Link(LinkView):

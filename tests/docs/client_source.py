@@ -26,6 +26,7 @@ ANSWERS = (
     "RouteAnswer",
     "VideoView",
     "NoteView",
+    "TrashedView",
     "LinkView",
     "Share",
     "Ended",

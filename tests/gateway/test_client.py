@@ -159,6 +159,10 @@ def _ask_everything(
     assert [shot["shot"] for shot in brief["shots"]] == [1]
     _say_things_about(call, video)
     assert call("download")(video, folder / "poster.jpg", "poster").read_bytes() == b"a poster"
+    gone = call("trash")(video)
+    assert (gone.id, gone.until > datetime.now(UTC)) == (cid, True)
+    assert cid not in [item.id for item in call("videos")()]
+    assert call("restore")(gone) == video
     assert call("delete")(video).kept is not None
     assert cid not in [item.id for item in call("videos")()]
     tested = call("test_webhook")("cms")

@@ -23,6 +23,7 @@ from infra.adapters.settings import StoreSettings
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
 from pipelines.documents.manifest import Film, Manifest
+from pipelines.documents.people import Act
 from pipelines.publishing import make_manifest
 from pipelines.schema.keys import Digest, ObjectKey
 from pipelines.schema.plan import digest_of
@@ -267,6 +268,31 @@ def waiting(asked: Gateway, bucket: ObjectStore, film: Film, key: str) -> Iterat
         for one in (made.id, run.id):
             prefect.set_flow_run_state(one, Cancelled(), force=True)
         bucket.delete(ObjectKey.film(made.id))
+
+
+def test_the_film_that_a_run_of_somebody_else_waits_with_is_not_deleted_for_ever(
+    asked: Gateway, bucket: ObjectStore
+) -> None:
+    """The run's own film decides, whatever its brief says."""
+    mine, other = (key_of(asked, "make", "approve") for _ in range(2))
+    brief = brief_of("a film that two wait for")
+    film, another = film_of(bucket, brief), film_of(bucket, brief_of("another film"))
+    address = f"/videos/{film.plan.content_id}.mp4"
+    with asked.client(Authorization=f"Bearer {mine}") as holder:
+        sent = brief.model_dump(mode="json") | {"approval": "video"}
+        run = UUID(holder.post("/briefs", json=sent).raise_for_status().json()["id"])
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        people = (Act(did="asked", name="mine", when=when, run=run),)
+        manifest = make_manifest(brief, film, bucket.bucket).model_copy(update={"people": people})
+        write(bucket, manifest)
+        with waiting(asked, bucket, another, other), waiting(asked, bucket, film, mine):
+            with waiting(asked, bucket, film, other):
+                refused = holder.delete(address)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (409, "in_use")
+                assert bucket.head(film.video.key) == film.video
+            assert holder.delete(address).status_code == 200
+        assert holder.delete(f"/runs/{run}").status_code == 202
+    assert bucket.list_keys(f"videos/{film.plan.content_id}/") == []
 
 
 def test_a_film_that_waits_for_approval_is_there_for_its_approvers_only(

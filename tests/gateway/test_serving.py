@@ -20,6 +20,7 @@ from infra.adapters.settings import StoreSettings
 from infra.apps.gateway.app import BodyLimitMiddleware
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.index import Index
+from infra.apps.gateway.library import Library
 from infra.apps.gateway.problems import ProblemError, add_handlers
 from infra.apps.gateway.store_work import StoreWork
 from infra.apps.gateway.videos import Videos
@@ -152,11 +153,15 @@ def test_a_video_that_came_in_otherwise_is_in_the_list_once_it_was_asked_for(
 
 
 def test_a_deletion_before_the_index_is_filled_reads_no_other_video_s_manifest(
-    videos: Videos, counting: CountingStore, store: ObjectStore, video: StoredObject
+    videos: Videos,
+    counting: CountingStore,
+    store: ObjectStore,
+    video: StoredObject,
+    database: Database,
 ) -> None:
     published(store, "another video that shares nothing with it")
     cid = video.key.split("/")[1]
-    videos.delete(f"{cid}.mp4", Ages())
+    videos.delete(f"{cid}.mp4", Ages(), Library(database))
     assert set(counting.read) == {ObjectKey.manifest(Digest(cid))}
 
 

@@ -147,6 +147,7 @@ def test_while_it_is_filled_in_the_form_says_what_it_takes(
     before = len(desk.runs())
     found = editor.post("/new/forecast", data={"prompt": "a fox", "preset": "demo"})
     assert re.search(r"demo makes it\.\s+About [\d,]+ s of work", found.text), found.text
+    assert "Starting its run and publishing are not in it." in found.text
     wrong = editor.post("/new/forecast", data={"prompt": "a fox", "seconds": "1000"})
     assert "seconds 1000 is outside" in wrong.text
     thai = editor.post(

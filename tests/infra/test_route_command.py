@@ -29,6 +29,7 @@ def test_it_prints_decision_reasons_and_alternatives_and_starts_nothing(
     first, *rest = result.out.splitlines()
     assert first.startswith("demo (Demo: ")
     assert "chosen by Reelwright: about " in first
+    assert "; without the start of its run and publishing)" in first
     assert "nothing is paid" in first
     assert any(line.startswith("because: quality 1 of 5") or "2.5 of 5" in line for line in rest)
     assert any("reelwright models download t2v-A14B" in line for line in rest)

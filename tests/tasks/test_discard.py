@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from infra.adapters.manifests import read_manifest
+from infra.adapters.manifests import hold, read_manifest
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.settings import StoreSettings
 from pipelines.documents.manifest import Film, StoredObject
@@ -142,6 +142,51 @@ def test_what_was_deleted_while_it_was_published_is_published_by_the_next_run(
     actor.finish()
     assert errors
     assert store.head(ObjectKey.manifest(cid)) is None
+
+
+def test_no_rerun_is_done_whose_video_was_deleted_before_it_ended(
+    store: ObjectStore, store_settings: StoreSettings
+) -> None:
+    """A run that found the video published waits, at each call in turn, while it is deleted."""
+    film = film_of(store, BRIEF)
+    cid = film.plan.content_id
+    publish_film(store, BRIEF, film)
+    count = calls_of(store_settings, lambda store: publish_film(store, BRIEF, film))
+    ends = set()
+    for i in range(count):
+        publish_film(store, BRIEF, film_of(store, BRIEF))
+        done: list[bool] = []
+
+        def publish(store: ObjectStore, done: list[bool] = done) -> None:
+            publish_film(store, BRIEF, film)
+            done.append(True)
+
+        rerun = Actor(SteppedStore(store_settings, i), publish)
+        rerun.start()
+        remove_film(store, cid)
+        rerun.finish()
+        there = [store.head(part(cid)) is not None for part in (ObjectKey.manifest, *PARTS)]
+        assert not any(there), f"at call {i}: {there}"
+        ends.add(bool(done))
+    assert ends == {False}
+
+
+def test_a_video_in_the_trash_is_published_again_by_the_run_that_waited_with_it(
+    store: ObjectStore, store_settings: StoreSettings
+) -> None:
+    film = film_of(store, BRIEF)
+    cid = film.plan.content_id
+    manifest = publish_film(store, BRIEF, film)
+    data = store.get_bytes(ObjectKey.manifest(cid))
+    assert data is not None
+    calls = calls_of(store_settings, lambda store: publish_film(store, BRIEF, film))
+    rerun = Actor(
+        SteppedStore(store_settings, calls - 1), lambda store: publish_film(store, BRIEF, film)
+    )
+    rerun.start()  # it has read the manifest
+    hold(store, cid, data)
+    rerun.finish()
+    assert read_manifest(store, cid).manifest == manifest
 
 
 def test_a_poster_that_was_encoded_otherwise_is_named_by_the_manifest(store: ObjectStore) -> None:

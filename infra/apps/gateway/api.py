@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Approver, Deleter, Maker, Reader, gateway_of
 from infra.apps.gateway.answers import Answer, give_answer
-from infra.apps.gateway.deleting import require_delete
+from infra.apps.gateway.deleting import require_delete_for_ever
 from infra.apps.gateway.file_names import disposition, readable_name
 from infra.apps.gateway.filters import refuse_unknown_filters
 from infra.apps.gateway.keys import Client
@@ -26,9 +26,8 @@ from infra.apps.gateway.owners import sees_all
 from infra.apps.gateway.problems import REFUSALS, STREAM_REFUSALS, ProblemAnswer, ProblemError
 from infra.apps.gateway.run_pages import RunFilter
 from infra.apps.gateway.state import Gateway
-from infra.apps.gateway.store_work import at_store
 from infra.apps.gateway.submission import start_brief
-from infra.apps.gateway.videos import Part, absent, content_id_of
+from infra.apps.gateway.videos import Part, content_id_of
 from infra.apps.gateway.views import RunState, RunView
 from pipelines.documents.brief import Brief
 from pipelines.documents.parsing import parse_brief
@@ -294,18 +293,18 @@ async def _find(gateway: Gateway, client: Client, name: str, range: str) -> Part
 
 
 @router.delete("/videos/{name}", tags=["Videos"], responses=REFUSALS)
-@at_store
-def delete(request: Request, name: str, client: Deleter) -> Deleted:
-    """Delete a video. The chunks that it was made of stay for a while, so that a rerun is quick.
-    Without the scope `manage` a client deletes what it alone asked for."""
+async def delete(request: Request, name: str, client: Deleter) -> Deleted:
+    """Delete a video at once and for ever; `POST /videos/{cid}/trash` can be taken back. The chunks
+    that it was made of stay for a while, so that a rerun is quick. If it broke off, it can be
+    repeated.
+
+    Without the scope `manage` a client deletes what it alone asked for, and not while a run of
+    somebody else makes the same video or waits for an answer about it (409 `in_use`). With `manage`
+    that run fails when it comes to publish the video."""
     gateway = gateway_of(request)
-    if "manage" not in client.scopes:
-        manifest = gateway.videos.manifest(content_id_of(name))
-        if manifest is None:
-            raise absent(name)
-        require_delete(gateway.database, client, manifest)
-    kept = gateway.videos.delete(name, ages_of(gateway.settings.retention))
-    gateway.library.forget(content_id_of(name))
+    await require_delete_for_ever(gateway, client, name)
+    ages, library = ages_of(gateway.settings.retention), gateway.library
+    kept = await gateway.work.run(gateway.videos.delete, name, ages, library)
     gateway.runs.forget()
     return Deleted(
         kept=[

@@ -51,6 +51,7 @@ from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.line import Line
 from infra.apps.gateway.measures import Measures
 from infra.apps.gateway.meters import EndedRuns, MeterMiddleware, Meters
+from infra.apps.gateway.needs import Needs
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.openapi_document import complete_document
 from infra.apps.gateway.outbox import Outbox
@@ -180,6 +181,7 @@ async def _running(
             store=store,
             runs=runs,
             run_pages=RunPages(client, runs),
+            needs=Needs(client, runs),
             jobs=VideoJobs(client, runs),
             videos=videos,
             limits=Limits(settings.gateway.writes_per_minute),

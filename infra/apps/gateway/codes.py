@@ -66,6 +66,12 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Take a new key for a new request.",
     ),
     "not_waiting": ErrorCode((409,), "The run does not wait for an answer.", "Look at its state."),
+    "in_use": ErrorCode(
+        (409,),
+        "A run of somebody else needs the video that is to be deleted for ever.",
+        "Delete it so that it can be taken back (`POST /videos/{cid}/trash`), or try again when "
+        "that run has ended.",
+    ),
     "ended": ErrorCode((409,), "The run has ended; it cannot be cancelled.", "Nothing."),
     "too_many_failures": ErrorCode(
         (409,),

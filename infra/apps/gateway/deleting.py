@@ -3,6 +3,10 @@
 The manifest says by which runs a video was asked for, and the audit log which client started each
 of them. So a video whose start is no longer in the audit log, or that came from a webhook, the
 calendar or Prefect's form, is the managers'.
+
+A deletion that can be taken back leaves the files where they are as long as a run needs them. One
+for ever does not, so it waits until no run of somebody else needs them; a manager's does not wait,
+because a video may have to be gone at once.
 """
 
 from datetime import datetime
@@ -12,6 +16,8 @@ from infra.apps.gateway.database import Database
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.problems import ProblemError
 from infra.apps.gateway.recording import STARTED
+from infra.apps.gateway.state import Gateway
+from infra.apps.gateway.videos import absent, content_id_of
 from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import Digest
 
@@ -51,6 +57,29 @@ def require_take_back(database: Database, client: Client, video: Digest) -> None
     if not may_take_back(database, client, video):
         raise ProblemError(
             403, "forbidden", "only who deleted a video may take it back; ask the operator"
+        )
+
+
+async def require_delete_for_ever(gateway: Gateway, client: Client, name: str) -> None:
+    """Raises ProblemError 403 if `client` may not delete the video of the file `name`, or somebody
+    else deleted it so that it can be taken back; 404 if there is none, also none whose deletion
+    broke off; 409 if a run of somebody else needs it. ServerError if Prefect does not answer."""
+    if "manage" in client.scopes:
+        return
+    cid = content_id_of(name)
+    manifest = await gateway.work.run(gateway.videos.record, cid)
+    if manifest is None:
+        raise absent(name)
+    require_delete(gateway.database, client, manifest)
+    if gateway.library.trashed(cid) and not gateway.videos.index.has(cid):
+        require_take_back(gateway.database, client, cid)
+    if await gateway.needs.is_needed(manifest, besides=client):
+        raise ProblemError(
+            409,
+            "in_use",
+            "a run of somebody else makes the same video, or waits for an answer about it; delete "
+            f"it so that it can be taken back (POST /videos/{cid}/trash), which leaves it to that "
+            "run, try again when the run has ended, or ask the operator",
         )
 
 

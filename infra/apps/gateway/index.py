@@ -165,19 +165,26 @@ class Index:
             names += [f"{name}: not one of Reelwright's" for name in found]
         return Skipped(int(count), tuple(names[:_NAMED]))
 
-    def others_use(self, cid: Digest) -> Marks | None:
-        """What of the parts of `cid` other videos use; None if not all videos are known yet."""
+    def others_use(self, manifest: Manifest) -> Marks | None:
+        """What of the parts of a video, published or not, other videos use; None if not all videos
+        are known yet."""
         if not self.filled:
             return None
-        rows = self._database.rows(
-            "select distinct a.kind, a.digest from video_parts a join video_parts b "
-            "on a.kind = b.kind and a.digest = b.digest and b.video <> a.video where a.video = ?",
-            (cid,),
-        )
-        marks = Marks(living=frozenset())
-        for kind, digest in rows:
-            marks.used.setdefault(kind, set()).add(digest)
+        own, marks = Marks(), Marks(living=frozenset())
+        own.add_manifest(manifest)
+        for kind, digests in own.used.items():
+            marks.used[kind] = {
+                digest for digest in digests if self._has_part(kind, digest, manifest.content_id)
+            }
         return marks
+
+    def _has_part(self, kind: str, digest: bytes, besides: Digest) -> bool:
+        """Whether another video than `besides` has it."""
+        rows = self._database.rows(
+            "select 1 from video_parts where kind = ? and digest = ? and video <> ? limit 1",
+            (kind, digest, besides),
+        )
+        return bool(rows)
 
     # What changes it ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from infra.apps.gateway.database import Database
 from infra.apps.gateway.keys import hash_of
+from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import Digest
 
 UNDO_SECONDS = 3600.0
@@ -52,6 +53,11 @@ class Trashed:
     manifest: bytes
     removed_at: float
     """Seconds since 1970 from which it is gone for ever."""
+
+    @property
+    def as_manifest(self) -> Manifest:
+        """Its manifest. It was read before it was kept."""
+        return Manifest.model_validate_json(self.manifest)
 
     @property
     def deleted_at(self) -> float:

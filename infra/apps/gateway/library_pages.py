@@ -7,15 +7,16 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Form, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from infra.apps.gateway.access import Deleter, Maker, gateway_of
 from infra.apps.gateway.api import send_part
-from infra.apps.gateway.deleting import require_delete, require_take_back
+from infra.apps.gateway.deleting import may_take_back, require_delete, require_take_back
+from infra.apps.gateway.keys import Client
 from infra.apps.gateway.languages.rendering import render
-from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note, SharedLink
-from infra.apps.gateway.listing import view_of
+from infra.apps.gateway.library import MAX_SHARE_DAYS, MAX_TITLE, Note, SharedLink, Trashed
+from infra.apps.gateway.listing import VideoView, view_of
 from infra.apps.gateway.problems import REFUSALS, ProblemError
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.store_work import at_store
@@ -138,6 +139,46 @@ def end_shares(
     return Ended(ended=gateway_of(request).library.end_shares(Digest(cid), link))
 
 
+class TrashedView(BaseModel):
+    """A video that was deleted and can be taken back."""
+
+    id: str = Field(description="Its content id.")
+    until: datetime = Field(
+        description="Until when it can be taken back at least. After that its files are removed "
+        "as soon as no run needs them."
+    )
+
+    @classmethod
+    def of(cls, found: Trashed) -> "TrashedView":
+        """With its end in UTC."""
+        return cls(id=found.id, until=datetime.fromtimestamp(found.removed_at, UTC))
+
+
+@router.post("/videos/{cid}/trash", responses=REFUSALS)
+@at_store
+def trash(request: Request, cid: Cid, client: Deleter) -> TrashedView:
+    """Delete a video so that it can be taken back for an hour, as its page does. It leaves all
+    lists at once, and its shared links end. Without the scope `manage` a client deletes what it
+    alone asked for. Sent again, it answers the same and changes nothing."""
+    gateway, video = gateway_of(request), Digest(cid)
+    before = gateway.library.trashed(video)
+    is_gone = before is not None and gateway.videos.manifest(video) is None
+    if before and is_gone and may_take_back(gateway.database, client, video):
+        request.state.unrecorded = True
+        return TrashedView.of(before)
+    return TrashedView.of(_trash(gateway, client, video))
+
+
+@router.post("/videos/{cid}/restore", responses=REFUSALS)
+@at_store
+def restore(request: Request, cid: Cid, client: Deleter) -> VideoView:
+    """Take back a deletion by `POST /videos/{cid}/trash` or by the video's page. Without the scope
+    `manage` a client takes back its own deletions."""
+    gateway, video = gateway_of(request), Digest(cid)
+    _take_back(gateway, client, video)
+    return view_of(_published(gateway, video))
+
+
 @pages.post("/watch/{cid}/note")
 async def note_from_page(
     request: Request,
@@ -166,10 +207,7 @@ async def note_from_page(
 @at_store
 def delete_from_page(request: Request, cid: Cid, client: Deleter) -> Response:
     """Delete a video, so that it can be taken back for a while."""
-    gateway = gateway_of(request)
-    require_delete(gateway.database, client, _published(gateway, cid))
-    gateway.videos.trash(Digest(cid), gateway.library)
-    gateway.runs.forget()
+    _trash(gateway_of(request), client, Digest(cid))
     return RedirectResponse(f"/watch/{cid}", 303)
 
 
@@ -177,14 +215,11 @@ def delete_from_page(request: Request, cid: Cid, client: Deleter) -> Response:
 @at_store
 def undo_from_page(request: Request, cid: Cid, client: Deleter) -> Response:
     """Take back a deletion."""
-    gateway = gateway_of(request)
-    require_take_back(gateway.database, client, Digest(cid))
     try:
-        gateway.videos.take_back(Digest(cid), gateway.library)
+        _take_back(gateway_of(request), client, Digest(cid))
     except ProblemError as problem:
         title = "It cannot be taken back"
         return render(request, "message.html", problem.status, title=title, text=problem.message)
-    gateway.runs.forget()
     return RedirectResponse(f"/watch/{cid}", 303)
 
 
@@ -235,16 +270,46 @@ async def shared_file(
 
 
 async def remove_deleted(gateway: Gateway) -> float:
-    """Remove the videos whose time is over. Returns the seconds until the next look.
+    """Remove the videos whose time is over and that no run needs. Returns the seconds until the
+    next look.
 
     One that cannot be removed is tried again then, and holds up no other.
     """
     for cid in await run_in_threadpool(gateway.library.due):
         try:
+            found = await run_in_threadpool(gateway.library.trashed, cid)
+            if found and await _is_needed(gateway, found):
+                continue
             await gateway.work.run(gateway.videos.remove_trashed, cid, gateway.library)
         except (ProblemError, ReelwrightError) as error:
             _log.warning("the deleted video %s stays for now: %s", cid, error)
     return _LOOK_EVERY
+
+
+async def _is_needed(gateway: Gateway, found: Trashed) -> bool:
+    """Whether a run may publish it again. Raises ServerError."""
+    try:
+        manifest = found.as_manifest
+    except ValidationError:  # another version deleted it
+        return False
+    return await gateway.needs.is_needed(manifest)
+
+
+def _trash(gateway: Gateway, client: Client, cid: Digest) -> Trashed:
+    """Raises ProblemError 403, 404, 502."""
+    require_delete(gateway.database, client, _published(gateway, cid))
+    gateway.videos.trash(cid, gateway.library)
+    gateway.runs.forget()
+    found = gateway.library.trashed(cid)
+    assert found is not None
+    return found
+
+
+def _take_back(gateway: Gateway, client: Client, cid: Digest) -> None:
+    """Raises ProblemError 403, 404."""
+    require_take_back(gateway.database, client, cid)
+    gateway.videos.take_back(cid, gateway.library)
+    gateway.runs.forget()
 
 
 def _share(gateway: Gateway, cid: Digest, days: float) -> Share:

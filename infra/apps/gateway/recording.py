@@ -32,6 +32,8 @@ ACTIONS: dict[tuple[str, str], str] = {
     ("DELETE", "/videos/{name}"): "video.deleted",
     ("POST", "/watch/{cid}/delete"): "video.deleted",
     ("POST", "/watch/{cid}/undo"): "video.restored",
+    ("POST", "/videos/{cid}/trash"): "video.deleted",
+    ("POST", "/videos/{cid}/restore"): "video.restored",
     ("POST", "/watch/{cid}/note"): "video.noted",
     ("PATCH", "/videos/{cid}/note"): "video.noted",
     ("POST", "/watch/{cid}/share"): "video.shared",

@@ -85,7 +85,10 @@ class RouteAnswer(BaseModel):
         description="The whole decision as lines, as `reelwright route` prints it and the run's "
         "page shows it."
     )
-    run_seconds: float | None = Field(description="How long making it would take.")
+    run_seconds: float | None = Field(
+        description="How long making it would take, without the start of its run and publishing, "
+        "which no run measures."
+    )
     memory_bytes: int | None = Field(description="Most on the device at once.")
     price: str = Field(description="What a remote backend would ask for at most; empty: nothing.")
     candidates: tuple[Candidate, ...] = Field(description="In the order in which they are tried.")

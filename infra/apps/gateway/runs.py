@@ -267,25 +267,27 @@ class Runs:
                     offset=offset,
                 )
             for run in runs:
-                if asked_about(run) == VIDEO and await self._is_film_of(run.id, cid):
+                if asked_about(run) == VIDEO and await self.film_id(run.id) == cid:
                     return True
             offset, more = offset + _PAGE, len(runs) == _PAGE
         return False
 
-    async def _is_film_of(self, run: UUID, cid: Digest) -> bool:
-        """A waiting run has one film, so its content id is looked for once: a player asks for
-        ranges by the dozen."""
+    async def film_id(self, run: UUID) -> Digest | None:
+        """Content id of the film that was made for `run`; None if there is none yet.
+
+        A run has one film, so it is looked for once: a player asks for ranges by the dozen.
+        """
         if run not in self._films:
             film = None
             # A damaged film is made again by the run that waits for it.
             with prefect_errors(), suppress(CorruptObjectError):
                 film = await self.film(run)
             if film is None:
-                return False
+                return None
             self._films[run] = film.plan.content_id
             while len(self._films) > _KEPT:
                 self._films.popitem(last=False)
-        return self._films[run] == cid
+        return self._films[run]
 
     async def _get(self, key: ObjectKey) -> bytes | None:
         return await self._work.run(self._store.get_bytes, key)

@@ -15,6 +15,7 @@ from infra.apps.gateway.limits import Limits
 from infra.apps.gateway.line import Line
 from infra.apps.gateway.measures import Measures
 from infra.apps.gateway.meters import Meters
+from infra.apps.gateway.needs import Needs
 from infra.apps.gateway.openai_video_jobs import VideoJobs
 from infra.apps.gateway.readiness import Readiness
 from infra.apps.gateway.run_pages import RunPages
@@ -34,6 +35,7 @@ class Gateway:
     store: ObjectStore
     runs: Runs
     run_pages: RunPages
+    needs: Needs
     jobs: VideoJobs
     videos: Videos
     limits: Limits

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from infra.adapters.manifests import hold, put_manifest
+from infra.adapters.manifests import complete_copy, hold, put_manifest, read_copy
 from infra.adapters.object_store import ObjectStore
 from infra.apps.gateway.index import Index
 from infra.apps.gateway.library import Library
@@ -100,6 +100,11 @@ class Videos:
                 "and it is written anew",
             ) from error
         return found
+
+    def record(self, cid: Digest) -> Manifest | None:
+        """The manifest of a video, or what is left of one whose deletion broke off: its copy, which
+        goes last. None if there is neither. Raises ProblemError 502 as `manifest`."""
+        return self.manifest(cid) or read_copy(self._store, cid).manifest
 
     @contextmanager
     def _told(self, key: ObjectKey) -> Iterator[None]:
@@ -204,11 +209,13 @@ class Videos:
             self._verified.pop(_name_of(part.found), None)
             raise
 
-    def delete(self, name: str, ages: Ages) -> tuple[Kept, ...]:
-        """Remove a video, its manifest first. Returns what stays of all that it was made of.
+    def delete(self, name: str, ages: Ages, library: Library) -> tuple[Kept, ...]:
+        """Remove a video, its manifest first and the copy of that last. Returns what stays of all
+        that it was made of.
 
-        It can be repeated when the store went away in between: raises ProblemError 404 only if
-        none of its objects is there. Without a manifest nobody knows what it was made of.
+        It can be repeated when the store went away in between, and the copy says then whose video
+        it was, and what it was made of. Raises ProblemError 404 only if none of its objects is
+        there.
         """
         key = key_of(name)
         cid = _content_id(key)
@@ -217,13 +224,17 @@ class Videos:
             raise absent(name)
         kept: tuple[Kept, ...] = ()
         with suppress(ProblemError):  # one whose manifest is damaged can be deleted, too
-            if manifest := self.manifest(cid):
+            if manifest := self.record(cid):
                 # Before the index is filled nobody has counted: reading all manifests instead
                 # would take longer than a request may.
-                others = self.index.others_use(cid) or Marks(living=frozenset())
+                others = self.index.others_use(manifest) or Marks(living=frozenset())
                 kept = kept_after_delete(self._store, manifest, ages, others)
-        remove_film(self._store, cid)
+                complete_copy(self._store, manifest)
+        self._store.delete(ObjectKey.manifest(cid))
+        # From here on it is published no more, also if the rest breaks off.
         self.index.remove(cid)
+        library.forget(cid)
+        remove_film(self._store, cid)
         return kept
 
     def trash(self, cid: Digest, library: Library) -> None:
@@ -249,7 +260,7 @@ class Videos:
             raise ProblemError(
                 404, "not_found", "the time to take it back is over; give its brief again"
             )
-        manifest = Manifest.model_validate_json(found.manifest)
+        manifest = found.as_manifest
         gone = [item.key for item in manifest.objects if self._store.head(item.key) != item]
         there = self._store.head(ObjectKey.manifest(cid)) is not None
         if gone and not there:
