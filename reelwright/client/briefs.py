@@ -30,6 +30,22 @@ class HandShot(TypedDict, total=False):
     from the draft. Leave it as it is."""
 
 
+class ReviewedText(TypedDict, total=False):
+    """What became of a text in another language in the storyboard that a person reviewed."""
+
+    original: Required[str]
+    """The words that the editor wrote."""
+    part: Literal["", "wish", "size", "camera", "sheet"]
+    """What the words are; empty for the words of the brief or of a shot."""
+    english: str
+    """What is filmed: the translation, or the original if it was approved as it is written.
+    Empty: it is translated if somebody can, and otherwise stays."""
+    translator: str
+    """Who translated it."""
+    for_service: bool
+    """Whether it stays only where a remote service makes the video."""
+
+
 class SheetWords(TypedDict, total=False):
     """An editor's words for a character or a place, in every shot that shows it."""
 
@@ -198,3 +214,6 @@ class BriefFields(TypedDict, total=False):
     stands_in_for: str
     """Set by the API: the model that was asked for, if the demo set makes the video in its
     place. Leave it empty."""
+    reviewed: Sequence[ReviewedText]
+    """Set when a storyboard is approved: what became of words in another language, so that the
+    film has the words of the storyboard. Leave it empty."""
