@@ -116,6 +116,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
             work=nothing,
             readiness=nothing,
             run_pages=nothing,
+            needs=nothing,
             library=nothing,
             line=nothing,
             uses=nothing,

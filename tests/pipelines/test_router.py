@@ -7,7 +7,7 @@ import pytest
 from examples.gradient_backend import GRADIENT, GRADIENT_WITH_SOUND
 from pipelines.backends.registry import presets, registered
 from pipelines.documents.brief import Brief
-from pipelines.documents.route import Route
+from pipelines.documents.route import LEFT_OUT, Route
 from pipelines.errors import BudgetError, UnavailableError
 from pipelines.routing.measured import Measured, measured_in
 from pipelines.routing.router import find_route
@@ -281,7 +281,8 @@ def test_the_lines_say_decision_reasons_next_ones_and_the_others() -> None:
     told = only("video_best", "gradient", seconds={"video_best": 1000.0})
     lines = list(find_route(auto("a 1080p fox"), built_in(), told).lines())
     assert lines[0].startswith("video_best (Video, best")
-    assert "chosen by Reelwright: about 17 min (told by the test), 5.0 GB of memory" in lines[0]
+    assert f"chosen by Reelwright: about 17 min (told by the test; {LEFT_OUT})" in lines[0]
+    assert ", 5.0 GB of memory" in lines[0]
     demand = "because: “1080p” asks for 1080 lines, but no preset that can be used now has it"
     assert lines[1].startswith(demand)
     assert any(line.startswith("next, number 1: gradient, about 2 min") for line in lines)
