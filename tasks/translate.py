@@ -119,7 +119,9 @@ def translate_brief(brief: Brief, context: Surroundings, writer: object) -> InEn
     known = decided(brief, foreign)
     done: dict[str, Translated] = {}
     notices = [
-        _as_approved(i) for i in foreign if i.field in known and known[i.field].is_as_written
+        _as_approved(item)
+        for item in foreign
+        if item.field in known and known[item.field].is_as_written
     ]
     undecided = [item for item in foreign if item.field not in known]
     for language in dict.fromkeys(item.language for item in undecided):

@@ -17,7 +17,7 @@ from pipelines.documents.brief import Brief
 from pipelines.language.detect import language_of
 from pipelines.planning.plan import seed_of
 from pipelines.schema.languages import ENGLISH
-from pipelines.schema.phrases import capital, with_phrases
+from pipelines.schema.phrases import begins_sentence, capital, with_phrases
 from pipelines.schema.reviewed import Part, ReviewedText
 from pipelines.schema.shots import MAX_APPEARANCE, MAX_FRAMING, HandShot
 from pipelines.schema.text import without_control_tokens
@@ -26,8 +26,6 @@ from pipelines.schema.translation import SHEET, TranslatedText, Translation
 PROMPT = "prompt"
 _MARK = "\u00abL{0}\u00bb"
 """Stands for looks. It is in quotation marks, so a translation without it fails its checks."""
-_BEGINS = re.compile(r"(?:^|[.!?:]\s+)$")
-"""What stands before the first word of a sentence."""
 _ARTICLE = re.compile(r"(?:A|An|The) ")
 _LONGEST = {"size": MAX_FRAMING, "camera": MAX_FRAMING, SHEET: MAX_APPEARANCE}
 """Characters for which a brief has room."""
@@ -66,7 +64,7 @@ class ForeignText:
             before, mark, behind = words.partition(_MARK.format(number))
             while mark:
                 look = new.get(old, old)
-                before += capital(look) if begins and _BEGINS.search(before) else look
+                before += capital(look) if begins and begins_sentence(before) else look
                 more, mark, behind = behind.partition(_MARK.format(number))
                 before += more
             words = before

@@ -12,6 +12,11 @@ def capital(phrase: str) -> str:
     return phrase[:1].upper() + phrase[1:]
 
 
+def begins_sentence(before: str) -> bool:
+    """Whether a word behind `before` is the first one of a sentence."""
+    return bool(_BEGINS.search(before))
+
+
 def with_phrases(words: str, swaps: Mapping[str, str], *, foreign: bool = False) -> str:
     """`words` with the values of `swaps` in the place of its keys.
 
@@ -26,7 +31,7 @@ def with_phrases(words: str, swaps: Mapping[str, str], *, foreign: bool = False)
     pattern = "|".join(map(re.escape, forms))
 
     def swap(found: re.Match[str]) -> str:
-        new, begins = swaps[forms[found.group()]], _BEGINS.search(words[: found.start()])
+        new, begins = swaps[forms[found.group()]], begins_sentence(words[: found.start()])
         return capital(new) if (begins if foreign else found.group() not in swaps) else new
 
     return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", swap, words)

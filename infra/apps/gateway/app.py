@@ -181,7 +181,7 @@ async def _running(
             store=store,
             runs=runs,
             run_pages=RunPages(client, runs),
-            needs=Needs(client, runs),
+            needs=Needs(runs),
             jobs=VideoJobs(client, runs),
             videos=videos,
             limits=Limits(settings.gateway.writes_per_minute),

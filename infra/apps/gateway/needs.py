@@ -5,40 +5,34 @@ work on them, a removal would leave it with nothing to publish: `tasks.publish` 
 that no run is called done whose film is gone.
 """
 
-from collections.abc import AsyncIterator
-
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import ValidationError
 
 from infra.apps.gateway.keys import Client
 from infra.apps.gateway.owners import owner_of
-from infra.apps.gateway.problems import prefect_errors
-from infra.apps.gateway.runs import PRODUCED, Runs
+from infra.apps.gateway.runs import Runs
 from infra.apps.gateway.views import LIVING, view_of_run
 from pipelines.documents.brief import Brief
 from pipelines.documents.manifest import Manifest
 from pipelines.schema.presets import AUTO
 from tasks.approval import VIDEO, asked_about
 
-_PAGE = 200
 _UNFINISHED = [*LIVING, StateType.CRASHED]
 """A worker queues a crashed run again, up to a number of times."""
-_OF_PEOPLE = ("campaign", "approval", "approval_hours", "on_silence", "priority")
-"""Fields of a brief that change nothing in its film."""
+_OF_PEOPLE = ("campaign", "approval", "approval_hours", "on_silence", "priority", "reviewed")
+"""Fields that do not tell whether two briefs ask for the same film."""
 
 
 class Needs:
     """Looks for runs on the Prefect server. Raises ServerError if it cannot be reached."""
 
-    def __init__(self, client: PrefectClient, runs: Runs) -> None:
-        self._client, self._runs = client, runs
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
 
     async def is_needed(self, manifest: Manifest, besides: Client | None = None) -> bool:
         """Whether a run that has not ended needs the film of `manifest`; those that `besides`
@@ -47,7 +41,12 @@ class Needs:
         Of a run whose film is made, the film decides. Before that its brief does: it may make the
         same film.
         """
-        async for run in self._unfinished():
+        unfinished = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED))
+        )
+        async for run in self._runs.produced(unfinished):
+            if view_of_run(run).ended:
+                continue
             if besides is not None and owner_of(run) == besides.id:
                 continue
             if await self._needs(run, manifest):
@@ -60,25 +59,6 @@ class Needs:
             if film is not None:
                 return film == manifest.content_id
         return _is_same_film(run, manifest)
-
-    async def _unfinished(self) -> AsyncIterator[FlowRun]:
-        chosen = FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED))
-        )
-        offset, more = 0, True
-        while more:
-            with prefect_errors():
-                runs = await self._client.read_flow_runs(
-                    flow_filter=PRODUCED,
-                    flow_run_filter=chosen,
-                    sort=FlowRunSort.ID_DESC,
-                    limit=_PAGE,
-                    offset=offset,
-                )
-            for run in runs:
-                if not view_of_run(run).ended:
-                    yield run
-            offset, more = offset + _PAGE, len(runs) == _PAGE
 
 
 def _is_same_film(run: FlowRun, manifest: Manifest) -> bool:

@@ -256,21 +256,27 @@ class Runs:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
             tags=FlowRunFilterTags(all_=[owner_tag(client)]),
         )
+        async for run in self.produced(waiting):
+            if asked_about(run) == VIDEO and await self.film_id(run.id) == cid:
+                return True
+        return False
+
+    async def produced(self, chosen: FlowRunFilter) -> AsyncIterator[FlowRun]:
+        """All `chosen` runs that make videos, page by page. Raises ServerError if Prefect cannot be
+        reached."""
         offset, more = 0, True
         while more:
             with prefect_errors():
                 runs = await self._client.read_flow_runs(
                     flow_filter=PRODUCED,
-                    flow_run_filter=waiting,
+                    flow_run_filter=chosen,
                     sort=FlowRunSort.ID_DESC,
                     limit=_PAGE,
                     offset=offset,
                 )
             for run in runs:
-                if asked_about(run) == VIDEO and await self.film_id(run.id) == cid:
-                    return True
+                yield run
             offset, more = offset + _PAGE, len(runs) == _PAGE
-        return False
 
     async def film_id(self, run: UUID) -> Digest | None:
         """Content id of the film that was made for `run`; None if there is none yet.
