@@ -17,7 +17,7 @@ from pipelines.documents.brief import Brief
 from pipelines.language.detect import language_of
 from pipelines.planning.plan import seed_of
 from pipelines.schema.languages import ENGLISH
-from pipelines.schema.phrases import begins_sentence, capital, with_phrases
+from pipelines.schema.phrases import begins_sentence, capital, whole, with_phrases
 from pipelines.schema.reviewed import Part, ReviewedText
 from pipelines.schema.shots import MAX_APPEARANCE, MAX_FRAMING, HandShot
 from pipelines.schema.text import without_control_tokens
@@ -119,7 +119,7 @@ def _marked(words: str, looks: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     marked: list[str] = []
     for look in sorted(set(filter(None, looks)), key=len, reverse=True):
         mark = _MARK.format(len(marked) + 1)
-        swapped = re.sub(_phrase(look), mark, words)
+        swapped = re.sub(whole(look), mark, words)
         if swapped != words:
             words = swapped
             marked.append(look)
@@ -189,15 +189,10 @@ def _beside(brief: Brief) -> list[tuple[str, str]]:
     return [*found, *((f"{SHEET}.{entry.name}", entry.appearance) for entry in brief.sheet)]
 
 
-def _phrase(text: str) -> str:
-    """A pattern for `text` as whole words."""
-    return rf"(?<!\w){re.escape(text)}(?!\w)"
-
-
 def _without(words: str, phrases: Sequence[str]) -> str:
     """`words` without `phrases`, and without the comma or colon behind them."""
     for text in sorted(filter(None, phrases), key=len, reverse=True):
-        words = re.sub(rf"{_phrase(text)}[,:]?\s*", "", words, flags=re.IGNORECASE)
+        words = re.sub(rf"{whole(text)}[,:]?\s*", "", words, flags=re.IGNORECASE)
     return words
 
 

@@ -6,6 +6,21 @@ from collections.abc import Mapping
 _BEGINS = re.compile(r"(?:^|[.!?:]\s+)$")
 """What stands before the first word of a sentence."""
 
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese: no spaces stand between their words."""
+_SIGNS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u17b4-\u17d3"
+)
+"""Vowels and tones of theirs that belong to the letter before them."""
+_LETTER = rf"[^\W{_UNSPACED}]"
+"""Of a script with spaces between words."""
+
+
+def whole(phrase: str) -> str:
+    """A pattern for `phrase` as whole words. Beside letters of a script without spaces nobody can
+    tell where a word ends, so there it is found wherever it stands."""
+    return rf"(?<!{_LETTER}){re.escape(phrase)}(?![{_SIGNS}])(?!{_LETTER})"
+
 
 def capital(phrase: str) -> str:
     """`phrase` with a capital letter at its beginning."""
@@ -28,10 +43,10 @@ def with_phrases(words: str, swaps: Mapping[str, str], *, foreign: bool = False)
     forms = {form: old for old in longest_first for form in (old, capital(old))}
     if not forms:
         return words
-    pattern = "|".join(map(re.escape, forms))
+    pattern = "|".join(map(whole, forms))
 
     def swap(found: re.Match[str]) -> str:
         new, begins = swaps[forms[found.group()]], begins_sentence(words[: found.start()])
         return capital(new) if (begins if foreign else found.group() not in swaps) else new
 
-    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", swap, words)
+    return re.sub(pattern, swap, words)
