@@ -7,6 +7,7 @@ neither the chunk loop nor the feature cache of the stock forward pass. `encode`
 here equal the stock methods; a test holds them to it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,45 +32,57 @@ _KL_WEIGHT = 1e-5
 _JERK_WEIGHT = 2.0
 
 
-def new_vae(encoder: int = 32, decoder: int = 32) -> AutoencoderKLWan:
-    """Untrained, of so many channels at full size.
+def new_vae(
+    encoder: int = 32,
+    decoder: int = 32,
+    *,
+    channels: int = CHANNELS,
+    widths: Sequence[int] = (1, 1, 1),
+    blocks: int = 0,
+) -> AutoencoderKLWan:
+    """Untrained, of so many channels at full size, and `channels` of latents.
 
     8x in space and 4x in time as Wan's own; the unshuffle of 2 stands for its third level.
+    `widths` are factors on the channels of the three levels, `blocks` residual blocks of each (one
+    more in the decoder); without any the factors must be 1.
     """
     vae = AutoencoderKLWan(
         base_dim=encoder,
         decoder_base_dim=decoder,
-        z_dim=CHANNELS,
-        dim_mult=[1, 1, 1],
-        num_res_blocks=0,
+        z_dim=channels,
+        dim_mult=list(widths),
+        num_res_blocks=blocks,
         temperal_downsample=[True, True],
         patch_size=_PATCH,
         in_channels=3 * _PATCH**2,
         out_channels=3 * _PATCH**2,
-        latents_mean=[0.0] * CHANNELS,
-        latents_std=[1.0] * CHANNELS,
+        latents_mean=[0.0] * channels,
+        latents_std=[1.0] * channels,
     )
     with torch.no_grad():
         for name, module in vae.named_modules():
             if isinstance(module, nn.Conv3d) and module.kernel_size[0] == 3:
-                kept = 2 if "down_blocks" in name else 1
+                kept = 2 if "down_blocks" in name and name.endswith("time_conv") else 1
                 module.weight[:, :, :-kept] = 0
                 module.weight *= (3 / kept) ** 0.5
         # Noise of deviation 1 would drown the start.
-        vae.quant_conv.bias[CHANNELS:] = -5
+        vae.quant_conv.bias[channels:] = -5
     return vae
 
 
 def encode(vae: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and log-variance (N x CHANNELS x h x w) of groups: N x (1 or 4) x 3 x H x W."""
+    """Mean and log-variance (N x channels x h x w) of groups: N x (1 or 4) x 3 x H x W."""
     group = frames.shape[1]
     x = functional.pixel_unshuffle(frames.flatten(0, 1), _PATCH)
     # diffusers' patchify orders channels as (colour, across, down), torch's as (c, down, across).
     x = x.unflatten(1, (3, _PATCH, _PATCH)).transpose(2, 3).flatten(1, 3)
     x = _conv(vae.encoder.conv_in, x.contiguous(memory_format=torch.channels_last))
     for block in vae.encoder.down_blocks:
+        if hasattr(block, "conv1"):
+            x = _residual(block, x)
+            continue
         x = block.resample(x)
-        if group > 1:
+        if group > 1 and hasattr(block, "time_conv"):
             pairs = x.unflatten(0, (-1, 2))
             taps = block.time_conv.weight[:, :, :, 0, 0]
             x = torch.einsum("npchw,ocp->nohw", pairs, taps[:, :, 1:])
@@ -126,7 +139,7 @@ def to_tensor(frames: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
 
 
 def encode_clip(vae: Any, frames: torch.Tensor) -> torch.Tensor:
-    """Unscaled latents of 4k+1 frames: CHANNELS x (k+1) x h x w."""
+    """Unscaled latents of 4k+1 frames: channels x (k+1) x h x w."""
     first, _ = encode(vae, frames[None, :1])
     if len(frames) == 1:
         return first.transpose(0, 1)

@@ -55,15 +55,20 @@ _AVERAGE = 0.998
 
 
 def new_transformer(
-    heads: int = HEADS, layers: int = LAYERS, feed_forward: int = FEED_FORWARD, text: int = WIDTH
+    heads: int = HEADS,
+    layers: int = LAYERS,
+    feed_forward: int = FEED_FORWARD,
+    text: int = WIDTH,
+    *,
+    channels: int = CHANNELS,
 ) -> WanTransformer3DModel:
     """Untrained: 2.3 million parameters by default, its first prediction zero."""
     transformer = WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=heads,
         attention_head_dim=HEAD_DIM,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
+        in_channels=channels,
+        out_channels=channels,
         text_dim=text,
         freq_dim=64,
         ffn_dim=feed_forward,
@@ -115,7 +120,7 @@ class Denoiser:
         self._attention.bias = texts.bias
         model = self.transformer
         rotary = model.rope(latents)
-        x = model.patch_embedding(latents)
+        x = model.patch_embedding(latents).float()  # sums of the blocks, also in mixed precision
         frames, area = x.shape[2], x.shape[3] * x.shape[4]
         x = x.flatten(2).transpose(1, 2).contiguous()
         times = timestep if not clean else torch.cat([torch.zeros_like(timestep), timestep])
@@ -166,6 +171,8 @@ class Batch:
     latents: torch.Tensor
     texts: Texts
     clean: int
+    given: torch.Tensor | None = None
+    """What is given of the first frames, where it is not exactly what they are."""
 
 
 class Sampler:
@@ -212,10 +219,11 @@ def loss_of(denoiser: Denoiser, batch: Batch, sigma: torch.Tensor) -> torch.Tens
     noisy = (1 - level) * latents + level * noise
     if clean:
         # A continued frame was decoded and encoded again: a little wrong, never perfect.
-        first = latents[:, :, :clean] + 0.05 * torch.randn_like(latents[:, :, :clean])
+        given = latents[:, :, :clean] if batch.given is None else batch.given
+        first = given + 0.05 * torch.randn_like(given)
         noisy = torch.cat([first, noisy[:, :, clean:]], dim=2)
     velocity = denoiser(noisy, 1000 * sigma, clean, batch.texts)
-    return functional.mse_loss(velocity[:, :, clean:], (noise - latents)[:, :, clean:])
+    return functional.mse_loss(velocity[:, :, clean:].float(), (noise - latents)[:, :, clean:])
 
 
 def noise_levels(count: int, rng: np.random.Generator) -> torch.Tensor:

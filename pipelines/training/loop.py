@@ -20,10 +20,21 @@ def generator(stage: str, step: int) -> np.random.Generator:
     return np.random.default_rng([SEED, *stage.encode(), step])
 
 
-def schedule(step: int, steps: int, *, warm_up: int = 100, decay: float = 0.35) -> float:
-    """Share of the full learning rate: a ramp, a plateau, and a straight line to zero."""
+def schedule(
+    step: int,
+    steps: int,
+    *,
+    warm_up: int = 100,
+    decay: float = 0.35,
+    progress: float | None = None,
+) -> float:
+    """Share of the full learning rate: a ramp, a plateau, and a straight line to zero.
+
+    The line is drawn over the steps, or over the `progress` of another measure from 0 to 1.
+    """
+    done = step / steps if progress is None else min(1.0, progress)
     rising = min(1.0, (step + 1) / warm_up)
-    falling = min(1.0, (steps - step) / (steps * decay))
+    falling = min(1.0, (1 - done) / decay)
     return rising * falling
 
 
@@ -32,7 +43,9 @@ class Training:
 
     `state` names everything that must survive (modules, optimizers), by `state_dict`. The number
     of steps is given, or found from `minutes`: the first steps are timed, and the number that
-    they allow is saved with the state, so that a resumed run has the same schedule.
+    they allow is saved with the state, so that a resumed run has the same schedule. With
+    `by_clock` the schedule follows the time itself: the stage ends when its minutes are over,
+    also where other work slows it, and a resumed run goes on with the minutes that were left.
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class Training:
         state: dict[str, Any],
         *,
         minutes: float = 0.0,
+        by_clock: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stage = stage
@@ -51,8 +65,10 @@ class Training:
         self._steps = steps
         self._minutes = minutes
         self._state = state
+        self._by_clock = by_clock and steps is None
+        self._spent = 0.0
         self._first = self._resume()
-        self._saved = time.perf_counter()
+        self._began = self._saved = time.perf_counter()
 
     def _resume(self) -> int:
         if not self._path.exists():
@@ -60,33 +76,40 @@ class Training:
         saved = torch.load(self._path, weights_only=True, map_location="cpu")
         for name, part in self._state.items():
             part.load_state_dict(saved[name])
-        if self._steps is None:
+        if self._steps is None and saved["steps"] is not None:
             self._steps = int(saved["steps"])
+        self._spent = float(saved.get("spent", 0.0))
         return int(saved["step"])
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self._steps is not None and self._first >= self._steps
+        return self._is_over(self._first)
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at `step`."""
+        if self._by_clock:
+            return schedule(step, 1, progress=self._progress())
         # While the steps are timed their number is open, and the rate only rises.
         return schedule(step, self._steps or 100 * TIMED)
 
     def run(
         self,
-        do_step: Callable[[int, np.random.Generator], dict[str, float]],
+        do_step: Callable[[int, np.random.Generator], dict[str, Any]],
         *,
         every: int,
         validate: Callable[[], dict[str, float]] | None = None,
     ) -> None:
-        """Call `do_step(step, rng)` for each step left; validate, log and save `every` steps."""
-        sums: dict[str, list[float]] = {}
-        start = time.perf_counter()
+        """Call `do_step(step, rng)` for each step left; validate, log and save `every` steps.
+
+        What `do_step` returns is averaged. On a GPU it returns tensors: asking for their values
+        at every step would make the processor wait for the card.
+        """
+        sums: dict[str, list[Any]] = {}
+        start = self._began = time.perf_counter()
         durations: list[float] = []
         step = self._first
-        while self._steps is None or step < self._steps:
+        while not self._is_over(step):
             rng = generator(self._stage, step)
             torch.manual_seed(int(rng.integers(2**31)))
             began = time.perf_counter()
@@ -94,11 +117,18 @@ class Training:
                 sums.setdefault(name, []).append(value)
             durations.append(time.perf_counter() - began)
             step += 1
-            if self._steps is None and step == TIMED:
+            if self._by_clock:
+                durations.clear()
+                if self._progress() >= 1:
+                    self._steps = step
+            elif self._steps is None and step == TIMED:
                 self._steps = self._affordable(durations)
                 self._save(step)
             if step % every == 0 or step == self._steps:
-                means = {name: round(float(np.mean(values)), 5) for name, values in sums.items()}
+                means = {
+                    name: round(float(np.mean([float(value) for value in values])), 5)
+                    for name, values in sums.items()
+                }
                 sums.clear()
                 self._note(
                     {"step": step, "seconds": round(time.perf_counter() - start, 1)}
@@ -106,9 +136,21 @@ class Training:
                     | (validate() if validate else {})
                 )
                 self._save(step)
-            elif time.perf_counter() - self._saved > _SAVE_SECONDS and self._steps is not None:
+            elif time.perf_counter() - self._saved > _SAVE_SECONDS and (
+                self._by_clock or self._steps is not None
+            ):
                 self._save(step)
         self._first = step
+
+    def _is_over(self, step: int) -> bool:
+        return self._steps is not None and step >= self._steps
+
+    def _took(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _progress(self) -> float:
+        """Share of the minutes that is over."""
+        return (self._spent + self._took()) / (60 * self._minutes)
 
     def _affordable(self, durations: list[float]) -> int:
         """Steps that fit in the minutes; the slowest tenth, which compiled, does not count."""
@@ -125,11 +167,22 @@ class Training:
         part = self._path.with_suffix(".part")
         torch.save(
             {name: item.state_dict() for name, item in self._state.items()}
-            | {"step": step, "steps": self._steps},
+            | {"step": step, "steps": self._steps, "spent": self._spent + self._took()},
             part,
         )
         part.replace(self._path)
         self._saved = time.perf_counter()
+
+
+def wait_for(folder: Path, stage: str) -> dict[str, Any]:
+    """The state of a finished stage, on the CPU. Another process may be training it."""
+    path = folder / f"{stage}.state.pt"
+    while True:
+        if path.exists():
+            saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            if saved["steps"] is not None and saved["step"] >= saved["steps"]:
+                return saved
+        time.sleep(1)
 
 
 def remember_rates(optimizers: Iterable[torch.optim.Optimizer]) -> None:

@@ -15,7 +15,10 @@ _ROUNDS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose singular values are all made about 1, scaled to the size of Adam's steps."""
+    """Momentum whose singular values are all made about 1, scaled to the size of Adam's steps.
+
+    A convolution's kernels count as a matrix with a row for every output channel.
+    """
 
     def __init__(
         self,
@@ -31,24 +34,27 @@ class Muon(torch.optim.Optimizer):
     def step(self, _: Any = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient."""
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            shapes: dict[torch.Size, list[torch.Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     shapes.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in shapes.items():
-                updates = orthogonal(torch.stack([self._direction(p, group) for p in parameters]))
-                size = group["lr"] * 0.2 * max(shape) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(update, alpha=size)
+                directions = torch.stack(self._directions(parameters, group)).flatten(2)
+                updates = orthogonal(directions)
+                size = group["lr"] * 0.2 * max(updates.shape[1:]) ** 0.5
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_sub_(parameters, list(updates.view(-1, *shape)), alpha=size)
 
-    def _direction(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> torch.Tensor:
-        state = self.state[parameter]
-        assert parameter.grad is not None
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        return parameter.grad.lerp(state["momentum"], group["momentum"])
+    def _directions(
+        self, parameters: list[torch.Tensor], group: dict[str, Any]
+    ) -> list[torch.Tensor]:
+        for parameter in parameters:
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        slopes = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_lerp_(momenta, slopes, 1 - group["momentum"])
+        return list(torch._foreach_lerp(slopes, momenta, group["momentum"]))
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PACKAGES="diffusers spandrel ftfy wcwidth pydantic pydantic_core pydantic-settings python-dotenv
-platformdirs annotated-types typing-inspection typing_extensions"
+platformdirs annotated-types typing-inspection typing_extensions websockets"
 PLATFORMS=${PLATFORMS:-manylinux_2_28_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64}
 PYTHON=${PYTHON:-.venv/bin/python}
 [ -x "$PYTHON" ] || PYTHON=python3

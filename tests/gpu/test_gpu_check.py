@@ -213,7 +213,7 @@ _ABSENT += ("imageio_ffmpeg", "uvicorn", "jinja2", "cryptography", "asyncpg", "g
 def test_the_pack_names_a_version_for_each_package_and_no_address() -> None:
     listed = subprocess.run(["bash", PACK, "--list"], capture_output=True, text=True, check=True)
     names = [line.split("==")[0].lower().replace("_", "-") for line in listed.stdout.split()]
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 13
     assert {"diffusers", "spandrel", "pydantic", "pydantic-core"} <= set(names)
     assert "://" not in PACK.read_text()
 

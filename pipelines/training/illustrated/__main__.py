@@ -23,6 +23,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=float, default=1.0, help="share of the size's clips")
     parser.add_argument("--threads", type=int, default=0, help="of torch; all cores")
     parser.add_argument("--processes", type=int, default=0, help="that paint; all cores")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=("data", "text", "classifier", "vae", "transformer"),
+        help="these parts, each in a process of its own on a GPU that one does not fill",
+    )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     return parser.parse_args()
 
@@ -33,10 +39,12 @@ def main(arguments: argparse.Namespace) -> None:
 
     from pipelines.backends.quiet import quiet_libraries
     from pipelines.training.illustrated.recipe import recipe_of, train
+    from pipelines.training.illustrated.setup import PARTS
 
     quiet_libraries()
     torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
     train(
         recipe_of(
             arguments.folder,
@@ -47,7 +55,8 @@ def main(arguments: argparse.Namespace) -> None:
             size=arguments.size,
             data=arguments.data,
             processes=arguments.processes or os.cpu_count() or 1,
-        )
+        ),
+        arguments.only or PARTS,
     )
 
 

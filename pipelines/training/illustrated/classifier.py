@@ -5,10 +5,9 @@ instants of a clip. It says thing, colour, movement and background, and where th
 every frame. The movement is told from how place and radius change, and from what all pairs have in
 common: a head that got the features of every instant by themselves learnt nothing of it in 400
 steps. True clips are blurred and noised in its training: what it is asked about later comes out of
-a VAE. Every step paints clips of its own, which takes a fifth of the step.
+a VAE.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,12 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.training.codec import to_tensor
+from pipelines.training.illustrated.dataset import PAINTED_FRAMES, Painted
 from pipelines.training.illustrated.places import SIDE
 from pipelines.training.illustrated.setup import Recipe
 from pipelines.training.illustrated.text import CLASSES, labels_of
-from pipelines.training.illustrated.vae import Pool
-from pipelines.training.illustrated.world import (
-    Clip,
-    Pixels,
-    Scene,
-    path_of,
-    random_clip,
-    random_scene,
-    render,
-)
-from pipelines.training.loop import Training, remember_rates, set_rate
+from pipelines.training.illustrated.world import Pixels, Scene, path_of
+from pipelines.training.loop import Training, remember_rates, set_rate, wait_for
 
 INSTANTS = 5
 _APART = 2
@@ -43,7 +34,7 @@ _RATE = 2e-3
 _WIDTH = 64
 _USUAL_CHANGE = 8.0
 """Pixels of way from instant to instant, for inputs of about 1."""
-FRAMES = 17
+FRAMES = PAINTED_FRAMES
 Floats = npt.NDArray[np.float32]
 
 
@@ -112,9 +103,13 @@ class Sight:
 
 def instants(frames: torch.Tensor) -> torch.Tensor:
     """INSTANTS pairs of F x 3 x SIDE x SIDE frames, F at least 7: INSTANTS x 6 x SIDE x SIDE."""
-    last = len(frames) - 1 - _APART
-    picks = [round(last * index / (INSTANTS - 1)) for index in range(INSTANTS)]
-    return torch.stack([torch.cat([frames[i], frames[i + _APART]]) for i in picks])
+    return torch.stack([torch.cat([frames[i], frames[i + _APART]]) for i in _times(len(frames))])
+
+
+def _times(frames: int) -> list[int]:
+    """The first frames of the pairs."""
+    last = frames - 1 - _APART
+    return [round(last * index / (INSTANTS - 1)) for index in range(INSTANTS)]
 
 
 @torch.no_grad()
@@ -131,48 +126,60 @@ def see(eye: Eye, frames: Pixels) -> Sight:
     return Sight(Scene(*named), np.concatenate([path.numpy(), *[path[-1:].numpy()] * _APART]))
 
 
-def train_classifier(recipe: Recipe, held: Pool) -> Eye:
-    """Train it, or finish or load what the folder holds. `held` has clips of FRAMES to check it."""
+def train_classifier(recipe: Recipe, pool: Painted, held: Painted) -> Eye:
+    """Train it, or finish or load what the folder holds. `held` has clips to check it."""
     torch.manual_seed(4)
     eye = Eye().to(recipe.device)
     optimizer = torch.optim.AdamW(eye.parameters(), lr=_RATE, weight_decay=0.01)
     remember_rates([optimizer])
     state = {"eye": eye, "optimizer": optimizer}
     minutes = recipe.minutes_of("classifier")
-    training = Training("classifier", recipe.folder, recipe.steps, state, minutes=minutes)
+    training = Training(
+        "classifier",
+        recipe.folder,
+        recipe.steps,
+        state,
+        minutes=minutes,
+        by_clock=recipe.by_clock,
+    )
+    labels, paths = _truth(pool, recipe.device)
 
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate([optimizer], training.rate(step))
-        clips = _random_clips(rng, recipe.things, recipe.batch_of(_BATCH))
-        seen, labels, paths = _batch(clips, [render(clip, FRAMES) for clip in clips])
-        seen = _spoiled(seen, rng).to(recipe.device)
+        count = recipe.batch_of(_BATCH)
+        picks = torch.from_numpy(rng.integers(len(pool.clips), size=count)).to(recipe.device)
+        seen = _spoiled(_pairs(pool.frames[picks]), rng)
         with recipe.cast():
             logits, tracks = eye(seen)
-        loss = _loss(logits, tracks.float(), labels.to(recipe.device), paths.to(recipe.device))
+        loss = _loss(logits, tracks.float(), labels[picks], paths[picks])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return {"loss": loss.item()}
+        return {"loss": loss.detach()}
 
-    training.run(do_step, every=200, validate=lambda: accuracy(eye, held, recipe.device))
+    training.run(do_step, every=recipe.every, validate=lambda: accuracy(eye, held, recipe.device))
     return eye.eval().requires_grad_(False)
 
 
-def _random_clips(rng: np.random.Generator, things: int, count: int) -> list[Clip]:
-    """Of every combination: the judge, and it alone, sees those that are held out."""
-    scenes = [random_scene(rng, things, held_out=None) for _ in range(count)]
-    return [random_clip(rng, scene, anywhere=bool(rng.random() < 0.5)) for scene in scenes]
+def trained_eye(recipe: Recipe) -> Eye:
+    """From the folder's state; waits until another process has trained it."""
+    eye = Eye()
+    eye.load_state_dict(wait_for(recipe.folder, "classifier")["eye"])
+    return eye.eval().requires_grad_(False)
 
 
-def _batch(
-    clips: Sequence[Clip], frames: Sequence[Pixels]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    seen = torch.stack([instants(to_tensor(pixels)) for pixels in frames])
-    labels = torch.tensor([labels_of(clip.scene) for clip in clips])
-    last = FRAMES - 1 - _APART
-    times = [round(last * index / (INSTANTS - 1)) for index in range(INSTANTS)]
-    paths = np.stack([path_of(clip, FRAMES)[times] for clip in clips])
-    return seen, labels, torch.from_numpy(paths)
+def _truth(pool: Painted, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels (N x attributes) and the way of the thing at the instants (N x INSTANTS x 3)."""
+    labels = torch.tensor([labels_of(clip.scene) for clip in pool.clips])
+    paths = np.stack([path_of(clip, FRAMES)[_times(FRAMES)] for clip in pool.clips])
+    return labels.to(device), torch.from_numpy(paths).to(device)
+
+
+def _pairs(frames: torch.Tensor) -> torch.Tensor:
+    """INSTANTS pairs of N x F x SIDE x SIDE x 3 frames in 0…255: N x INSTANTS x 6 x SIDE x SIDE."""
+    times = torch.tensor(_times(frames.shape[1]), device=frames.device)
+    both = torch.stack([frames[:, times], frames[:, times + _APART]], dim=2)
+    return both.permute(0, 1, 2, 5, 3, 4).flatten(2, 3).float() / 127.5 - 1
 
 
 def _spoiled(seen: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -196,17 +203,17 @@ def _loss(
 
 
 @torch.no_grad()
-def accuracy(eye: Eye, held: Pool, device: Any) -> dict[str, float]:
+def accuracy(eye: Eye, held: Painted, device: Any) -> dict[str, float]:
     """Shares of right answers and the mean error of the place in pixels, on unseen true clips."""
+    labels, paths = _truth(held, device)
     right, errors = [], []
     for start in range(0, len(held.clips), 50):
         part = slice(start, start + 50)
-        seen, labels, paths = _batch(held.clips[part], held.frames[part])
-        logits, tracks = eye(seen.to(device))
-        guesses = [part.argmax(-1).cpu() + (index != 1) for index, part in enumerate(logits)]
-        right.append(torch.stack(guesses, 1) == labels)
-        inside = ((paths[..., :2] > 0) & (paths[..., :2] < SIDE)).all(-1)
-        errors.append((tracks.cpu() - paths)[..., :2].norm(dim=-1)[inside])
+        logits, tracks = eye(_pairs(held.frames[part]))
+        guesses = [answers.argmax(-1) + (index != 1) for index, answers in enumerate(logits)]
+        right.append(torch.stack(guesses, 1) == labels[part])
+        inside = ((paths[part][..., :2] > 0) & (paths[part][..., :2] < SIDE)).all(-1)
+        errors.append((tracks - paths[part])[..., :2].norm(dim=-1)[inside])
     shares = torch.cat(right).float().mean(0)
     return {
         **{name: round(float(shares[i]), 4) for i, name in enumerate(Scene._fields)},

@@ -1,103 +1,186 @@
-"""Clips of the illustrated world: painted by several processes, encoded once, kept in files.
+"""The clips that everything is trained on: drawn once, kept in files, then held on the device.
 
 A clip depends on the name of its set and its number only, so any machine makes the same set.
 """
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipelines.training.codec import encode_clip, to_tensor
+from pipelines.training.illustrated.drawing import Shard, draw
+from pipelines.training.illustrated.layout import CELL, GROUP
 from pipelines.training.illustrated.setup import Recipe
 from pipelines.training.illustrated.world import (
     Clip,
-    Pixels,
-    Scene,
+    is_held_out,
     random_clip,
     random_scene,
     random_still,
-    render,
 )
 from pipelines.training.loop import generator
 
 FRAMES = 33
-SHARD = 500
+PAINTED_FRAMES = 17
+SHARD = 250
 """Clips a file: what an interruption can lose."""
+VALIDATION = 0.05
+"""Share of the size's clips and stills on which the transformer is checked."""
+HELD = 200
+"""Painted clips that nothing is trained on."""
 _CENTRED = 0.65
-
-
-@dataclass
-class Encoded:
-    """Scaled latents in fp16 (N x channels x frames x h x w) and what they show."""
-
-    values: torch.Tensor
-    scenes: list[Scene]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass
 class Latents:
-    """Everything the transformer is trained on."""
+    """Clips or stills as the transformer sees them."""
 
-    clips: Encoded
-    centred: np.ndarray[Any, np.dtype[np.int64]]
+    values: torch.Tensor
+    """N x CHANNELS x latent frames x CELLS x CELLS, fp16, not scaled."""
+    captions: list[list[str]]
+    """N x CAPTIONS."""
+    centred: torch.Tensor
     """Which of the clips pass through the middle; the others start anywhere."""
-    stills: Encoded
 
 
-def paint(clips: Sequence[Clip], frames: int, processes: int) -> Iterator[Pixels]:
-    """Render the clips in order, in so many processes."""
-    if processes <= 1:
-        yield from (render(clip, frames) for clip in clips)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads and locks
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from pool.map(partial(render, frames=frames), clips, chunksize=8)
+@dataclass
+class Painted:
+    """Clips of PAINTED_FRAMES as frames (N x F x SIDE x SIDE x 3, 0…255) and as latents
+    (N x L x CHANNELS x CELLS x CELLS)."""
+
+    clips: list[Clip]
+    frames: torch.Tensor
+    latents: torch.Tensor
+    trained: Indices
+    """Clips of combinations that are not held out; the judge alone is trained on the others too."""
+
+    def crops(
+        self, rng: np.random.Generator, count: int, cells: int, groups: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Frames (N x 1 or GROUP x 3 x H x W, -1…1) and their latents (N x CHANNELS x h x w).
+
+        First single ones, N = `count`, then those of `groups` latent frames in a row of each clip;
+        cut to squares of `cells`.
+        """
+        picks = rng.choice(self.trained, count, replace=len(self.trained) < count)
+        index = torch.from_numpy(picks).to(self.frames.device)
+        free = self.latents.shape[-1] - cells
+        top, left = (int(value) for value in rng.integers(0, free + 1, 2))
+        begin = int(rng.integers(0, self.latents.shape[1] - groups))
+        for first, last, size in ((0, 1, 1), (1 + begin, 1 + begin + groups, GROUP)):
+            latents = self.latents[index, first:last].flatten(0, 1).float()
+            start = 0 if size == 1 else 1 + GROUP * (first - 1)
+            frames = self.frames[index, start : start + size * (last - first)]
+            y, x, side = top * CELL, left * CELL, cells * CELL
+            frames = frames[:, :, y : y + side, x : x + side].permute(0, 1, 4, 2, 3)
+            pixels = frames.float().div_(127.5).sub_(1).unflatten(1, (last - first, size))
+            yield pixels.flatten(0, 1), latents[..., top : top + cells, left : left + cells]
 
 
-def encode_dataset(recipe: Recipe, vae: Any, name: str, share: float = 1.0) -> Latents:
-    """`share` of the size's clips and stills, other ones for every `name`; from its files if
-    they are there."""
-    rng = generator(f"illustrated-{name}", 0)
-    clips, centred, stills = [], [], []
-    for index in range(round(share * recipe.size.clips)):
-        anywhere = rng.random() > _CENTRED
+def draw_everything(recipe: Recipe) -> None:
+    """All files that are not there yet."""
+    for name, share in (("training", 1.0), ("validation", VALIDATION)):
+        for kind in ("clips", "stills"):
+            _files(recipe, f"{name}.{kind}", _clips(recipe, name, kind, share)[0], kind == "clips")
+    painted(recipe)
+    painted(recipe, held=True)
+
+
+def load_latents(recipe: Recipe, name: str, kind: str, share: float = 1.0) -> Latents:
+    """`share` of the size's `clips` or `stills`, other ones for every `name`; on the device."""
+    clips, centred = _clips(recipe, name, kind, share)
+    files = _files(recipe, f"{name}.{kind}", clips, kind == "clips")
+    values, captions = [], []
+    for file in files:
+        with np.load(file) as parts:
+            values.append(torch.from_numpy(parts["latents"]).to(recipe.device).transpose(1, 2))
+            captions += parts["captions"].tolist()
+    return Latents(torch.cat(values), captions, torch.tensor(centred, device=recipe.device))
+
+
+def painted(recipe: Recipe, *, held: bool = False) -> list[Path]:
+    """The files of the painted clips."""
+    return _files(recipe, _name(held), _painted_clips(recipe, held), True, painted_=True)
+
+
+def load_painted(recipe: Recipe, *, held: bool = False) -> Painted:
+    """Painted clips of every combination; `held` ones are for checking."""
+    clips = _painted_clips(recipe, held)
+    frames, latents = [], []
+    for file in painted(recipe, held=held):
+        with np.load(file) as parts:
+            frames.append(torch.from_numpy(parts["frames"]).to(recipe.device))
+            latents.append(torch.from_numpy(parts["latents"]).to(recipe.device))
+    trained = [index for index, clip in enumerate(clips) if not is_held_out(clip.scene)]
+    return Painted(clips, torch.cat(frames), torch.cat(latents), np.array(trained))
+
+
+def some_latents(recipe: Recipe) -> torch.Tensor:
+    """Of up to 2,000 painted clips, on the CPU: N x L x CHANNELS x CELLS x CELLS."""
+    values = []
+    for file in painted(recipe)[: 2000 // SHARD]:
+        with np.load(file) as parts:
+            values.append(torch.from_numpy(parts["latents"]))
+    return torch.cat(values)
+
+
+def _name(held: bool) -> str:
+    return "painted-held" if held else "painted"
+
+
+def _painted_clips(recipe: Recipe, held: bool) -> list[Clip]:
+    rng = generator(f"illustrated-{_name(held)}", 0)
+    count = min(HELD, recipe.size.painted) if held else recipe.size.painted
+    scenes = [random_scene(rng, recipe.things, held_out=None) for _ in range(count)]
+    return [random_clip(rng, scene, anywhere=bool(rng.random() < 0.5)) for scene in scenes]
+
+
+def _clips(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Clip], list[int]]:
+    """The clips of a set, and which of them pass through the middle."""
+    rng = generator(f"illustrated-{name}-{kind}", 0)
+    count = round(share * getattr(recipe.size, kind))
+    clips, centred = [], []
+    for index in range(count):
+        scene = random_scene(rng, recipe.things)
+        anywhere = bool(rng.random() > _CENTRED)
         if not anywhere:
             centred.append(index)
-        clips.append(random_clip(rng, random_scene(rng, recipe.things), anywhere=anywhere))
-    for _ in range(round(share * recipe.size.stills)):
-        stills.append(random_still(rng, random_scene(rng, recipe.things)))
-    return Latents(
-        clips=_encoded(recipe, vae, f"{name}.clips", clips, FRAMES),
-        centred=np.array(centred),
-        stills=_encoded(recipe, vae, f"{name}.stills", stills, 1),
-    )
+        if kind == "stills":
+            clips.append(random_still(rng, scene))
+        else:
+            clips.append(random_clip(rng, scene, anywhere=anywhere))
+    return clips, centred
 
 
-def _encoded(recipe: Recipe, vae: Any, name: str, clips: list[Clip], frames: int) -> Encoded:
-    values = []
-    for start in range(0, len(clips), SHARD):
-        path = recipe.folder / f"{name}.{start:06d}.pt"
-        if not path.exists():
-            part = path.with_suffix(".part")
-            torch.save(_encode(recipe, vae, clips[start : start + SHARD], frames), part)
-            part.replace(path)
-            print(f"{name}: {min(start + SHARD, len(clips))} of {len(clips)}", flush=True)
-        values.append(torch.load(path, weights_only=True))
-    return Encoded(torch.cat(values), [clip.scene for clip in clips])
-
-
-@torch.no_grad()
-def _encode(recipe: Recipe, vae: Any, clips: list[Clip], frames: int) -> torch.Tensor:
-    mean = torch.tensor(vae.config.latents_mean).view(-1, 1, 1, 1)
-    deviation = torch.tensor(vae.config.latents_std).view(-1, 1, 1, 1)
-    result = []
-    for pixels in paint(clips, frames, recipe.processes):
-        latents = encode_clip(vae, to_tensor(pixels).to(recipe.device)).cpu()
-        result.append(((latents - mean) / deviation).half())
-    return torch.stack(result)
+def _files(
+    recipe: Recipe, name: str, clips: list[Clip], moving: bool, *, painted_: bool = False
+) -> list[Path]:
+    """Draw what is missing, in several processes."""
+    frames = (PAINTED_FRAMES if painted_ else FRAMES) if moving else 1
+    shards = [
+        Shard(
+            recipe.folder / f"{name}.{start:06d}.npz",
+            clips[start : start + SHARD],
+            frames,
+            painted_,
+            generator(f"illustrated-{name}-captions", start),
+        )
+        for start in range(0, len(clips), SHARD)
+    ]
+    missing = [shard for shard in shards if not shard.path.exists()]
+    if missing and recipe.processes <= 1:
+        for shard in missing:
+            draw(shard)
+    elif missing:
+        context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads, locks
+        with ProcessPoolExecutor(recipe.processes, mp_context=context) as pool:
+            list(pool.map(draw, missing))
+    if missing:
+        print(f"{name}: {len(clips)} clips drawn", flush=True)
+    return [shard.path for shard in shards]

@@ -3,21 +3,22 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from pipelines.training.assemble import save_checkpoint
-from pipelines.training.illustrated.classifier import FRAMES, save_eye, train_classifier
-from pipelines.training.illustrated.dataset import encode_dataset
-from pipelines.training.illustrated.setup import SIZES, Recipe
+from pipelines.training.illustrated.classifier import save_eye, train_classifier, trained_eye
+from pipelines.training.illustrated.dataset import VALIDATION, draw_everything, load_painted
+from pipelines.training.illustrated.setup import PARTS, SIZES, Recipe
 from pipelines.training.illustrated.text import train_text
 from pipelines.training.illustrated.things import THINGS
-from pipelines.training.illustrated.transformer import Sampler, train_transformer
-from pipelines.training.illustrated.vae import Pool, train_vae
+from pipelines.training.illustrated.transformer import Words, sampler_of, train_transformer
+from pipelines.training.illustrated.vae import finished_vae, scaled_vae, train_vae
 
 LEAST_THINGS = 3
-_HELD = 200
 
 
 def recipe_of(
@@ -61,33 +62,48 @@ def recipe_of(
         whole,
         clips=max(64, round(whole.clips * data)),
         stills=max(64, round(whole.stills * data)),
-        vae_clips=max(64, round(whole.vae_clips * data)),
+        painted=max(64, round(whole.painted * data)),
     )
-    return Recipe(folder, count, part, minutes or (7 if cuda else 90), on, processes, steps)
+    return Recipe(
+        folder, count, part, minutes or (7 if cuda else 90), on, processes, steps, mixed=cuda
+    )
 
 
-def train(recipe: Recipe) -> Path:
-    """Classifier, text encoder, VAE, latents, transformer; returns the checkpoint's folder."""
-    count, fewer = recipe.size.vae_clips, min(_HELD, recipe.size.vae_clips)
-    # The judge, and it alone, sees the combinations that are held out: else a wrong answer about
-    # one of them could be its own.
-    eye = train_classifier(recipe, Pool(recipe, "classifier-held", fewer, FRAMES, every=True))
+def train(recipe: Recipe, parts: Sequence[str] = PARTS) -> Path | None:
+    """Data, text encoder, classifier, VAE, transformer; returns the checkpoint's folder.
+
+    With some of the `parts` only those are trained, and what they need must be in the folder; the
+    checkpoint comes with the transformer.
+    """
+    if "data" in parts:
+        draw_everything(recipe)
+    if "text" in parts:
+        train_text(recipe)
+    if "classifier" in parts:
+        train_classifier(recipe, load_painted(recipe), load_painted(recipe, held=True))
+    if "vae" in parts:
+        train_vae(recipe)
+    if "transformer" not in parts:
+        return None
+    return _finish(recipe)
+
+
+def _finish(recipe: Recipe) -> Path:
+    """Train the transformer and write the checkpoint."""
     tokenizer, encoder = train_text(recipe)
-    vae = train_vae(recipe, Pool(recipe, "vae", count), Pool(recipe, "vae-held", fewer))
-    latents = encode_dataset(recipe, vae, "training")
-    unseen = encode_dataset(recipe, vae, "validation", 0.05)
+    words, scales = Words(tokenizer, encoder), scaled_vae(recipe)
     transformer = train_transformer(
         recipe,
-        Sampler(recipe, latents, tokenizer, encoder),
-        Sampler(recipe, unseen, tokenizer, encoder),
+        sampler_of(recipe, "training", words, scales),
+        sampler_of(recipe, "validation", words, scales, VALIDATION),
+        partial(finished_vae, recipe),
     )
     target = recipe.folder / "checkpoint"
-    parts = (part.to("cpu") for part in (encoder, vae, transformer))
-    save_checkpoint(target, tokenizer, *parts)
+    save_checkpoint(target, tokenizer, encoder.cpu(), finished_vae(recipe).cpu(), transformer.cpu())
     card = target / "card"
     card.mkdir(exist_ok=True)
     for log in [*recipe.folder.glob("*.jsonl"), recipe.folder / "recipe.json"]:
         shutil.copy(log, card)
-    save_eye(eye, card / "eye.safetensors")
+    save_eye(trained_eye(recipe), card / "eye.safetensors")
     print(f"written to {target}")
     return target

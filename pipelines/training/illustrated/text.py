@@ -82,14 +82,16 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
     remember_rates([optimizer])
     state = {"encoder": encoder, "probes": probes, "optimizer": optimizer}
     minutes = recipe.minutes_of("text")
-    training = Training("text", recipe.folder, recipe.steps, state, minutes=minutes)
+    training = Training(
+        "text", recipe.folder, recipe.steps, state, minutes=minutes, by_clock=recipe.by_clock
+    )
 
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate([optimizer], training.rate(step))
         if step % 10 == 0:  # apart, because the long one pads its whole batch
             pairs = [(text, _NOTHING) for text in ("", NEGATIVE)]
         else:
-            scenes = [random_scene(rng, recipe.things) for _ in range(recipe.batch_of(BATCH))]
+            scenes = [random_scene(rng, recipe.things) for _ in range(BATCH)]
             pairs = [training_caption(scene, rng) for scene in scenes]
         loss = torch.zeros((), device=recipe.device)
         states, tokens = _states(encoder, tokenizer, [text for text, _ in pairs])
@@ -101,12 +103,12 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        return {"loss": loss.item()}
+        return {"loss": loss.detach()}
 
     def validate() -> dict[str, float]:
         return _accuracy(recipe, encoder, probes, tokenizer)
 
-    training.run(do_step, every=200, validate=validate)
+    training.run(do_step, every=recipe.every, validate=validate)
     return tokenizer, encoder.eval().requires_grad_(False)
 
 

@@ -1,7 +1,8 @@
 """Training of the transformer for the illustrated world: stills, then clips, then continuation.
 
 Stills come first because they cost a fifth to a ninth of a clip: things, colours and places are
-learned on them. One checkpoint serves text-to-video and a given first frame, as before.
+learned on them. One checkpoint serves text-to-video and a given first frame, as before. The last
+stage is given first frames that were drawn and read again, as in the product.
 """
 
 import copy
@@ -11,20 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.denoiser import (
     Batch,
     Denoiser,
+    Texts,
     embed,
     loss_of,
     new_transformer,
     noise_levels,
     optimizers_for,
 )
-from pipelines.training.illustrated.captions import training_caption
-from pipelines.training.illustrated.dataset import Latents
+from pipelines.training.illustrated.dataset import Latents, load_latents
+from pipelines.training.illustrated.layout import CHANNELS
 from pipelines.training.illustrated.setup import Recipe
+from pipelines.training.illustrated.vae import scales_of, seen_again
 from pipelines.training.loop import Training, generator, remember_rates, set_rate
 
 
@@ -44,59 +48,131 @@ class Stage:
 STAGES = (
     Stage("stills", rate=1.0, stills=0.9, continued=0.03),
     Stage("transformer", rate=0.8, stills=0.1, continued=0.35),
-    Stage("continuation", rate=0.4, stills=0.03, continued=0.8),
+    Stage("continuation", rate=0.4, stills=0.05, continued=0.6),
 )
 _EMPTY = 0.1
 _AVERAGE = 0.998
 _BATCHES = {1: 64, 5: 20, 9: 12}
 """Clips of so many latent frames in a batch: about as many tokens each."""
+_EMBEDDED = 512
+"""Captions at once."""
+
+
+class Clips:
+    """Latents, scaled as the pipelines scale them, and the embeddings of their captions."""
+
+    def __init__(
+        self, latents: Latents, scales: tuple[torch.Tensor, torch.Tensor], words: "Words"
+    ) -> None:
+        mean, deviation = (part[None, :, None].half() for part in scales)
+        self.values = latents.values.sub_(mean).div_(deviation)
+        self.firsts = self.values[:, :, 0].clone()
+        """What is given of a clip that goes on from a frame: N x CHANNELS x h x w."""
+        self.centred = latents.centred
+        self.everything = torch.arange(len(self.values), device=self.values.device)
+        self.captions = len(latents.captions[0])
+        self.texts = words.embedded([text for texts in latents.captions for text in texts])
+
+    def read_again(self, vae: Any) -> None:
+        """Put the first frames through decoder and encoder."""
+        mean, deviation = scales_of(vae)
+        raw = self.firsts.float() * deviation + mean
+        self.firsts = ((seen_again(vae, raw) - mean) / deviation).half()
+
+
+class Words:
+    """Embeds captions, all to one length."""
+
+    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+        self._tokenizer, self._encoder = tokenizer, encoder
+
+    def embedded(self, captions: list[str]) -> Texts:
+        """States (N x tokens x width, fp16) and the attention's bias (N x 1 x 1 x tokens)."""
+        starts = range(0, len(captions), _EMBEDDED)
+        parts = [
+            embed(self._encoder, self._tokenizer, captions[at : at + _EMBEDDED]) for at in starts
+        ]
+        longest = max(part.states.shape[1] for part in parts)
+        states, biases = [], []
+        for part in parts:
+            missing = longest - part.states.shape[1]
+            states.append(functional.pad(part.states.half(), (0, 0, 0, missing)))
+            biases.append(functional.pad(part.bias, (0, missing), value=-torch.inf))
+        return Texts(torch.cat(states), torch.cat(biases))
 
 
 class Sampler:
     """Draws batches of stills and of clips of 17 or 33 frames."""
 
-    def __init__(self, recipe: Recipe, latents: Latents, tokenizer: Any, encoder: Any) -> None:
+    def __init__(self, recipe: Recipe, clips: Clips, stills: Clips, words: Words) -> None:
         self._recipe = recipe
-        self._latents = latents
-        self._tokenizer = tokenizer
-        self._encoder = encoder
+        self.clips, self.stills = clips, stills
+        self._empty = words.embedded(["", NEGATIVE])
 
     def draw(self, rng: np.random.Generator, stage: Stage) -> Batch:
         """A batch of one kind."""
         kind = rng.random()
         clean = 1 if kind < stage.continued else 0
         if kind > 1 - stage.stills:
-            chosen, frames = self._latents.stills, 1
+            chosen, frames = self.stills, 1
         else:
-            chosen, frames = self._latents.clips, 5 if rng.random() < 0.5 else 9
+            chosen, frames = self.clips, 5 if rng.random() < 0.5 else 9
         count = self._recipe.batch_of(_BATCHES[frames])
-        if not clean and frames > 1:
-            picks = self._latents.centred[rng.integers(len(self._latents.centred), size=count)]
-        else:
-            picks = rng.integers(len(chosen.scenes), size=count)
-        latents = chosen.values[picks, :, :frames].to(self._recipe.device).float()
-        captions = [self._caption(chosen.scenes[pick], rng) for pick in picks]
-        return Batch(latents, embed(self._encoder, self._tokenizer, captions), clean)
+        pool = chosen.centred if not clean and frames > 1 else chosen.everything
+        picks = pool[self._numbers(rng, len(pool), count)]
+        latents = chosen.values[picks, :, :frames].float()
+        first = chosen.firsts[picks].float()[:, :, None] if clean else None
+        return Batch(latents, self._texts(chosen, picks, rng), clean, first)
 
-    def _caption(self, scene: Any, rng: np.random.Generator) -> str:
-        kind = rng.random()
-        if kind < _EMPTY / 2:
-            return ""
-        if kind < _EMPTY:
-            return NEGATIVE
-        return training_caption(scene, rng)[0]
+    def _numbers(self, rng: np.random.Generator, most: int, count: int) -> torch.Tensor:
+        return torch.from_numpy(rng.integers(most, size=count)).to(self._recipe.device)
+
+    def _texts(self, chosen: Clips, picks: torch.Tensor, rng: np.random.Generator) -> Texts:
+        count = len(picks)
+        lines = picks * chosen.captions + self._numbers(rng, chosen.captions, count)
+        states, bias = chosen.texts.states[lines].float(), chosen.texts.bias[lines]
+        # The first few get no caption or the negative one.
+        none = round(_EMPTY * count + rng.random() - 0.5)
+        if none:
+            empty = self._numbers(rng, 2, none)
+            width = max(states.shape[1], self._empty.states.shape[1])
+            states = functional.pad(states, (0, 0, 0, width - states.shape[1]))
+            bias = functional.pad(bias, (0, width - bias.shape[-1]), value=-torch.inf)
+            missing = width - self._empty.states.shape[1]
+            states[:none] = functional.pad(self._empty.states[empty].float(), (0, 0, 0, missing))
+            bias[:none] = functional.pad(self._empty.bias[empty], (0, missing), value=-torch.inf)
+        return Texts(states, bias)
 
 
-def train_transformer(recipe: Recipe, sampler: Sampler, validation: Sampler) -> Any:
-    """Train it, or finish or load what the folder holds. Returns the averaged weights."""
+def sampler_of(recipe: Recipe, name: str, words: Words, vae: Any, share: float = 1.0) -> Sampler:
+    """Of a set's files."""
+    scales = scales_of(vae)
+    clips, stills = (
+        Clips(load_latents(recipe, name, kind, share), scales, words)
+        for kind in ("clips", "stills")
+    )
+    return Sampler(recipe, clips, stills, words)
+
+
+def train_transformer(
+    recipe: Recipe, sampler: Sampler, validation: Sampler, finished_vae: Any
+) -> Any:
+    """Train it, or finish or load what the folder holds. Returns the averaged weights.
+
+    `finished_vae()` is asked for before the last stage.
+    """
     torch.manual_seed(2)
     held = [
         validation.draw(generator("transformer-validation", index), STAGES[1]) for index in range(8)
     ]
     size = recipe.size
-    model = new_transformer(size.heads, size.layers, size.feed_forward, size.text)
+    model = new_transformer(
+        size.heads, size.layers, size.feed_forward, size.text, channels=CHANNELS
+    )
     model.to(recipe.device)
     for stage in STAGES:
+        if stage is STAGES[-1]:
+            sampler.clips.read_again(finished_vae())
         model = _train_stage(recipe, stage, model, sampler, held)
     return model.eval()
 
@@ -110,11 +186,17 @@ def _train_stage(
     remember_rates(optimizers)
     state = {"model": model, "average": average}
     state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
-    minutes = recipe.minutes_of(stage.name)
-    training = Training(stage.name, recipe.folder, recipe.steps, state, minutes=minutes)
+    training = Training(
+        stage.name,
+        recipe.folder,
+        recipe.steps,
+        state,
+        minutes=recipe.minutes_of(stage.name),
+        by_clock=recipe.by_clock,
+    )
     denoiser = Denoiser(model, compiled=recipe.compiled)
 
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate(optimizers, stage.rate * training.rate(step))
         batch = sampler.draw(rng, stage)
         levels = noise_levels(len(batch.latents), rng).to(recipe.device)
@@ -128,15 +210,14 @@ def _train_stage(
             optimizer.step()
         weight = 1 - min(_AVERAGE, (step + 1) / (step + 10))
         with torch.no_grad():
-            for mean, now in zip(average.parameters(), model.parameters(), strict=True):
-                mean.lerp_(now, weight)
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
         kind = "continue" if batch.clean else "text"
-        return {"loss": loss.item(), f"loss_{kind}_{batch.latents.shape[2]}": loss.item()}
+        return {"loss": loss.detach(), f"loss_{kind}_{batch.latents.shape[2]}": loss.detach()}
 
     def validate() -> dict[str, float]:
         return _validate(recipe, Denoiser(average, compiled=False), held)
 
-    training.run(do_step, every=200, validate=validate)
+    training.run(do_step, every=recipe.every, validate=validate)
     return copy.deepcopy(average).requires_grad_(True)
 
 

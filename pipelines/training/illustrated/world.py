@@ -165,18 +165,39 @@ def path_of(clip: Clip, frames: int) -> Floats:
 
 def render(clip: Clip, frames: int) -> Pixels:
     """F x SIDE x SIDE x 3, RGB; edges smoothed over about one pixel."""
-    scene = clip.scene
-    pan = {"pan right": 1, "pan left": -1}.get(scene.movement, 0)
-    width = SIDE + (int(np.ceil(SPEED * frames)) + 1 if pan else 0)
-    place = paint(scene.background, width, np.random.default_rng(clip.place))
-    source = _source(scene)
+    place, source = panorama(clip, frames), _source(clip.scene)
     result = np.empty((frames, SIDE, SIDE, 3), np.uint8)
     for index, (x, y, radius) in enumerate(path_of(clip, frames).tolist()):
-        offset = SPEED * index if pan > 0 else width - SIDE - 1 - SPEED * index
-        picture_ = _window(place, offset) if pan else place.copy()
+        picture_ = view(clip, place, index)
         _put(picture_, source, x, y, radius)
         result[index] = np.round(picture_).astype(np.uint8)
     return result
+
+
+def panorama(clip: Clip, frames: int) -> Floats:
+    """The place, as wide as the camera sees of it in so many frames: SIDE x width x 3, 0…255."""
+    pan = clip.scene.movement.startswith("pan")
+    width = SIDE + (int(np.ceil(SPEED * frames)) + 1 if pan else 0)
+    return paint(clip.scene.background, width, np.random.default_rng(clip.place))
+
+
+def view(clip: Clip, place: Floats, time: float) -> Floats:
+    """What the camera sees of a panorama, `time` in frames: SIDE x SIDE x 3, a copy."""
+    if not clip.scene.movement.startswith("pan"):
+        return place.copy()
+    away = SPEED * time
+    return _window(
+        place, away if clip.scene.movement == "pan right" else place.shape[1] - SIDE - 1 - away
+    )
+
+
+def looks(scene: Scene) -> str:
+    """Whether the thing's front is on the `left` or `right`; "" if it has none."""
+    if scene.thing in SHAPES:
+        return ""
+    facing = BY_NAME[scene.thing].facing
+    ahead = scene.movement.removeprefix("pan ")
+    return ahead if facing and ahead in ("left", "right") else facing
 
 
 def _window(place: Floats, offset: float) -> Floats:
@@ -199,8 +220,7 @@ def _source(scene: Scene) -> Image.Image:
         cell = picture(scene.thing)
         if scene.colour:
             cell = in_colour(cell, COLOURS[scene.colour])
-        facing = BY_NAME[scene.thing].facing
-        if facing and scene.movement.removeprefix("pan ") in {"left", "right"} - {facing}:
+        if looks(scene) != BY_NAME[scene.thing].facing:
             cell = cell[:, ::-1]
     cover = cell[..., 3:]
     whole = np.concatenate([cell[..., :3] * cover, 255 * cover], axis=-1)
