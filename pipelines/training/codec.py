@@ -7,7 +7,7 @@ neither the chunk loop nor the feature cache of the stock forward pass. `encode`
 here equal the stock methods; a test holds them to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +93,23 @@ def encode(vae: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return mean, spread.clamp(-30, 20)
 
 
-def decode(vae: Any, latents: torch.Tensor, group: int) -> torch.Tensor:
-    """Groups of 1 or 4 frames, unclamped: N x group x 3 x H x W."""
+def decode(
+    vae: Any,
+    latents: torch.Tensor,
+    group: int,
+    cut: Callable[[torch.Tensor], torch.Tensor] = lambda cells: cells,
+) -> torch.Tensor:
+    """Groups of 1 or 4 frames, unclamped: N x group x 3 x H x W.
+
+    `cut` may take a part of the cells before they are enlarged, where nearly all of the work is.
+    """
     x = latents.contiguous(memory_format=torch.channels_last)
     x = _conv(vae.decoder.conv_in, _conv(vae.post_quant_conv, x))
     x = _middle(vae.decoder.mid_block, x)
-    for block in vae.decoder.up_blocks:
+    for number, block in enumerate(vae.decoder.up_blocks):
         for layer in block.resnets:
             x = _residual(layer, x)
+        x = x if number else cut(x)
         for layer in block.upsamplers or ():
             if group > 1:
                 x = _conv(layer.time_conv, x).unflatten(1, (2, -1)).flatten(0, 1)

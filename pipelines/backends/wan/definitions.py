@@ -104,7 +104,7 @@ _DEMO = BackendDefinition(
             WanOptions(steps=8, guidance=4.0, continued_guidance=1.0, flow_shift=3.0),
         ),
     ),
-    create=_creator("wan-demo", Variant("tiny-wan")),
+    create=_creator("wan-demo", Variant("tiny-wan", channels=30)),
     models=("tiny-wan",),
     text=TextLimit(MAX_TOKENS, "tiny-wan"),
     model_set="demo",

@@ -19,6 +19,7 @@ from pipelines.training.illustrated.setup import Recipe
 from pipelines.training.illustrated.world import (
     Clip,
     is_held_out,
+    path_of,
     random_clip,
     random_scene,
     random_still,
@@ -81,6 +82,42 @@ class Painted:
             frames = frames[:, :, y : y + side, x : x + side].permute(0, 1, 4, 2, 3)
             pixels = frames.float().div_(127.5).sub_(1).unflatten(1, (last - first, size))
             yield pixels.flatten(0, 1), latents[..., top : top + cells, left : left + cells]
+
+    def around(self, rng: np.random.Generator, count: int, cells: int, group: int) -> "Around":
+        """Squares of `cells` around the thing, in single frames or in GROUP frames."""
+        size = self.latents.shape[-1]
+        frames, latents, corners = [], [], []
+        for pick in rng.choice(self.trained, count).tolist():
+            index = 0 if group == 1 else int(rng.integers(1, self.latents.shape[1]))
+            first = 0 if group == 1 else 1 + GROUP * (index - 1)
+            x, y, _ = path_of(self.clips[pick], first + group)[first]
+            middle = np.array([y, x]) / CELL - cells / 2 + rng.uniform(-1, 1, 2)
+            top, left = np.clip(np.round(middle), 0, size - cells).astype(int).tolist()
+            here, side = (top * CELL, left * CELL), cells * CELL
+            whole = self.frames[pick, first : first + group]
+            frames.append(whole[:, here[0] : here[0] + side, here[1] : here[1] + side])
+            latents.append(self.latents[pick, index].float())
+            corners.append((top, left))
+        pixels = torch.stack(frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+        return Around(pixels, torch.stack(latents), corners, cells)
+
+
+@dataclass
+class Around:
+    """Parts of frames (N x group x 3 x side x side, -1…1) and the whole latents of them."""
+
+    frames: torch.Tensor
+    latents: torch.Tensor
+    corners: list[tuple[int, int]]
+    cells: int
+
+    def cut(self, values: torch.Tensor) -> torch.Tensor:
+        """The same parts of N x channels x CELLS x CELLS."""
+        parts = [
+            value[:, top : top + self.cells, left : left + self.cells]
+            for value, (top, left) in zip(values, self.corners, strict=True)
+        ]
+        return torch.stack(parts).contiguous(memory_format=torch.channels_last)
 
 
 def draw_everything(recipe: Recipe) -> None:

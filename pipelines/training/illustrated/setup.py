@@ -41,10 +41,11 @@ SIZES = {
 SHARES = {
     "text": 0.035,
     "classifier": 0.08,
-    "decoder": 0.17,
-    "encoder": 0.12,
-    "stills": 0.12,
-    "transformer": 0.395,
+    "decoder": 0.12,
+    "sharpen": 0.12,
+    "encoder": 0.1,
+    "stills": 0.1,
+    "transformer": 0.365,
     "continuation": 0.08,
 }
 """Of the minutes; drawing the clips comes on top. More for the text made it worse: of held-out

@@ -4,6 +4,7 @@ The latents are computed from the scene (`layout`), so both are trained apart, w
 of `training.codec`. The encoder is also trained on what the finished decoder draws of its latents.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.training.codec import decode, encode, encode_clip, new_vae, to_tensor
-from pipelines.training.illustrated.dataset import Painted, load_painted, some_latents
+from pipelines.training.illustrated.dataset import Around, Painted, load_painted, some_latents
 from pipelines.training.illustrated.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
 from pipelines.training.illustrated.setup import Recipe
 from pipelines.training.illustrated.world import Pixels
@@ -23,6 +24,10 @@ RATE = 2e-3
 WIDTHS, BLOCKS = (1, 2, 2), 1
 _JERK_WEIGHT = 1.0
 _EDGE_WEIGHT = 0.5
+AROUND = 7
+"""Cells of the side of the squares around things."""
+_RIM = 4
+"""Pixels at the rim of such a square that see less than they would in a whole frame."""
 _NOISE = 0.15
 """Most noise on the latents that the decoder is trained on, in their deviations: the transformer's
 are never exact."""
@@ -47,6 +52,7 @@ def train_vae(recipe: Recipe) -> Any:
     _measure_latents(vae, some_latents(recipe))
     parts = nn.ModuleList([vae.decoder, vae.post_quant_conv])
     _train(recipe, "decoder", vae, parts, pool, held)
+    _train(recipe, "sharpen", vae, parts, pool, held)
     parts.requires_grad_(False)
     _train(recipe, "encoder", vae, nn.ModuleList([vae.encoder, vae.quant_conv]), pool, held)
     return vae.eval().requires_grad_(False)
@@ -63,7 +69,7 @@ def finished_vae(recipe: Recipe) -> Any:
     """From the folder's states; waits until another process has trained them."""
     vae = scaled_vae(recipe)
     decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv])
-    decoder.load_state_dict(wait_for(recipe.folder, "decoder")["parts"])
+    decoder.load_state_dict(wait_for(recipe.folder, "sharpen")["parts"])
     encoder = nn.ModuleList([vae.encoder, vae.quant_conv])
     encoder.load_state_dict(wait_for(recipe.folder, "encoder")["parts"])
     return vae.eval().requires_grad_(False)
@@ -94,19 +100,27 @@ def _train(
         by_clock=recipe.by_clock,
     )
     size = recipe.size
-    loss_of = _drawing_loss if stage == "decoder" else _reading_loss
     scales = scales_of(vae)
+
+    def losses(rng: np.random.Generator) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+        """Shares, losses, and what is wrong in the pixels."""
+        if stage == "sharpen":
+            part = pool.around(rng, 2 * size.vae_batch, AROUND, 1 if rng.random() < 0.2 else GROUP)
+            yield 1.0, *_sharpening_loss(vae, part, scales)
+            return
+        loss_of = _drawing_loss if stage == "decoder" else _reading_loss
+        for frames, latents in pool.crops(rng, size.vae_batch, size.crop, size.groups):
+            share = frames.shape[1] / (1 + GROUP)
+            yield share, *loss_of(vae, frames, latents, scales, size.groups)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate(optimizers, training.rate(step))
         loss = torch.zeros((), device=recipe.device)
         error = torch.zeros((), device=recipe.device)
-        for frames, latents in pool.crops(rng, size.vae_batch, size.crop, size.groups):
-            share = frames.shape[1] / (1 + GROUP)
-            with recipe.cast():
-                part, wrong = loss_of(vae, frames, latents, scales, size.groups)
-            loss = loss + share * part
-            error = error + share * wrong.detach().pow(2).mean()
+        with recipe.cast():
+            for share, part, wrong in losses(rng):
+                loss = loss + share * part
+                error = error + share * wrong.detach().pow(2).mean()
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -146,6 +160,18 @@ def _drawing_loss(
     return _pixel_loss(wrong, groups), wrong
 
 
+def _sharpening_loss(
+    vae: Any, part: Around, scales: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss and what is wrong in the pixels around the thing, less the rim of the square."""
+    _, deviation = scales
+    level = _NOISE * torch.rand(len(part.latents), 1, 1, 1, device=part.latents.device)
+    noisy = part.latents + level * deviation * torch.randn_like(part.latents)
+    drawn = decode(vae, noisy, part.frames.shape[1], part.cut).float()
+    wrong = (drawn - part.frames)[..., _RIM:-_RIM, _RIM:-_RIM]
+    return _pixel_loss(wrong, 1), wrong
+
+
 def _pixel_loss(wrong: torch.Tensor, groups: int) -> torch.Tensor:
     """Of N x F x 3 x H x W: levels, edges, and how frames differ, over `groups` in a row too."""
     loss = wrong.abs().mean() + 2 * wrong.pow(2).mean()
@@ -183,7 +209,7 @@ def _check(vae: Any, held: Painted, stage: str) -> dict[str, float]:
     errors = []
     for index in range(min(20, len(held.frames))):
         frames = held.frames[index].permute(0, 3, 1, 2).float() / 127.5 - 1
-        if stage == "decoder":
+        if stage != "encoder":
             again = _decode_clip(vae, held.latents[index].float())
         else:
             again = _decode_clip(vae, encode_clip(vae, frames).transpose(0, 1))
