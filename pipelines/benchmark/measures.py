@@ -16,9 +16,10 @@ from pipelines.benchmark.samples import Measure
 from pipelines.documents.manifest import TransitionRecord
 from pipelines.quality.features import measure
 from pipelines.quality.gate import FROZEN, flicker_of
-from pipelines.training.captions import scene_in
+from pipelines.training.asked import scene_in
+from pipelines.training.places import SIDE
 from pipelines.training.sight import see
-from pipelines.training.world import SIDE, Scene
+from pipelines.training.world import Scene
 
 EXACT = "demo world, exact"
 """Shape, colour, direction and background, read from the pixels."""

@@ -1,38 +1,64 @@
-"""`python -m pipelines.training FOLDER`: train the demo model from nothing.
+"""`python -m pipelines.training FOLDER`: train the next demo model from nothing.
 
-Interrupted, the same command goes on where the last saved state is.
+Interrupted, the same command goes on where the last saved state is, at most two minutes back.
+Nothing that imports torch is imported here: the processes that paint clips import this module.
 """
 
-import shutil
-import sys
+import argparse
+import os
 from pathlib import Path
 
-import torch
 
-from pipelines.backends.quiet import quiet_libraries
-from pipelines.training.assemble import save_checkpoint
-from pipelines.training.codec import train_vae
-from pipelines.training.dataset import encode_dataset
-from pipelines.training.denoiser import Sampler, train_transformer
-from pipelines.training.text import train_text
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.training")
+    parser.add_argument("folder", type=Path, help="states, latents and the finished checkpoint")
+    parser.add_argument("--minutes", type=float, help="of training; 90 on a CPU, 7 on a GPU")
+    parser.add_argument("--steps", type=int, help="of every stage, instead of minutes: to try it")
+    parser.add_argument("--things", type=int, help="the first so many; 24 on a CPU, 64 on a GPU")
+    parser.add_argument(
+        "--size",
+        choices=("tiny", "small", "large"),
+        help="of the networks; small on a CPU, large on a GPU, tiny to try",
+    )
+    parser.add_argument("--data", type=float, default=1.0, help="share of the size's clips")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; all cores")
+    parser.add_argument("--processes", type=int, default=0, help="that paint; all cores")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=("data", "text", "classifier", "vae", "transformer"),
+        help="these parts, each in a process of its own on a GPU that one does not fill",
+    )
+    parser.add_argument("--device", help="cuda where there is one, else cpu")
+    return parser.parse_args()
 
 
-def main(folder: Path) -> None:
-    """Text encoder, VAE, latents, transformer, checkpoint; each from its file if it is there."""
+def main(arguments: argparse.Namespace) -> None:
+    """One command from nothing to a checkpoint."""
+    import torch
+
+    from pipelines.backends.quiet import quiet_libraries
+    from pipelines.training.recipe import recipe_of, train
+    from pipelines.training.setup import PARTS
+
     quiet_libraries()
-    torch.set_num_threads(2)
-    tokenizer, encoder = train_text(folder)
-    vae = train_vae(folder)
-    sampler = Sampler(encode_dataset(folder, vae, "training"), tokenizer, encoder)
-    held = Sampler(encode_dataset(folder, vae, "validation", 0.05), tokenizer, encoder)
-    transformer = train_transformer(folder, sampler, held)
-    save_checkpoint(folder / "checkpoint", tokenizer, encoder, vae, transformer)
-    card = folder / "checkpoint" / "card"
-    card.mkdir(exist_ok=True)
-    for log in folder.glob("*.jsonl"):
-        shutil.copy(log, card)
-    print(f"written to {folder / 'checkpoint'}")
+    torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    train(
+        recipe_of(
+            arguments.folder,
+            device=arguments.device,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            things=arguments.things,
+            size=arguments.size,
+            data=arguments.data,
+            processes=arguments.processes or os.cpu_count() or 1,
+        ),
+        arguments.only or PARTS,
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(_arguments())

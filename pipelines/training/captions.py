@@ -1,259 +1,262 @@
-"""Captions of the demo model's world, and wordings that its training never sees.
+"""Captions of the illustrated world, and wordings that training never sees.
 
-Held out are whole sentence forms, filler phrases, and pairs of colour word and shape word
-(such as "crimson ball"): a prompt worded that way shows whether meaning was learned.
+Held out are whole sentence forms, filler phrases, and pairs of a thing's name and a place's
+wording (such as "kitten" with "on the ocean"). A word of its own is never held out: the text
+encoder is trained from nothing and cannot know a word that it has not met.
 """
 
 import re
 import zlib
 from collections.abc import Sequence
-from importlib.resources import files
 
 import numpy as np
 
 from pipelines.prompting.cameras import CAMERAS
-from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene
+from pipelines.training.places import PAINTED, PLAIN
+from pipelines.training.things import BY_NAME, THINGS
+from pipelines.training.words import FILLERS, HELD_OUT_FILLERS, WORDS, babble, sample
+from pipelines.training.world import COLOURS, SHAPES, WAYS, Scene
 
-WORDS: dict[str, tuple[str, ...]] = {
-    "circle": ("circle", "ball", "disc", "sphere"),
-    "square": ("square", "box", "block", "cube"),
-    "triangle": ("triangle", "pyramid", "wedge", "cone"),
-    "red": ("red", "crimson", "scarlet"),
-    "green": ("green", "emerald", "lime green"),
-    "blue": ("blue", "azure", "bright blue"),
-    "yellow": ("yellow", "lemon yellow", "golden"),
-    "purple": ("purple", "violet", "magenta"),
-    "orange": ("orange", "amber", "bright orange"),
-    "white": ("white", "snow-white", "pale white"),
-    "right": ("right", "to the right", "rightwards", "from left to right", "towards the right"),
-    "left": ("left", "to the left", "leftwards", "from right to left", "towards the left"),
-    "up": ("up", "upwards", "to the top", "from the bottom to the top", "towards the top"),
-    "down": ("down", "downwards", "to the bottom", "from the top to the bottom", "to the ground"),
-    "black": ("black", "pitch-black", "jet-black"),
-    "grey": ("grey", "gray", "concrete grey"),
-    "dark blue": ("dark blue", "navy", "navy blue", "midnight blue"),
-    "dark green": ("dark green", "forest green", "moss green"),
-    "brown": ("brown", "earth-brown", "chocolate brown"),
+PLACE_WORDS: dict[str, tuple[str, ...]] = {
+    "sea": ("on the sea", "over the sea", "at sea", "on the ocean", "above the blue sea"),
+    "sea at night": (
+        "on the sea at night",
+        "over the sea at night",
+        "on the dark sea under the moon",
+        "on the ocean at night",
+        "at sea by night",
+    ),
+    "snow": (
+        "in the snow",
+        "over the snow",
+        "across a snowy field",
+        "in a snowy landscape",
+        "in a white winter landscape",
+    ),
+    "desert": (
+        "in the desert",
+        "over the desert",
+        "over sand dunes",
+        "across the sandy desert",
+        "in the hot desert",
+    ),
+    "night city": (
+        "in a city at night",
+        "over the night city",
+        "in the night city",
+        "past skyscrapers at night",
+        "in front of a city skyline at night",
+    ),
+    "meadow": (
+        "in a meadow",
+        "over a green meadow",
+        "on the grass",
+        "across a meadow with flowers",
+        "in the meadow",
+    ),
+    "sky": (
+        "in the sky",
+        "in a blue sky",
+        "among the clouds",
+        "across the cloudy sky",
+        "high in the sky",
+    ),
+    "space": (
+        "in space",
+        "in outer space",
+        "among the stars",
+        "across the starry space",
+        "through space",
+    ),
 }
-"""The words for each attribute; the first is the plain one."""
-_PLAIN = frozenset(words[0] for words in WORDS.values())
-
-_MOVES = ("moves", "glides", "slides", "drifts", "travels", "flies", "floats", "rolls", "goes")
-_MOVING = ("moving", "gliding", "sliding", "drifting", "travelling", "flying", "floating")
+PLAIN_FORMS = (
+    "over a {} background",
+    "on a {} background",
+    "against a {} backdrop",
+    "in front of a {} wall",
+    "across a plain {} background",
+)
+VERBS = (
+    *(("moves", "moving"), ("glides", "gliding"), ("slides", "sliding"), ("drifts", "drifting")),
+    *(("travels", "travelling"), ("flies", "flying"), ("floats", "floating"), ("goes", "going")),
+)
+DEEDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "grow": (
+        ("grows", "growing"),
+        ("grows larger", "growing larger"),
+        ("gets bigger", "getting bigger"),
+        ("comes closer", "coming closer"),
+        ("comes towards the camera", "coming towards the camera"),
+    ),
+    "shrink": (
+        ("shrinks", "shrinking"),
+        ("gets smaller", "getting smaller"),
+        ("becomes smaller and smaller", "becoming smaller and smaller"),
+        ("disappears in the distance", "disappearing in the distance"),
+        ("moves away from the camera", "moving away from the camera"),
+    ),
+    "bob": (
+        ("bobs up and down", "bobbing up and down"),
+        ("bounces up and down", "bouncing up and down"),
+        ("hovers and bobs", "hovering and bobbing"),
+        ("hops up and down", "hopping up and down"),
+        ("rocks up and down", "rocking up and down"),
+    ),
+    "pan right": (
+        ("stays in view as the camera pans right", "seen as the camera pans right"),
+        ("is followed by the camera to the right", "followed by the camera to the right"),
+        ("stays in the picture, camera pan to the right", "camera panning to the right"),
+    ),
+    "pan left": (
+        ("stays in view as the camera pans left", "seen as the camera pans left"),
+        ("is followed by the camera to the left", "followed by the camera to the left"),
+        ("stays in the picture, camera pan to the left", "camera panning to the left"),
+    ),
+}
+"""Of what is no way across the frame: finite form and participle."""
 
 TEMPLATES = (
-    "a {c} {s} {moves} {d} over a {b} background",
-    "a {c} {s} {moves} {d} across a {b} background",
-    "{c} {s} {moving} {d}, {b} background",
-    "on a {b} background a {c} {s} {moves} {d}",
-    "against a {b} backdrop, a {c} {s} {moves} slowly {d}",
-    "{b} background, {c} {s} {moving} {d}",
-    "a {s} painted {c} {moves} {d} in front of a {b} wall",
-    "the {c} {s} is {moving} {d} on {b}",
-    "a {b} scene where a {c} {s} {moves} {d}",
-    "one {c} {s}, {moving} {d}, over {b}",
+    "a {s} {does} {w}",
+    "the {s} {does} {w}",
+    "{w}, a {s} {does}",
+    "{w} a {s} {does}",
+    "a {s} {w}, {doing}",
+    "{s} {doing} {w}",
+    "a {s} is {doing} {w}",
+    "one {s}, {doing}, {w}",
+    "a picture of a {s} {doing} {w}",
+    "{w}, {s} {doing}",
 )
 HELD_OUT_TEMPLATES = (
-    "see how a {c} {s} {moves} {d} while all behind it is {b}",
-    "a single {c} {s} is {moving} steadily {d}, set on a {b} backdrop",
-    "in front of a {b} background the {c} {s} {moves} {d}",
-    "a {c} {s} keeps {moving} {d} over a {b} floor",
+    "see how a {s} {does} {w}",
+    "a single {s}, {w}, is steadily {doing}",
+    "{w} one can watch the {s}: it {does}",
+    "all alone {w}, a {s} keeps {doing}",
 )
-_PARTIAL = (
-    ("a {c} {s} {moves} {d}", "csd"),
-    ("a {c} {s}", "cs"),
-    ("a {s} {moves} {d} over a {b} background", "sdb"),
-    ("a {c} {s} on a {b} background", "csb"),
-    ("something {c} {moves} {d}", "cd"),
-    ("a {b} background", "b"),
-    ("a {s} {moves} {d}", "sd"),
-)
-FILLERS = (
-    "the light is soft",
-    "the camera follows it slowly",
-    "cinematic, 35 mm film",
-    "high quality",
-    "a calm and quiet scene",
-    "sharp focus, fine detail",
-    "the air is still",
-    "shallow depth of field",
-    "the edges are clean and even",
-    "it is early in the morning",
-    "smooth motion",
-    "with a gentle glow",
-    "a minimal picture",
-    "the surface is smooth and shiny",
-    "the picture is bright and clear",
-    "with soft shadows around it",
-    "seen from far away",
-    "the movement is slow and steady",
-    "no people, no text",
-    "as in a children's book",
-)
-HELD_OUT_FILLERS = (
-    "filmed with a long lens",
-    "an almost dreamlike mood",
-    "the whole frame feels peaceful",
-    "with the patience of a clock",
-    "nothing else happens",
+PARTIAL = (
+    ("a {s}", "s"),
+    ("a {s} {w}", "sw"),
+    ("{w}, a {s}", "sw"),
+    ("a {s} {does}", "sd"),
+    ("something is {doing} {w}", "dw"),
+    ("nothing but the view {w}", "w"),
 )
 _DISTRACTORS = (
     "with a touch of {other} light",
-    "and a faint {other} shine on its edge",
-    "the shadows are {other}",
-    "leaves fall {way} somewhere far off",
     "the wind blows {way}",
     "dust drifts {way} in the light",
-    "the sky above is {other}",
-    "and its shadow is a {thing}",
+    "and it looks like a {thing}",
+    "music for a {thing}",
+    "its shadow is {other}",
 )
-_COMMON = (files("pipelines.training") / "common_words.txt").read_text("utf-8").split()
-_VALUES = {
-    "background": tuple(BACKGROUNDS),  # before the colours: `dark blue` is no blue shape
-    "colour": tuple(COLOURS),
-    "shape": SHAPES,
-    "direction": tuple(DIRECTIONS),
-}
-_SENTENCES = " ".join((*TEMPLATES, *HELD_OUT_TEMPLATES, *(text for text, _ in _PARTIAL)))
-_AROUND = {"an", "the", "to", *_MOVES, *_MOVING} | set(
-    re.findall(r"\w+", re.sub(r"{\w+}", " ", _SENTENCES))
-)
-"""Words of the captions that say nothing about the scene."""
-_ARTICLE = re.compile(r"\ba (?=[aeiou])")
-_VOWELS, _CONSONANTS = "aeiou", "bcdfghklmnprstvw"
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 
-def is_held_out(colour_word: str, shape_word: str) -> bool:
-    """One pair in seven is kept from training; the plain words never are."""
-    plain = {colour_word, shape_word} <= _PLAIN
-    return not plain and zlib.crc32(f"{colour_word} {shape_word}".encode()) % 7 == 0
+def is_held_out(thing_word: str, place_words: str) -> bool:
+    """One pair in seven is kept from training; the first names with the first wording never are."""
+    usual = thing_word in _USUAL and place_words in _USUAL
+    return not usual and zlib.crc32(f"{thing_word} {place_words}".encode()) % 7 == 0
+
+
+def _wordings(place: str) -> tuple[str, ...]:
+    if place in PLACE_WORDS:
+        return PLACE_WORDS[place]
+    return tuple(form.format(word) for word in WORDS[place] for form in PLAIN_FORMS)
+
+
+_USUAL = frozenset(
+    [
+        *(thing.names[0] for thing in THINGS),
+        *SHAPES,
+        *(PLACE_WORDS[place][0] for place in PAINTED),
+        *(PLAIN_FORMS[0].format(place) for place in PLAIN),
+    ]
+)
+
+
+def names_of(thing: str) -> tuple[str, ...]:
+    """The words for a thing or a shape; the first is the usual one."""
+    return BY_NAME[thing].names if thing in BY_NAME else WORDS[thing]
 
 
 def training_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Scene]:
     """A caption and what it says of `scene`; an attribute that it leaves out reads ""."""
     if rng.random() < 0.12:
-        template, said = _PARTIAL[rng.integers(len(_PARTIAL))]
+        template, said = PARTIAL[int(rng.integers(len(PARTIAL)))]
     else:
-        template, said = TEMPLATES[rng.integers(len(TEMPLATES))], "csdb"
+        template, said = TEMPLATES[int(rng.integers(len(TEMPLATES)))], "sdw"
     while True:
         words = _choose_words(scene, rng)
-        if not is_held_out(words["c"], words["s"]):
+        if not is_held_out(words["name"], words["w"]):
             break
     text = template.format(**words)
-    if rng.random() < 0.55:
-        text = _with_filler(text, scene, rng)
+    if rng.random() < 0.5:
+        text = f"{text}, {_filler(scene, rng)}"
     named = Scene(
-        shape=scene.shape if "s" in said else "",
-        colour=scene.colour if "c" in said else "",
-        direction=scene.direction if "d" in said else "",
-        background=scene.background if "b" in said else "",
+        thing=scene.thing if "s" in said else "",
+        colour=scene.colour if "s" in said else "",
+        movement=scene.movement if "d" in said else "",
+        background=scene.background if "w" in said else "",
     )
     return _dressed(text, rng), named
 
 
 def fresh_caption(scene: Scene, rng: np.random.Generator, *, held_out: bool) -> str:
     """A whole caption for the scorecard; with `held_out`, in wording that training never saw."""
-    templates = HELD_OUT_TEMPLATES if held_out else TEMPLATES
     while True:
         words = _choose_words(scene, rng)
-        if is_held_out(words["c"], words["s"]) == (held_out and rng.random() < 0.5):
+        if is_held_out(words["name"], words["w"]) == (held_out and rng.random() < 0.5):
             break
-    text = _sample(templates, rng).format(**words)
-    fillers = HELD_OUT_FILLERS if held_out else FILLERS
+    text = sample(HELD_OUT_TEMPLATES if held_out else TEMPLATES, rng).format(**words)
     if rng.random() < 0.5:
-        text = f"{text}, {_sample(fillers, rng)}"
-    return _ARTICLE.sub("an ", text)
-
-
-def scene_in(caption: str) -> Scene | None:
-    """What a caption of this world says; an attribute that it leaves out reads "".
-
-    None for a text of another world: one that has any word which the captions do not have, names
-    two values of one attribute, or says nothing that moves or stands before a background.
-    """
-    text = f" {caption.casefold()} "
-    for phrase in (*FILLERS, *HELD_OUT_FILLERS):
-        text = text.replace(f" {phrase}", " ")
-    found: dict[str, str] = {}
-    for attribute, values in _VALUES.items():
-        phrases = sorted(
-            ((words, value) for value in values for words in WORDS[value]),
-            key=lambda item: -len(item[0]),  # `from right to left` before `right`
-        )
-        named = set()
-        for words, value in phrases:
-            text, times = re.subn(rf"\b{re.escape(words)}\b", " ", text)
-            named |= {value} if times else set()
-        if len(named) > 1:
-            return None
-        found[attribute] = named.pop() if named else ""
-    scene = Scene(**found)
-    is_ours = (scene.shape or scene.colour) and (scene.direction or scene.background)
-    return scene if is_ours and set(re.findall(r"\w+", text)) <= _AROUND else None
+        text = f"{text}, {sample(HELD_OUT_FILLERS if held_out else FILLERS, rng)}"
+    return _articled(text)
 
 
 def _choose_words(scene: Scene, rng: np.random.Generator) -> dict[str, str]:
-    def pick(value: str) -> str:
-        words = WORDS[value]
-        return words[0] if rng.random() < 0.4 else str(rng.choice(words))
+    name = _often_first(names_of(scene.thing), rng)
+    colour = f"{_often_first(WORDS[scene.colour], rng)} " if scene.colour else ""
+    if scene.movement in WAYS:
+        finite, participle = VERBS[int(rng.integers(len(VERBS)))]
+        way = _often_first(WORDS[scene.movement], rng)
+        does, doing = f"{finite} {way}", f"{participle} {way}"
+    else:
+        deeds = DEEDS[scene.movement]
+        does, doing = deeds[int(rng.integers(len(deeds)))]
+    place = _often_first(_wordings(scene.background), rng)
+    return {"s": colour + name, "name": name, "does": does, "doing": doing, "w": place}
 
-    return {
-        "s": pick(scene.shape),
-        "c": pick(scene.colour),
-        "d": pick(scene.direction),
-        "b": pick(scene.background),
-        "moves": str(rng.choice(_MOVES)),
-        "moving": str(rng.choice(_MOVING)),
-    }
+
+def _often_first(words: Sequence[str], rng: np.random.Generator) -> str:
+    return words[0] if rng.random() < 0.4 else sample(words, rng)
 
 
-def _with_filler(text: str, scene: Scene, rng: np.random.Generator) -> str:
+def _filler(scene: Scene, rng: np.random.Generator) -> str:
+    """A phrase that must not change the picture."""
     kind = rng.random()
     if kind < 0.5:
-        return f"{text}, {_sample(FILLERS, rng)}"
+        return sample(FILLERS, rng)
     if kind < 0.8:
-        return f"{text}, {babble(rng)}"
-    others = [
-        name
-        for name in ("red", "green", "blue", "yellow", "purple", "orange", "white")
-        if name != scene.colour
-    ]
-    phrase = _sample(_DISTRACTORS, rng).format(
-        other=rng.choice(others),
-        way=rng.choice(("left", "right", "up", "down")),
-        thing=rng.choice(("circle", "square", "triangle")),
+        return babble(rng)
+    return sample(_DISTRACTORS, rng).format(
+        other=sample([name for name in COLOURS if name != scene.colour], rng),
+        way=sample(tuple(WAYS), rng),
+        thing=sample([*SHAPES, *(thing.names[0] for thing in THINGS)], rng),
     )
-    return f"{text}, {phrase}"
 
 
 def _dressed(text: str, rng: np.random.Generator) -> str:
     """With a camera before it, a full stop, a capital: as the enhancer hands it over."""
-    if rng.random() < 0.7:
-        text = _ARTICLE.sub("an ", text)
+    if rng.random() < 0.8:
+        text = _articled(text)
     if rng.random() < 0.4:
         text = text[0].upper() + text[1:]
-    if rng.random() < 0.35:
-        text = f"{_sample(CAMERAS, rng)}: {text}"
+    if rng.random() < 0.3:
+        text = f"{sample(CAMERAS, rng)}: {text}"
     if rng.random() < 0.3:
         text += "."
     return text
 
 
-def _sample(items: Sequence[str], rng: np.random.Generator) -> str:
-    return items[int(rng.integers(len(items)))]
-
-
-def babble(rng: np.random.Generator) -> str:
-    """Common words in no order, and some that nobody knows: neither may change the picture."""
-    return " ".join(
-        _sample(_COMMON, rng) if rng.random() < 0.7 else _nonsense(rng)
-        for _ in range(rng.integers(2, 16))
-    )
-
-
-def _nonsense(rng: np.random.Generator) -> str:
-    syllables = rng.integers(1, 4)
-    return "".join(
-        _CONSONANTS[rng.integers(len(_CONSONANTS))] + _VOWELS[rng.integers(len(_VOWELS))]
-        for _ in range(syllables)
-    ) + ("" if rng.random() < 0.5 else _CONSONANTS[rng.integers(len(_CONSONANTS))])
+def _articled(text: str) -> str:
+    return _ARTICLE.sub(r"\1n ", text)

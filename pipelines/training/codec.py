@@ -1,4 +1,4 @@
-"""Second training: the VAE, as batches of 2D convolutions on the weights of the real class.
+"""The VAE as batches of 2D convolutions on the weights of the real class.
 
 Every causal 3D convolution uses only its last temporal tap (the earlier ones are zero and
 stay zero); only the two temporal downsamplers look one frame back. So every latent frame
@@ -8,7 +8,6 @@ here equal the stock methods; a test holds them to it.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,28 +16,12 @@ from diffusers import AutoencoderKLWan
 from torch import nn
 from torch.nn import functional
 
-from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
-from pipelines.training.world import SIDE, Clip, random_scene, random_track, render
-
-CHANNELS = 16
-STEPS = 1600
-DECODER_STEPS = 1600
-BATCH = 12
-CROP = 32
-RATE = 2e-3
 _PATCH = 2
 _GROUP = 4
-_KL_WEIGHT = 1e-5
-_JERK_WEIGHT = 2.0
 
 
 def new_vae(
-    encoder: int = 32,
-    decoder: int = 32,
-    *,
-    channels: int = CHANNELS,
-    widths: Sequence[int] = (1, 1, 1),
-    blocks: int = 0,
+    encoder: int, decoder: int, *, channels: int, widths: Sequence[int], blocks: int
 ) -> AutoencoderKLWan:
     """Untrained, of so many channels at full size, and `channels` of latents.
 
@@ -154,120 +137,3 @@ def encode_clip(vae: Any, frames: torch.Tensor) -> torch.Tensor:
         return first.transpose(0, 1)
     rest, _ = encode(vae, frames[1:].unflatten(0, (-1, _GROUP)))
     return torch.cat([first, rest]).transpose(0, 1)
-
-
-def train_vae(folder: Path) -> AutoencoderKLWan:
-    """Train it, or finish or load what `folder` holds; the latent statistics are in its config."""
-    torch.manual_seed(1)
-    vae = new_vae()
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, weight_decay=0.0)
-    remember_rates([optimizer])
-
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate([optimizer], schedule(step, STEPS))
-        loss = torch.zeros(())
-        error = 0.0
-        for frames in _groups(rng):
-            mean, spread = encode(vae, frames)
-            latents = mean + torch.randn_like(mean) * (0.5 * spread).exp()
-            wrong = decode(vae, latents, frames.shape[1]) - frames
-            kl = 0.5 * (mean.pow(2) + spread.exp() - 1 - spread).sum((1, 2, 3)).mean()
-            share = frames.shape[1] / (1 + _GROUP)
-            loss = loss + share * (wrong.abs().mean() + 2 * wrong.pow(2).mean())
-            loss = loss + share * _KL_WEIGHT * kl
-            error += share * wrong.detach().pow(2).mean().item()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        return {"loss": loss.item(), "psnr_crops": -10 * np.log10(error / 4)}
-
-    training = Training("vae", folder, STEPS, {"vae": vae, "optimizer": optimizer})
-    training.run(do_step, every=200, validate=lambda: _psnr(vae))
-    _measure_latents(vae)
-    _train_decoder(folder, vae)
-    return vae.eval().requires_grad_(False)
-
-
-def _train_decoder(folder: Path, vae: AutoencoderKLWan) -> None:
-    """The decoder alone, which leaves the latents as they are, also on how frames differ.
-
-    Without it shapes move in steps: 2.2 px where two latents meet and 1.1 px elsewhere, at a
-    true motion of 1.5.
-    """
-    parts = nn.ModuleList([vae.decoder, vae.post_quant_conv])
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=RATE, weight_decay=0.0)
-    remember_rates([optimizer])
-
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate([optimizer], schedule(step, DECODER_STEPS))
-        loss, jerk = torch.zeros(()), torch.zeros(())
-        for frames in _groups(rng):
-            with torch.no_grad():
-                mean, spread = encode(vae, frames)
-                latents = mean + torch.randn_like(mean) * (0.5 * spread).exp()
-            again = decode(vae, latents, frames.shape[1])
-            wrong = again - frames
-            share = frames.shape[1] / (1 + _GROUP)
-            loss = loss + share * (wrong.abs().mean() + 2 * wrong.pow(2).mean())
-            if frames.shape[1] > 1:  # two groups in a row of each clip
-                jerk = wrong.unflatten(0, (BATCH, -1)).flatten(1, 2).diff(dim=1).abs().mean()
-        optimizer.zero_grad()
-        (loss + _JERK_WEIGHT * jerk).backward()
-        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
-        optimizer.step()
-        return {"loss": loss.item(), "jerk": jerk.item()}
-
-    training = Training("decoder", folder, DECODER_STEPS, {"parts": parts, "optimizer": optimizer})
-    training.run(do_step, every=200, validate=lambda: _psnr(vae))
-
-
-def _groups(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crops of BATCH clips around the shape's edge: BATCH x 1 and 2·BATCH x 4 frames."""
-    ones, fours = [], []
-    for _ in range(BATCH):
-        scene = random_scene(rng)
-        clip = Clip(scene, random_track(rng, scene.direction, anywhere=True))
-        frames = to_tensor(render(clip, 1 + 2 * _GROUP))
-        # Rolling the wrap-around world is a crop anywhere, also across its edges.
-        shift = rng.integers(-CROP // 2, CROP // 2 + 1, 2)
-        centre = np.array([clip.track.y, clip.track.x]).astype(int)
-        rolled = frames.roll(tuple((SIDE // 2 - centre + shift).tolist()), (2, 3))
-        top = (SIDE - CROP) // 2
-        crop = rolled[:, :, top : top + CROP, top : top + CROP]
-        ones.append(crop[:1])
-        fours.append(crop[1:].unflatten(0, (-1, _GROUP)))
-    return torch.stack(ones), torch.cat(fours)
-
-
-def _validation_frames(count: int) -> list[torch.Tensor]:
-    rng = generator("vae-validation", 0)
-    clips = []
-    for _ in range(count):
-        scene = random_scene(rng)
-        clip = Clip(scene, random_track(rng, scene.direction, anywhere=True))
-        clips.append(to_tensor(render(clip, 17)))
-    return clips
-
-
-@torch.no_grad()
-def _psnr(vae: Any) -> dict[str, float]:
-    errors = []
-    for frames in _validation_frames(20):
-        latents = encode_clip(vae, frames).transpose(0, 1)
-        again = torch.cat(
-            [decode(vae, latents[:1], 1)[0], decode(vae, latents[1:], _GROUP).flatten(0, 1)]
-        )
-        errors.append((again.clamp(-1, 1) - frames).pow(2).mean().item())
-    return {"psnr": round(-10 * float(np.log10(np.mean(errors) / 4)), 2)}
-
-
-@torch.no_grad()
-def _measure_latents(vae: Any) -> None:
-    """Mean and deviation of each channel, which the pipelines scale by, go into the config."""
-    latents = torch.cat([encode_clip(vae, f) for f in _validation_frames(200)], dim=1)
-    mean, deviation = latents.mean((1, 2, 3)), latents.std((1, 2, 3))
-    vae.register_to_config(
-        latents_mean=[round(value, 5) for value in mean.tolist()],
-        latents_std=[round(value, 5) for value in deviation.tolist()],
-    )

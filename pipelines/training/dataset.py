@@ -1,80 +1,223 @@
-"""Clips of the world as latents: made once, kept in a file."""
+"""The clips that everything is trained on: drawn once, kept in files, then held on the device.
 
+A clip depends on the name of its set and its number only, so any machine makes the same set.
+"""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from pipelines.training.codec import encode_clip, to_tensor
+from pipelines.training.drawing import Shard, draw
+from pipelines.training.layout import CELL, GROUP
 from pipelines.training.loop import generator
-from pipelines.training.world import SIDE, Clip, Scene, Track, random_scene, random_track, render
+from pipelines.training.setup import Recipe
+from pipelines.training.world import (
+    Clip,
+    is_held_out,
+    path_of,
+    random_clip,
+    random_scene,
+    random_still,
+)
 
 FRAMES = 33
-CLIPS = 9000
-STILLS = 1500
+PAINTED_FRAMES = 17
+SHARD = 250
+"""Clips a file: what an interruption can lose."""
+VALIDATION = 0.05
+"""Share of the size's clips and stills on which the transformer is checked."""
+HELD = 200
+"""Painted clips that nothing is trained on."""
 _CENTRED = 0.65
-
-
-@dataclass
-class Encoded:
-    """Scaled latents in fp16 (N x channels x frames x h x w) and what they show."""
-
-    values: torch.Tensor
-    scenes: list[Scene]
-
-    def __len__(self) -> int:
-        return len(self.scenes)
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass
 class Latents:
-    """Everything the transformer is trained on."""
+    """Clips or stills as the transformer sees them."""
 
-    clips: Encoded
-    centred: npt.NDArray[np.int64]
-    """Which of the clips cross the middle of the frame; the others start anywhere."""
-    stills: Encoded
+    values: torch.Tensor
+    """N x CHANNELS x latent frames x CELLS x CELLS, fp16, not scaled."""
+    captions: list[list[str]]
+    """N x CAPTIONS."""
+    centred: torch.Tensor
+    """Which of the clips pass through the middle; the others start anywhere."""
 
 
-def encode_dataset(folder: Path, vae: Any, name: str, share: float = 1.0) -> Latents:
-    """`share` of CLIPS and STILLS, other ones for every `name`; from the file if it is there."""
-    rng = generator(name, 0)
-    clips, centred, stills = [], [], []
-    for index in range(round(share * CLIPS)):
-        scene = random_scene(rng)
-        anywhere = rng.random() > _CENTRED
+@dataclass
+class Painted:
+    """Clips of PAINTED_FRAMES as frames (N x F x SIDE x SIDE x 3, 0…255) and as latents
+    (N x L x CHANNELS x CELLS x CELLS)."""
+
+    clips: list[Clip]
+    frames: torch.Tensor
+    latents: torch.Tensor
+    trained: Indices
+    """Clips of combinations that are not held out; the judge alone is trained on the others too."""
+
+    def crops(
+        self, rng: np.random.Generator, count: int, cells: int, groups: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Frames (N x 1 or GROUP x 3 x H x W, -1…1) and their latents (N x CHANNELS x h x w).
+
+        First single ones, N = `count`, then those of `groups` latent frames in a row of each clip;
+        cut to squares of `cells`.
+        """
+        picks = rng.choice(self.trained, count, replace=len(self.trained) < count)
+        index = torch.from_numpy(picks).to(self.frames.device)
+        free = self.latents.shape[-1] - cells
+        top, left = (int(value) for value in rng.integers(0, free + 1, 2))
+        begin = int(rng.integers(0, self.latents.shape[1] - groups))
+        for first, last, size in ((0, 1, 1), (1 + begin, 1 + begin + groups, GROUP)):
+            latents = self.latents[index, first:last].flatten(0, 1).float()
+            start = 0 if size == 1 else 1 + GROUP * (first - 1)
+            frames = self.frames[index, start : start + size * (last - first)]
+            y, x, side = top * CELL, left * CELL, cells * CELL
+            frames = frames[:, :, y : y + side, x : x + side].permute(0, 1, 4, 2, 3)
+            pixels = frames.float().div_(127.5).sub_(1).unflatten(1, (last - first, size))
+            yield pixels.flatten(0, 1), latents[..., top : top + cells, left : left + cells]
+
+    def around(self, rng: np.random.Generator, count: int, cells: int, group: int) -> "Around":
+        """Squares of `cells` around the thing, in single frames or in GROUP frames."""
+        size = self.latents.shape[-1]
+        frames, latents, corners = [], [], []
+        for pick in rng.choice(self.trained, count).tolist():
+            index = 0 if group == 1 else int(rng.integers(1, self.latents.shape[1]))
+            first = 0 if group == 1 else 1 + GROUP * (index - 1)
+            x, y, _ = path_of(self.clips[pick], first + group)[first]
+            middle = np.array([y, x]) / CELL - cells / 2 + rng.uniform(-1, 1, 2)
+            top, left = np.clip(np.round(middle), 0, size - cells).astype(int).tolist()
+            here, side = (top * CELL, left * CELL), cells * CELL
+            whole = self.frames[pick, first : first + group]
+            frames.append(whole[:, here[0] : here[0] + side, here[1] : here[1] + side])
+            latents.append(self.latents[pick, index].float())
+            corners.append((top, left))
+        pixels = torch.stack(frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+        return Around(pixels, torch.stack(latents), corners, cells)
+
+
+@dataclass
+class Around:
+    """Parts of frames (N x group x 3 x side x side, -1…1) and the whole latents of them."""
+
+    frames: torch.Tensor
+    latents: torch.Tensor
+    corners: list[tuple[int, int]]
+    cells: int
+
+    def cut(self, values: torch.Tensor) -> torch.Tensor:
+        """The same parts of N x channels x CELLS x CELLS."""
+        parts = [
+            value[:, top : top + self.cells, left : left + self.cells]
+            for value, (top, left) in zip(values, self.corners, strict=True)
+        ]
+        return torch.stack(parts).contiguous(memory_format=torch.channels_last)
+
+
+def draw_everything(recipe: Recipe) -> None:
+    """All files that are not there yet."""
+    for name, share in (("training", 1.0), ("validation", VALIDATION)):
+        for kind in ("clips", "stills"):
+            _files(recipe, f"{name}.{kind}", _clips(recipe, name, kind, share)[0], kind == "clips")
+    painted(recipe)
+    painted(recipe, held=True)
+
+
+def load_latents(recipe: Recipe, name: str, kind: str, share: float = 1.0) -> Latents:
+    """`share` of the size's `clips` or `stills`, other ones for every `name`; on the device."""
+    clips, centred = _clips(recipe, name, kind, share)
+    files = _files(recipe, f"{name}.{kind}", clips, kind == "clips")
+    values, captions = [], []
+    for file in files:
+        with np.load(file) as parts:
+            values.append(torch.from_numpy(parts["latents"]).to(recipe.device).transpose(1, 2))
+            captions += parts["captions"].tolist()
+    return Latents(torch.cat(values), captions, torch.tensor(centred, device=recipe.device))
+
+
+def painted(recipe: Recipe, *, held: bool = False) -> list[Path]:
+    """The files of the painted clips."""
+    return _files(recipe, _name(held), _painted_clips(recipe, held), True, painted_=True)
+
+
+def load_painted(recipe: Recipe, *, held: bool = False) -> Painted:
+    """Painted clips of every combination; `held` ones are for checking."""
+    clips = _painted_clips(recipe, held)
+    frames, latents = [], []
+    for file in painted(recipe, held=held):
+        with np.load(file) as parts:
+            frames.append(torch.from_numpy(parts["frames"]).to(recipe.device))
+            latents.append(torch.from_numpy(parts["latents"]).to(recipe.device))
+    trained = [index for index, clip in enumerate(clips) if not is_held_out(clip.scene)]
+    return Painted(clips, torch.cat(frames), torch.cat(latents), np.array(trained))
+
+
+def some_latents(recipe: Recipe) -> torch.Tensor:
+    """Of up to 2,000 painted clips, on the CPU: N x L x CHANNELS x CELLS x CELLS."""
+    values = []
+    for file in painted(recipe)[: 2000 // SHARD]:
+        with np.load(file) as parts:
+            values.append(torch.from_numpy(parts["latents"]))
+    return torch.cat(values)
+
+
+def _name(held: bool) -> str:
+    return "painted-held" if held else "painted"
+
+
+def _painted_clips(recipe: Recipe, held: bool) -> list[Clip]:
+    rng = generator(f"illustrated-{_name(held)}", 0)
+    count = min(HELD, recipe.size.painted) if held else recipe.size.painted
+    scenes = [random_scene(rng, recipe.things, held_out=None) for _ in range(count)]
+    return [random_clip(rng, scene, anywhere=bool(rng.random() < 0.5)) for scene in scenes]
+
+
+def _clips(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Clip], list[int]]:
+    """The clips of a set, and which of them pass through the middle."""
+    rng = generator(f"illustrated-{name}-{kind}", 0)
+    count = max(16, round(share * getattr(recipe.size, kind)))
+    clips, centred = [], []
+    for index in range(count):
+        scene = random_scene(rng, recipe.things)
+        anywhere = bool(rng.random() > _CENTRED)
         if not anywhere:
             centred.append(index)
-        clips.append(Clip(scene, random_track(rng, scene.direction, anywhere=anywhere)))
-    for _ in range(round(share * STILLS)):
-        scene = random_scene(rng)
-        x, y = SIDE / 2 + rng.uniform(-9, 9, 2)
-        radius = random_track(rng, scene.direction, anywhere=True).radius
-        stills.append(Clip(scene, Track(float(x), float(y), radius)))
-    path = folder / f"{name}.latents.pt"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        values = [_encode(vae, clips, FRAMES), _encode(vae, stills, 1)]
-        torch.save(values, part)
-        part.replace(path)
-    values = torch.load(path, weights_only=True)
-    return Latents(
-        clips=Encoded(values[0], [clip.scene for clip in clips]),
-        centred=np.array(centred),
-        stills=Encoded(values[1], [clip.scene for clip in stills]),
-    )
+        if kind == "stills":
+            clips.append(random_still(rng, scene))
+        else:
+            clips.append(random_clip(rng, scene, anywhere=anywhere))
+    return clips, centred
 
 
-@torch.no_grad()
-def _encode(vae: Any, clips: list[Clip], frames: int) -> torch.Tensor:
-    mean = torch.tensor(vae.config.latents_mean).view(-1, 1, 1, 1)
-    deviation = torch.tensor(vae.config.latents_std).view(-1, 1, 1, 1)
-    return torch.stack(
-        [
-            ((encode_clip(vae, to_tensor(render(clip, frames))) - mean) / deviation).half()
-            for clip in clips
-        ]
-    )
+def _files(
+    recipe: Recipe, name: str, clips: list[Clip], moving: bool, *, painted_: bool = False
+) -> list[Path]:
+    """Draw what is missing, in several processes."""
+    frames = (PAINTED_FRAMES if painted_ else FRAMES) if moving else 1
+    shards = [
+        Shard(
+            recipe.folder / f"{name}.{start:06d}.npz",
+            clips[start : start + SHARD],
+            frames,
+            painted_,
+            generator(f"illustrated-{name}-captions", start),
+        )
+        for start in range(0, len(clips), SHARD)
+    ]
+    missing = [shard for shard in shards if not shard.path.exists()]
+    if missing and recipe.processes <= 1:
+        for shard in missing:
+            draw(shard)
+    elif missing:
+        context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads, locks
+        with ProcessPoolExecutor(recipe.processes, mp_context=context) as pool:
+            list(pool.map(draw, missing))
+    if missing:
+        print(f"{name}: {len(clips)} clips drawn", flush=True)
+    return [shard.path for shard in shards]

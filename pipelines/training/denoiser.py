@@ -1,13 +1,11 @@
-"""Third training: the transformer, by flow matching as the pipelines sample it.
+"""Flow matching on the stock transformer, as the pipelines sample it.
 
 One checkpoint serves text-to-video (every latent frame noisy) and continuation (the first
 latent frame clean, with a timestep of its own: 0), which is what `WanImageToVideoPipeline`
 does with `expand_timesteps`. Noise levels follow the scheduler's shift of 3.
 """
 
-import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,51 +16,22 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.backends.wan.text_encoder import MAX_TOKENS
-from pipelines.training.captions import training_caption
-from pipelines.training.codec import CHANNELS
-from pipelines.training.dataset import Latents
-from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
+from pipelines.training.loop import remember_rates
 from pipelines.training.muon import Muon
-from pipelines.training.text import WIDTH, tokens_of
+from pipelines.training.text import tokens_of
 
-HEADS, HEAD_DIM, LAYERS, FEED_FORWARD = 5, 32, 6, 448
-BATCH = 16
+HEAD_DIM = 32
 SHIFT = 3.0
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One training of the transformer."""
-
-    name: str
-    steps: int
-    rate: float
-    """Share of the optimizers' learning rates."""
-    continued: float
-    """Share of batches whose first latent frame is given."""
-
-
-STAGES = (
-    Stage("transformer", 4200, rate=1.0, continued=0.4),
-    # Joins that jump fell from 29 % to 17 % of the first takes (guidance 1.5, 48 joins).
-    Stage("continuation", 800, rate=0.4, continued=0.8),
-)
-_EMPTY = 0.1
 _SAMPLE = 24
-_AVERAGE = 0.998
 
 
 def new_transformer(
-    heads: int = HEADS,
-    layers: int = LAYERS,
-    feed_forward: int = FEED_FORWARD,
-    text: int = WIDTH,
-    *,
-    channels: int = CHANNELS,
+    heads: int, layers: int, feed_forward: int, text: int, channels: int
 ) -> WanTransformer3DModel:
-    """Untrained: 2.3 million parameters by default, its first prediction zero."""
+    """Untrained, its first prediction zero. `text` is the text encoder's width."""
     transformer = WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=heads,
@@ -175,42 +144,6 @@ class Batch:
     """What is given of the first frames, where it is not exactly what they are."""
 
 
-class Sampler:
-    """Draws batches: most of them 33 or 17 frames, with and without a clean first frame."""
-
-    def __init__(
-        self, latents: Latents, tokenizer: PreTrainedTokenizerFast, encoder: UMT5EncoderModel
-    ) -> None:
-        self._latents = latents
-        self._tokenizer = tokenizer
-        self._encoder = encoder
-
-    def draw(self, rng: np.random.Generator, continued: float) -> Batch:
-        """A batch; with probability `continued` its first latent frame is given."""
-        kind = rng.random()
-        clean = 1 if kind < continued else 0
-        if kind > 0.97:
-            chosen, frames, count = self._latents.stills, 1, 4 * BATCH
-        else:
-            chosen = self._latents.clips
-            frames, count = (5, 3 * BATCH // 2) if rng.random() < 0.45 else (9, BATCH)
-        if not clean and frames > 1:
-            picks = self._latents.centred[rng.integers(len(self._latents.centred), size=count)]
-        else:
-            picks = rng.integers(len(chosen), size=count)
-        latents = chosen.values[picks, :, :frames].float()
-        captions = [self._caption(chosen.scenes[pick], rng) for pick in picks]
-        return Batch(latents, embed(self._encoder, self._tokenizer, captions), clean)
-
-    def _caption(self, scene: Any, rng: np.random.Generator) -> str:
-        kind = rng.random()
-        if kind < _EMPTY / 2:
-            return ""
-        if kind < _EMPTY:
-            return NEGATIVE
-        return training_caption(scene, rng)[0]
-
-
 def loss_of(denoiser: Denoiser, batch: Batch, sigma: torch.Tensor) -> torch.Tensor:
     """Mean squared error of the velocity on the frames that are not given."""
     latents, clean = batch.latents, batch.clean
@@ -246,57 +179,3 @@ def optimizers_for(model: nn.Module) -> list[torch.optim.Optimizer]:
     ]
     remember_rates(optimizers)
     return optimizers
-
-
-def train_transformer(folder: Path, sampler: Sampler, validation: Sampler) -> WanTransformer3DModel:
-    """Train it, or finish or load what `folder` holds. Returns the averaged weights."""
-    torch.manual_seed(2)
-    held = [validation.draw(generator("transformer-validation", i), 0.4) for i in range(12)]
-    model = new_transformer()
-    for stage in STAGES:
-        model = _train_stage(stage, model, folder, sampler, held)
-    return model.eval()
-
-
-def _train_stage(
-    stage: Stage, model: Any, folder: Path, sampler: Sampler, held: list[Batch]
-) -> Any:
-    """Train `model` through one stage; returns the averaged weights, as a new model."""
-    average = copy.deepcopy(model).requires_grad_(False)
-    optimizers = optimizers_for(model)
-    denoiser = Denoiser(model)
-
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizers, stage.rate * schedule(step, stage.steps))
-        batch = sampler.draw(rng, stage.continued)
-        loss = loss_of(denoiser, batch, noise_levels(len(batch.latents), rng))
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        weight = 1 - min(_AVERAGE, (step + 1) / (step + 10))
-        for mean, now in zip(average.parameters(), model.parameters(), strict=True):
-            mean.lerp_(now, weight)
-        kind = "continue" if batch.clean else "text"
-        return {"loss": loss.item(), f"loss_{kind}_{batch.latents.shape[2]}": loss.item()}
-
-    state = {"model": model, "average": average}
-    state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
-    Training(stage.name, folder, stage.steps, state).run(
-        do_step, every=200, validate=lambda: _validate(Denoiser(average, compiled=False), held)
-    )
-    return copy.deepcopy(average).requires_grad_(True)
-
-
-@torch.no_grad()
-def _validate(denoiser: Denoiser, held: list[Batch]) -> dict[str, float]:
-    """The loss on clips and noise that are the same each time and never trained on."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        rng = generator("transformer-noise", 0)
-        losses = [
-            float(loss_of(denoiser, batch, noise_levels(len(batch.latents), rng))) for batch in held
-        ]
-    return {"validation": round(float(np.mean(losses)), 5)}

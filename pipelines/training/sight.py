@@ -1,4 +1,7 @@
-"""Seeing: what a video of the demo model's world shows, read from its pixels alone."""
+"""Seeing: what a video of a coloured shape on a plain background shows, read from its pixels alone.
+
+Pictured things and painted places need a judge that was trained (`classifier`).
+"""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,22 +9,17 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.training.world import (
-    BACKGROUNDS,
-    COLOURS,
-    DIRECTIONS,
-    SHAPES,
-    SIDE,
-    Pixels,
-    Scene,
-    shape_masks,
-)
+from pipelines.training.places import PLAIN, SIDE
+from pipelines.training.world import COLOURS, SHAPES, WAYS, Clip, Pixels, Scene, Track, render
 
 _OBJECT = 60.0
 """Distance in RGB from which a pixel is not background any more; edges blur over about 3 px."""
-_LEAST_AREA = 60
-"""Pixels; the smallest shape has over 300."""
+_LEAST_AREA = 100
+"""Pixels; the smallest shape has over 800."""
+_WHOLE = 0.85
+"""Share of the largest area from which a shape counts as wholly in view."""
 Floats = npt.NDArray[np.float32]
+Masks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -29,30 +27,37 @@ class Sight:
     """What was seen, and where the shape was."""
 
     scene: Scene
+    """The movement is one of WAYS."""
     centres: Floats
-    """F x 2 (x, y in pixels), unwrapped: they may leave the frame; NaN where no shape is."""
+    """F x 2 (x, y in pixels) of what is seen of the shape; NaN where no shape is."""
+    whole: Masks
+    """F: whether the whole shape is seen, as far as its area says."""
 
     @property
     def steps(self) -> Floats:
-        """Way from frame to frame in pixels, (F - 1) x 2."""
-        return np.diff(self.centres, axis=0)
+        """Way from frame to frame in pixels, (F - 1) x 2; NaN where the shape is cut or unseen."""
+        centres = np.where(self.whole[:, None], self.centres, np.nan)
+        return np.diff(centres, axis=0).astype(np.float32)
 
 
 def see(frames: Pixels) -> Sight:
     """Look at F x H x W x 3 frames; larger ones than the world's are shrunk first."""
     small = shrink(frames)
     background = _nearest_ground(small)
-    distance = np.linalg.norm(small - np.asarray(BACKGROUNDS[background], np.float32), axis=-1)
+    distance = np.linalg.norm(small - np.asarray(PLAIN[background], np.float32), axis=-1)
     masks = distance > _OBJECT
+    areas = masks.sum((1, 2))
     centres = _centres(masks)
+    whole = areas >= max(_LEAST_AREA, _WHOLE * int(areas.max()))
     return Sight(
         Scene(
-            shape=_shape(masks, centres),
+            thing=_shape(masks[whole], centres[whole]),
             colour=_colour(small, distance),
-            direction=_direction(centres),
+            movement=_way(centres, whole),
             background=background,
         ),
         centres,
+        whole,
     )
 
 
@@ -70,7 +75,7 @@ def _nearest_ground(frames: Floats) -> str:
         name: float(
             (np.linalg.norm(pixels - np.asarray(value, np.float32), axis=-1) < _OBJECT / 2).mean()
         )
-        for name, value in BACKGROUNDS.items()
+        for name, value in PLAIN.items()
     }
     return max(shares, key=lambda name: shares[name])
 
@@ -84,51 +89,52 @@ def _colour(frames: Floats, distance: Floats) -> str:
     return min(COLOURS, key=lambda name: float(np.linalg.norm(median - COLOURS[name])))
 
 
-def _centres(masks: npt.NDArray[np.bool_]) -> Floats:
-    """Centroid of each mask in a world that wraps around, made continuous in time."""
-    angles = 2 * np.pi * (np.arange(SIDE) + 0.5) / SIDE
-    turn = np.exp(1j * angles)
-    weight = masks.sum(axis=(1, 2))
-    across = (masks.sum(axis=1) * turn).sum(axis=1)
-    down = (masks.sum(axis=2) * turn).sum(axis=1)
-    centres = np.stack([np.angle(across), np.angle(down)], axis=1) * SIDE / (2 * np.pi)
-    centres[weight < _LEAST_AREA] = np.nan
-    seen = ~np.isnan(centres[:, 0])
-    centres[seen] = np.unwrap(centres[seen], axis=0, period=SIDE)
-    return centres.astype(np.float32)
+def _centres(masks: Masks) -> Floats:
+    """Centroid of each mask."""
+    grid = np.arange(SIDE) + 0.5
+    area = masks.sum((1, 2)).astype(float)
+    area[area < _LEAST_AREA] = np.nan
+    across, down = masks.sum(1) @ grid / area, masks.sum(2) @ grid / area
+    return np.stack([across, down], axis=1).astype(np.float32)
 
 
-def _direction(centres: Floats) -> str:
-    seen = centres[~np.isnan(centres[:, 0])]
-    if len(seen) < 2:
+def _way(centres: Floats, whole: Masks) -> str:
+    """The main way of all steps between frames in which the whole shape is seen."""
+    steps = np.diff(np.where(whole[:, None], centres, np.nan), axis=0)
+    steps = steps[~np.isnan(steps[:, 0])]
+    # What leaves at one edge comes in at the other: that is no way back.
+    steps = steps[np.abs(steps).max(-1) < SIDE / 2]
+    if not len(steps):
         return ""
-    way = seen[-1] - seen[0]
-    return max(DIRECTIONS, key=lambda name: float(way @ np.array(DIRECTIONS[name])))
+    way = steps.sum(0)
+    return max(WAYS, key=lambda name: float(way @ np.array(WAYS[name])))
 
 
-def _shape(masks: npt.NDArray[np.bool_], centres: Floats) -> str:
+def _shape(masks: Masks, centres: Floats) -> str:
     """Best overlap of the mean silhouette, centred, with a template of any size."""
-    rolled = [
-        np.roll(mask, (round(SIDE / 2 - y), round(SIDE / 2 - x)), (0, 1))
-        for mask, (x, y) in zip(masks, centres, strict=True)
-        if not np.isnan(x)
-    ]
-    if not rolled:
+    if not len(masks):
         return ""
+    rolled = [
+        np.roll(mask, (round(SIDE / 2 - float(y)), round(SIDE / 2 - float(x))), (0, 1))
+        for mask, (x, y) in zip(masks, centres, strict=True)
+    ]
     mean = np.mean(rolled, axis=0) > 0.5
     overlaps = (_templates() & mean).sum((2, 3)) / (_templates() | mean).sum((2, 3))
     return SHAPES[int(overlaps.max(axis=1).argmax())]
 
 
 @cache
-def _templates() -> npt.NDArray[np.bool_]:
+def _templates() -> Masks:
     """Shapes x sizes x SIDE x SIDE, each with its centroid in the middle."""
-    radii = np.arange(6, 22, 0.5)
-    middle = np.array([SIDE / 2], np.float32)
+    radii = np.arange(8, 34, 0.75)
     result = np.zeros((len(SHAPES), len(radii), SIDE, SIDE), bool)
     for i, shape in enumerate(SHAPES):
         for j, radius in enumerate(radii):
-            mask = shape_masks(shape, middle, middle, float(radius))[0] > 0.5
-            x, y = _centres(mask[None])[0]
-            result[i, j] = np.roll(mask, (round(SIDE / 2 - y), round(SIDE / 2 - x)), (0, 1))
+            track = Track(SIDE / 2, SIDE / 2, float(radius))
+            drawn = render(Clip(Scene(shape, "white", "right", "black"), track), 1)
+            mask = drawn[..., 0] > 128
+            ((x, y),) = _centres(mask)
+            result[i, j] = np.roll(
+                mask[0], (round(SIDE / 2 - float(y)), round(SIDE / 2 - float(x))), (0, 1)
+            )
     return result

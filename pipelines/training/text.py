@@ -1,12 +1,12 @@
-"""First training: a tokenizer and a small UMT5 encoder that know what a caption says.
+"""A tokenizer and a small UMT5 encoder that know what a caption says.
 
-Linear probes read shape, colour, direction and background off every token's last hidden
-state ("not named" is a class of its own). Each token then carries the whole meaning, which
-the transformer's cross attention learns to use in minutes. The probes are thrown away.
+Linear probes read thing, colour, movement and background off every token's last hidden state ("not
+named" is a class of its own). Each token then carries the whole meaning, which the transformer's
+cross attention learns to use in minutes. The probes are thrown away.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,29 +16,28 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
-from pipelines.training.loop import Training, generator, remember_rates, schedule, set_rate
-from pipelines.training.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Scene, random_scene
+from pipelines.training.loop import Training, generator, remember_rates, set_rate
+from pipelines.training.places import PLACES
+from pipelines.training.setup import Recipe
+from pipelines.training.things import THINGS
+from pipelines.training.world import COLOURS, MOVEMENTS, SHAPES, Scene, random_scene
 
-VOCABULARY = 1536
-WIDTH = 96
-STEPS = 1200
+VOCABULARY = 2048
 BATCH = 64
-RATE = 3e-3
+RATE = 2e-3
 CLASSES: tuple[Sequence[str], ...] = (
-    ("", *SHAPES),
+    ("", *SHAPES, *(thing.names[0] for thing in THINGS)),
     ("", *COLOURS),
-    ("", *DIRECTIONS),
-    ("", *BACKGROUNDS),
+    ("", *MOVEMENTS),
+    ("", *PLACES),
 )
 """Values of each attribute in the order of Scene; the first is "not named"."""
 _NOTHING = Scene("", "", "", "")
 
 
-def train_tokenizer(captions: int = 20_000) -> PreTrainedTokenizerFast:
-    """A tokenizer of VOCABULARY tokens for this world's captions."""
-    rng = generator("tokenizer", 0)
-    texts = [training_caption(random_scene(rng), rng)[0] for _ in range(captions)]
-    return tokenizer_for(texts, VOCABULARY)
+def labels_of(scene: Scene) -> list[int]:
+    """The scene's values as indices into CLASSES."""
+    return [values.index(value) for values, value in zip(CLASSES, scene, strict=True)]
 
 
 def tokenizer_for(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -73,30 +72,19 @@ def tokenizer_for(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerF
     )
 
 
-def new_encoder() -> UMT5EncoderModel:
-    """Untrained: 0.5 million parameters."""
+def new_encoder(width: int) -> UMT5EncoderModel:
+    """Untrained: 0.9 million parameters at a width of 128."""
     return UMT5EncoderModel(
         UMT5Config(
             vocab_size=VOCABULARY,
-            d_model=WIDTH,
+            d_model=width,
             d_kv=16,
-            d_ff=256,
+            d_ff=3 * width,
             num_layers=3,
-            num_heads=6,
+            num_heads=max(2, width // 16),
             dropout_rate=0.0,
         )
     )
-
-
-class Probes(nn.Module):
-    """One linear classifier an attribute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(WIDTH, len(values)) for values in CLASSES)
-
-    def forward(self, states: torch.Tensor) -> list[torch.Tensor]:
-        return [head(states) for head in self.heads]
 
 
 def tokens_of(
@@ -107,72 +95,82 @@ def tokens_of(
     return batch["input_ids"], batch["attention_mask"]
 
 
-def train_text(folder: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
-    """Train both, or finish or load what `folder` holds."""
-    tokenizer = train_tokenizer()
+def train_tokenizer(recipe: Recipe, captions: int | None = None) -> PreTrainedTokenizerFast:
+    """From the folder if it is there: every later run must cut words the same way."""
+    folder = recipe.folder / "tokenizer"
+    if not folder.exists():
+        rng = generator("illustrated-tokenizer", 0)
+        texts = [
+            training_caption(random_scene(rng, recipe.things), rng)[0]
+            for _ in range(captions or (20_000 if recipe.steps is None else 3000))
+        ]
+        part = folder.with_suffix(".part")
+        tokenizer_for(texts, VOCABULARY).save_pretrained(part)
+        part.replace(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+    """Train both, or finish or load what the folder holds; the encoder is on the device."""
+    tokenizer = train_tokenizer(recipe)
     torch.manual_seed(0)
-    encoder, probes = new_encoder(), Probes()
+    encoder = new_encoder(recipe.size.text).to(recipe.device)
+    probes = nn.ModuleList(nn.Linear(recipe.size.text, len(values)) for values in CLASSES)
+    probes.to(recipe.device)
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
     remember_rates([optimizer])
-    empty = ["", NEGATIVE]
+    state = {"encoder": encoder, "probes": probes, "optimizer": optimizer}
+    minutes = recipe.minutes_of("text")
+    training = Training(
+        "text", recipe.folder, recipe.steps, state, minutes=minutes, by_clock=recipe.by_clock
+    )
 
-    def do_step(step: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate([optimizer], schedule(step, STEPS))
+    def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
+        set_rate([optimizer], training.rate(step))
         if step % 10 == 0:  # apart, because the long one pads its whole batch
-            pairs = [(text, _NOTHING) for text in empty]
+            pairs = [(text, _NOTHING) for text in ("", NEGATIVE)]
         else:
-            pairs = [training_caption(random_scene(rng), rng) for _ in range(BATCH)]
-        loss = _loss(encoder, probes, tokenizer, pairs)
+            scenes = [random_scene(rng, recipe.things) for _ in range(BATCH)]
+            pairs = [training_caption(scene, rng) for scene in scenes]
+        loss = torch.zeros((), device=recipe.device)
+        states, tokens = _states(encoder, tokenizer, [text for text, _ in pairs])
+        loss = loss + 0.1 * (states.pow(2).mean(-1).sqrt() - 1).pow(2).mean()
+        labels = torch.tensor([labels_of(scene) for _, scene in pairs], device=recipe.device)
+        for index, probe in enumerate(probes):
+            loss = loss + functional.cross_entropy(probe(states), labels[tokens, index])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        return {"loss": loss.item()}
+        return {"loss": loss.detach()}
 
-    state = {"encoder": encoder, "probes": probes, "optimizer": optimizer}
-    training = Training("text", folder, STEPS, state)
-    training.run(do_step, every=200, validate=lambda: _accuracy(encoder, probes, tokenizer))
+    def validate() -> dict[str, float]:
+        return _accuracy(recipe, encoder, probes, tokenizer)
+
+    training.run(do_step, every=recipe.every, validate=validate)
     return tokenizer, encoder.eval().requires_grad_(False)
 
 
-def _loss(
-    encoder: UMT5EncoderModel,
-    probes: Probes,
-    tokenizer: PreTrainedTokenizerFast,
-    pairs: Sequence[tuple[str, Scene]],
-) -> torch.Tensor:
-    ids, mask = tokens_of(tokenizer, [text for text, _ in pairs])
-    states = encoder(ids, attention_mask=mask).last_hidden_state
+def _states(encoder: Any, tokenizer: Any, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Last hidden state of every real token, and the number of its text."""
+    ids, mask = (part.to(encoder.device) for part in tokens_of(tokenizer, texts))
     used = mask.bool()
-    labels = torch.tensor([_labels(scene) for _, scene in pairs])
-    loss = 0.1 * (states[used].pow(2).mean(-1).sqrt() - 1).pow(2).mean()
-    for index, logits in enumerate(probes(states[used])):
-        wanted = labels[:, index, None].expand_as(mask)[used]
-        loss = loss + functional.cross_entropy(logits, wanted)
-    return loss
-
-
-def _labels(scene: Scene) -> list[int]:
-    return [values.index(value) for values, value in zip(CLASSES, scene, strict=True)]
+    states = encoder(ids, attention_mask=mask).last_hidden_state[used]
+    return states, torch.arange(len(texts), device=encoder.device)[:, None].expand_as(mask)[used]
 
 
 @torch.no_grad()
-def _accuracy(
-    encoder: UMT5EncoderModel, probes: Probes, tokenizer: PreTrainedTokenizerFast
-) -> dict[str, float]:
+def _accuracy(recipe: Recipe, encoder: Any, probes: Any, tokenizer: Any) -> dict[str, float]:
     """Share of tokens that carry each attribute, on fresh captions in held-out wording."""
     rng = generator("text-validation", 0)
-    scenes = [random_scene(rng) for _ in range(200)]
+    scenes = [random_scene(rng, recipe.things, held_out=index % 2 == 1) for index in range(200)]
     texts = [fresh_caption(scene, rng, held_out=True) for scene in scenes]
-    ids, mask = tokens_of(tokenizer, texts)
-    used = mask.bool()
-    states = encoder(ids, attention_mask=mask).last_hidden_state[used]
-    labels = torch.tensor([_labels(scene) for scene in scenes])
+    states, tokens = _states(encoder, tokenizer, texts)
+    labels = torch.tensor([labels_of(scene) for scene in scenes], device=recipe.device)
     return {
         f"held_out_{name}": round(
-            float((logits.argmax(-1) == labels[:, i, None].expand_as(mask)[used]).float().mean()),
-            4,
+            float((probe(states).argmax(-1) == labels[tokens, index]).float().mean()), 4
         )
-        for i, (name, logits) in enumerate(zip(Scene._fields, probes(states), strict=True))
+        for index, (name, probe) in enumerate(zip(Scene._fields, probes, strict=True))
     }

@@ -15,14 +15,16 @@ from infra.adapters.device.cache import release_all
 from infra.adapters.object_store import ObjectStore
 from pipelines.documents.manifest import Manifest
 from pipelines.schema.keys import ObjectKey
-from pipelines.training.sight import see
-from pipelines.training.world import Scene
+from pipelines.training.places import SIDE
+from pipelines.training.world import SHAPES, Scene
 from tests.conftest import slow
 from tests.support.meaning import check_agree, check_moves_on, check_shows, frames_of
 
 Run = Callable[..., Manifest]
 RED = "a red ball moves to the right over a dark blue background"
 RED_SCENE = Scene("circle", "red", "right", "dark blue")
+FOX = "a fox runs to the right through the snow"
+FOX_SCENE = Scene("fox", "", "right", "snow")
 
 
 @pytest.fixture
@@ -55,6 +57,7 @@ PROMPTS = {
     "dark green background, white box falling, moving down": Scene(
         "square", "white", "down", "dark green"
     ),
+    FOX: FOX_SCENE,
 }
 
 
@@ -65,7 +68,9 @@ def test_what_the_enhancer_adds_does_not_change_the_subject(
     manifest = run(prompt=prompt, seconds=4)
     assert manifest.storyboard.enhancer != "none"
     film = video_of(manifest, store, tmp_path)
-    asked = PROMPTS[prompt]._replace(shape="")
+    asked = PROMPTS[prompt]
+    if asked.thing in SHAPES:
+        asked = asked._replace(thing="")
     for number in (1, 2):
         check_shows(shot_frames(manifest, film, number), asked)
 
@@ -77,7 +82,7 @@ def test_enlarged_frames_agree_with_their_source_and_show_the_same(
     large = run(prompt=RED, seconds=2, enhance=False, upscale=4)
     source = video_of(small, store, tmp_path)
     enlarged = video_of(large, store, tmp_path)
-    assert enlarged.shape[1:] == (256, 256, 3)
+    assert enlarged.shape[1:] == (4 * SIDE, 4 * SIDE, 3)
     check_agree(enlarged, source)
     check_shows(enlarged, RED_SCENE)
     with pytest.raises(AssertionError, match=r"colours shifted|levels apart"):
@@ -166,6 +171,19 @@ def test_swapped_colours_in_the_prompt_are_seen(
 ) -> None:
     manifest = run(prompt=RED.replace("red", "green"), seconds=2, enhance=False)
     film = video_of(manifest, store, tmp_path)
-    assert see(film).scene.colour == "green"
+    check_shows(film, RED_SCENE._replace(thing="", colour="green"))
     with pytest.raises(AssertionError, match="colour"):
-        check_shows(film, RED_SCENE._replace(shape=""))
+        check_shows(film, RED_SCENE._replace(thing=""))
+
+
+def test_a_picture_of_a_thing_in_a_place_moves_as_asked(
+    run: Run, store: ObjectStore, tmp_path: Path
+) -> None:
+    manifest = run(prompt=FOX, seconds=2, enhance=False)
+    film = video_of(manifest, store, tmp_path)
+    check_shows(film, FOX_SCENE)
+    for wrong in ({"thing": "penguin"}, {"background": "desert"}, {"movement": "left"}):
+        with pytest.raises(AssertionError, match="instead of"):
+            check_shows(film, FOX_SCENE._replace(**wrong))
+    with pytest.raises(AssertionError, match="movement"):
+        check_shows(film[::-1], FOX_SCENE)

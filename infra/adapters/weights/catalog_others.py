@@ -41,7 +41,7 @@ OTHERS: tuple[Model, ...] = (
     Model(
         "tiny-wan",
         "video",
-        "Reelwright Tiny Wan, 3 million parameters",
+        "Reelwright Tiny Wan, 10 million parameters",
         "Apache-2.0",
         BuiltSource("reelwright"),
         size=0,  # it comes with this package

@@ -20,12 +20,12 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.training.codec import to_tensor
-from pipelines.training.illustrated.dataset import PAINTED_FRAMES, Painted
-from pipelines.training.illustrated.places import SIDE
-from pipelines.training.illustrated.setup import Recipe
-from pipelines.training.illustrated.text import CLASSES, labels_of
-from pipelines.training.illustrated.world import Pixels, Scene, path_of
+from pipelines.training.dataset import PAINTED_FRAMES, Painted
 from pipelines.training.loop import Training, remember_rates, set_rate, wait_for
+from pipelines.training.places import SIDE
+from pipelines.training.setup import Recipe
+from pipelines.training.text import CLASSES, labels_of
+from pipelines.training.world import Pixels, Scene, path_of
 
 INSTANTS = 5
 _APART = 2

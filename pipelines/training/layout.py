@@ -14,9 +14,9 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.training.illustrated.places import SIDE
-from pipelines.training.illustrated.things import THINGS, in_colour, picture
-from pipelines.training.illustrated.world import (
+from pipelines.training.places import SIDE
+from pipelines.training.things import THINGS, in_colour, picture
+from pipelines.training.world import (
     COLOURS,
     SHAPES,
     SPEED,

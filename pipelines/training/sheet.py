@@ -1,4 +1,4 @@
-"""`python -m pipelines.training.illustrated.sheet FONT`: make `things.png` anew from the font.
+"""`python -m pipelines.training.sheet FONT`: make `things.png` anew from the font.
 
 FONT is `NotoColorEmoji.ttf` with bitmaps, as Debian's package `fonts-noto-color-emoji` 2.042
 installs it in `/usr/share/fonts/truetype/noto/`. Needed only when THINGS changes.
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.training.illustrated.things import CELL, COLUMNS, THINGS
+from pipelines.training.things import CELL, COLUMNS, THINGS
 
 _STRIKE = 109
 """The only size that the font's bitmaps come in: 136 x 128 pixels."""

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.backends.wan.negative import NEGATIVE
+from pipelines.training.dataset import Latents, load_latents
 from pipelines.training.denoiser import (
     Batch,
     Denoiser,
@@ -25,11 +26,10 @@ from pipelines.training.denoiser import (
     noise_levels,
     optimizers_for,
 )
-from pipelines.training.illustrated.dataset import Latents, load_latents
-from pipelines.training.illustrated.layout import CHANNELS
-from pipelines.training.illustrated.setup import Recipe
-from pipelines.training.illustrated.vae import scales_of, seen_again
+from pipelines.training.layout import CHANNELS
 from pipelines.training.loop import Training, generator, remember_rates, set_rate
+from pipelines.training.setup import Recipe
+from pipelines.training.vae import scales_of, seen_again
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m pipelines.training.illustrated.contact_sheet FILE [THINGS]`: clips to look at.
+"""`python -m pipelines.training.contact_sheet FILE [THINGS]`: clips to look at.
 
 One row a clip: nine frames of 33, and the caption on standard output.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.training.illustrated.captions import training_caption
-from pipelines.training.illustrated.things import THINGS
-from pipelines.training.illustrated.world import MOVEMENTS, random_clip, random_scene, render
+from pipelines.training.captions import training_caption
 from pipelines.training.loop import generator
+from pipelines.training.things import THINGS
+from pipelines.training.world import MOVEMENTS, random_clip, random_scene, render
 
 _FRAMES = 33
 

@@ -1,4 +1,4 @@
-"""The next demo model's world and recipe: what is painted, what is said, what is held out."""
+"""The demo model's world and recipe: what is painted, what is said, what is held out."""
 
 from pathlib import Path
 
@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.training import loop
-from pipelines.training.captions import HELD_OUT_FILLERS, WORDS
+from pipelines.training import captions, loop
+from pipelines.training.captions import fresh_caption, names_of, training_caption
 from pipelines.training.codec import new_vae
 from pipelines.training.denoiser import new_transformer
-from pipelines.training.illustrated import captions
-from pipelines.training.illustrated.captions import fresh_caption, names_of, training_caption
-from pipelines.training.illustrated.places import PAINTED, PLACES, SIDE, paint
-from pipelines.training.illustrated.recipe import recipe_of, train
-from pipelines.training.illustrated.setup import SIZES
-from pipelines.training.illustrated.text import CLASSES, VOCABULARY, labels_of, new_encoder
-from pipelines.training.illustrated.things import THINGS, in_colour, picture
-from pipelines.training.illustrated.world import (
+from pipelines.training.layout import CHANNELS
+from pipelines.training.loop import TIMED, Training, generator
+from pipelines.training.places import PAINTED, PLACES, SIDE, paint
+from pipelines.training.recipe import recipe_of, train
+from pipelines.training.setup import SIZES
+from pipelines.training.text import CLASSES, VOCABULARY, labels_of, new_encoder
+from pipelines.training.things import THINGS, in_colour, picture
+from pipelines.training.vae import BLOCKS, WIDTHS
+from pipelines.training.words import HELD_OUT_FILLERS, WORDS
+from pipelines.training.world import (
     MOVEMENTS,
     SPEED,
     WAYS,
@@ -30,7 +32,6 @@ from pipelines.training.illustrated.world import (
     random_scene,
     render,
 )
-from pipelines.training.loop import TIMED, Training, generator
 
 BLACK = (14, 14, 18)
 
@@ -168,11 +169,14 @@ def test_every_value_of_a_scene_is_a_class_of_the_text_encoder() -> None:
 def test_the_checkpoint_stays_below_20_megabytes(name: str) -> None:
     size = SIZES[name]
     with torch.device("meta"):
-        transformer = new_transformer(size.heads, size.layers, size.feed_forward, size.text)
+        transformer = new_transformer(
+            size.heads, size.layers, size.feed_forward, size.text, CHANNELS
+        )
         encoder = new_encoder(size.text)
-    parts = [transformer, encoder, new_vae(*size.vae)]
+        vae = new_vae(*size.vae, channels=CHANNELS, widths=WIDTHS, blocks=BLOCKS)
+    parts = [transformer, encoder, vae]
     count = sum(p.numel() for part in parts for p in part.parameters())
-    tokenizer_and_classifier = 60 * VOCABULARY + 1_000_000
+    tokenizer_and_classifier = 60 * VOCABULARY + 320_000
     assert 2 * count + tokenizer_and_classifier < 20e6
 
 
@@ -216,7 +220,7 @@ def test_a_whole_training_that_is_interrupted_ends_in_the_same_files(
 
     whole = run("whole")
     assert set(whole) >= {"card/eye.safetensors", "vae/diffusion_pytorch_model.safetensors"}
-    left = {("classifier", 3), ("text", 4), ("vae", 3), ("stills", 2), ("transformer", 4)}
+    left = {("classifier", 3), ("text", 4), ("encoder", 3), ("sharpen", 2), ("transformer", 4)}
 
     def interrupting(stage: str, step: int) -> np.random.Generator:
         if (stage, step) in left:

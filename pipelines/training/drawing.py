@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.training.illustrated.captions import training_caption
-from pipelines.training.illustrated.layout import lay_out
-from pipelines.training.illustrated.world import Clip, render
+from pipelines.training.captions import training_caption
+from pipelines.training.layout import lay_out
+from pipelines.training.world import Clip, render
 
 CAPTIONS = 4
 """Of each clip."""

@@ -13,12 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.training.codec import decode, encode, encode_clip, new_vae, to_tensor
-from pipelines.training.illustrated.dataset import Around, Painted, load_painted, some_latents
-from pipelines.training.illustrated.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
-from pipelines.training.illustrated.setup import Recipe
-from pipelines.training.illustrated.world import Pixels
+from pipelines.training.dataset import Around, Painted, load_painted, some_latents
+from pipelines.training.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
 from pipelines.training.loop import Training, remember_rates, set_rate, wait_for
 from pipelines.training.muon import Muon
+from pipelines.training.setup import Recipe
+from pipelines.training.world import Pixels
 
 RATE = 2e-3
 WIDTHS, BLOCKS = (1, 2, 2), 1

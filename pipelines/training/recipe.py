@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from pipelines.training.assemble import save_checkpoint
-from pipelines.training.illustrated.classifier import save_eye, train_classifier, trained_eye
-from pipelines.training.illustrated.dataset import VALIDATION, draw_everything, load_painted
-from pipelines.training.illustrated.setup import PARTS, SIZES, Recipe
-from pipelines.training.illustrated.text import train_text
-from pipelines.training.illustrated.things import THINGS
-from pipelines.training.illustrated.transformer import Words, sampler_of, train_transformer
-from pipelines.training.illustrated.vae import finished_vae, scaled_vae, train_vae
+from pipelines.training.classifier import save_eye, train_classifier, trained_eye
+from pipelines.training.dataset import VALIDATION, draw_everything, load_painted
+from pipelines.training.setup import PARTS, SIZES, Recipe
+from pipelines.training.text import train_text
+from pipelines.training.things import THINGS
+from pipelines.training.transformer import Words, sampler_of, train_transformer
+from pipelines.training.vae import finished_vae, scaled_vae, train_vae
 
 LEAST_THINGS = 3
 

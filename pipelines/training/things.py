@@ -109,7 +109,7 @@ BY_NAME = {thing.names[0]: thing for thing in THINGS}
 
 @cache
 def _sheet() -> npt.NDArray[np.uint8]:
-    with (files("pipelines.training.illustrated") / "things.png").open("rb") as file:
+    with (files("pipelines.training") / "things.png").open("rb") as file:
         return np.asarray(Image.open(file).convert("RGBA"))
 
 

@@ -1,1 +1,0 @@
-"""The world of the next demo model: pictures of things in painted places."""

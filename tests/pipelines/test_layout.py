@@ -1,0 +1,120 @@
+"""The demo model's latents: each cell says what is there, as the scene has it."""
+
+import numpy as np
+import pytest
+
+from pipelines.training.layout import (
+    AT,
+    CAMERA,
+    CELL,
+    CELLS,
+    CHANNELS,
+    CODE,
+    COLOUR,
+    GROUP,
+    GROWTH,
+    LOOK,
+    MASK,
+    PLACE,
+    RADIUS,
+    WAY,
+    code_of,
+    groups_of,
+    lay_out,
+)
+from pipelines.training.places import PLAIN
+from pipelines.training.things import THINGS
+from pipelines.training.world import BOB, COLOURS, SHAPES, Clip, Scene, Track, path_of
+
+FOX = Clip(Scene("fox", "", "right", "black"), Track(30, 48, 20))
+
+
+def inside(latent: np.ndarray) -> np.ndarray:
+    """Cells wholly in the thing's square."""
+    return np.asarray(latent[MASK] == 1)
+
+
+def test_latent_frames_are_one_frame_and_then_four() -> None:
+    assert groups_of(1) == [slice(0, 1)]
+    assert groups_of(9) == [slice(0, 1), slice(1, 5), slice(5, 9)]
+    assert lay_out(FOX, 33).shape == (9, CHANNELS, CELLS, CELLS)
+
+
+def test_any_two_things_differ_in_four_bits_or_more() -> None:
+    names = [*SHAPES, *(thing.names[0] for thing in THINGS)]
+    codes = np.stack([code_of(name) for name in names])
+    apart = (codes[:, None] != codes[None]).sum(-1)
+    assert apart[~np.eye(len(names), dtype=bool)].min() >= 4
+    with pytest.raises(ValueError, match="gryphon"):
+        code_of("gryphon")
+
+
+def test_the_cells_of_a_thing_carry_its_code_and_where_in_it_they_are() -> None:
+    first = lay_out(FOX, 9)[0]
+    cells = inside(first)
+    assert cells.sum() == 5 * 6  # whose middles lie in the square of 40 pixels
+    assert (first[:CODE, cells] == code_of("fox")[:, None]).all()
+    rows, columns = np.nonzero(cells)
+    np.testing.assert_allclose(first[AT][0, cells], (columns * CELL + CELL / 2 - 30) / 20)
+    np.testing.assert_allclose(first[AT][1, cells], (rows * CELL + CELL / 2 - 48) / 20)
+    assert (first[:CODE, first[MASK] == 0] == 0).all()
+    assert ((first[MASK] > 0) & (first[MASK] < 1)).sum() > 0  # it fades over a cell
+
+
+def test_what_moves_says_how_except_in_the_first_frame() -> None:
+    still, moving, _ = lay_out(FOX, 9)
+    assert not still[WAY].any()
+    assert not still[GROWTH].any()
+    assert (moving[WAY][0, inside(moving)] == 1).all()
+    assert (moving[WAY][1] == 0).all()
+    grow = lay_out(Clip(FOX.scene._replace(movement="grow"), FOX.track), 5)[1]
+    np.testing.assert_allclose(grow[GROWTH][inside(grow)], 1, atol=1e-5)
+    assert (grow[RADIUS] > 0).any()
+
+
+def test_the_square_is_where_the_thing_is_in_the_middle_of_its_frames() -> None:
+    for movement in ("right", "up", "bob"):
+        clip = Clip(FOX.scene._replace(movement=movement), Track(48, 48, 20))
+        latents, path = lay_out(clip, 17), path_of(clip, 17)
+        for latent, group in zip(latents[1:], groups_of(17)[1:], strict=True):
+            cells = inside(latent)
+            rows, columns = np.nonzero(cells)
+            x = columns * CELL + CELL / 2 - 20 * latent[AT][0, cells]
+            y = rows * CELL + CELL / 2 - 20 * latent[AT][1, cells]
+            np.testing.assert_allclose([x.mean(), y.mean()], path[group, :2].mean(0), atol=1e-3)
+    assert BOB[1] % GROUP == 0
+
+
+def test_a_thing_that_leaves_comes_in_at_the_other_edge_and_is_never_at_both() -> None:
+    for latent in lay_out(Clip(FOX.scene, Track(60, 48, 20)), 97):
+        assert not (latent[MASK][:, 0].any() and latent[MASK][:, -1].any())
+
+
+def test_a_pan_moves_the_place_and_not_the_thing() -> None:
+    scene = Scene("fox", "", "pan right", "night city")
+    first, second, third = lay_out(Clip(scene, Track(48, 48, 20), 3), 9)
+    assert first[CAMERA].max() == 0
+    assert (second[CAMERA] == 1).all()
+    assert (second[MASK] == third[MASK]).all()
+    assert np.abs(second[PLACE] - third[PLACE]).max() > 0.1
+    left = lay_out(Clip(scene._replace(movement="pan left"), Track(48, 48, 20), 3), 9)[1]
+    assert (left[CAMERA] == -1).all()
+
+
+def test_a_thing_looks_where_it_goes_and_shapes_nowhere() -> None:
+    def look(thing: str, movement: str) -> float:
+        colour = "red" if thing in SHAPES else ""
+        latent = lay_out(Clip(Scene(thing, colour, movement, "sky"), Track(48, 48, 20)), 1)[0]
+        return float(latent[LOOK].sum())
+
+    assert look("cat", "left") < 0 < look("cat", "right")
+    assert look("cat", "up") < 0  # as it is drawn
+    assert look("circle", "left") == look("fox", "left") == 0
+
+
+def test_colours_and_places_are_those_of_the_pixels() -> None:
+    latent = lay_out(Clip(Scene("circle", "red", "right", "brown"), Track(48, 48, 20)), 1)[0]
+    red = np.asarray(COLOURS["red"]) / 127.5 - 1
+    np.testing.assert_allclose(latent[COLOUR][:, inside(latent)].T, red[None], atol=1e-5)
+    brown = np.asarray(PLAIN["brown"]) / 127.5 - 1
+    np.testing.assert_allclose(latent[PLACE].reshape(3, -1).T, brown[None], atol=1e-4)
