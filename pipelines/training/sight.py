@@ -16,8 +16,6 @@ _OBJECT = 60.0
 """Distance in RGB from which a pixel is not background any more; edges blur over about 3 px."""
 _LEAST_AREA = 100
 """Pixels; the smallest shape has over 800."""
-_WHOLE = 0.85
-"""Share of the largest area from which a shape counts as wholly in view."""
 Floats = npt.NDArray[np.float32]
 Masks = npt.NDArray[np.bool_]
 
@@ -31,7 +29,7 @@ class Sight:
     centres: Floats
     """F x 2 (x, y in pixels) of what is seen of the shape; NaN where no shape is."""
     whole: Masks
-    """F: whether the whole shape is seen, as far as its area says."""
+    """F: whether the whole shape is seen, not cut by an edge of the frame."""
 
     @property
     def steps(self) -> Floats:
@@ -46,14 +44,14 @@ def see(frames: Pixels) -> Sight:
     background = _nearest_ground(small)
     distance = np.linalg.norm(small - np.asarray(PLAIN[background], np.float32), axis=-1)
     masks = distance > _OBJECT
-    areas = masks.sum((1, 2))
     centres = _centres(masks)
-    whole = areas >= max(_LEAST_AREA, _WHOLE * int(areas.max()))
+    rim = masks[:, (0, -1)].any((1, 2)) | masks[:, :, (0, -1)].any((1, 2))
+    whole = ~rim & ~np.isnan(centres[:, 0])
     return Sight(
         Scene(
             thing=_shape(masks[whole], centres[whole]),
             colour=_colour(small, distance),
-            movement=_way(centres, whole),
+            movement=_way(centres),
             background=background,
         ),
         centres,
@@ -98,9 +96,9 @@ def _centres(masks: Masks) -> Floats:
     return np.stack([across, down], axis=1).astype(np.float32)
 
 
-def _way(centres: Floats, whole: Masks) -> str:
-    """The main way of all steps between frames in which the whole shape is seen."""
-    steps = np.diff(np.where(whole[:, None], centres, np.nan), axis=0)
+def _way(centres: Floats) -> str:
+    """The main way of all steps; what is seen of a shape that an edge cuts goes the same way."""
+    steps = np.diff(centres, axis=0)
     steps = steps[~np.isnan(steps[:, 0])]
     # What leaves at one edge comes in at the other: that is no way back.
     steps = steps[np.abs(steps).max(-1) < SIDE / 2]

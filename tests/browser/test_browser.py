@@ -148,7 +148,7 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
             return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
         }"""
     )
-    pixels = np.array(second, np.uint8).reshape(1, 64, 64, 4)[..., :3]
+    pixels = np.array(second, np.uint8).reshape(1, 96, 96, 4)[..., :3]
     shown = see(pixels).scene
     assert (shown.colour, shown.background) == ("green", "grey")  # the edited shot is what plays
     picture(page, "watch")

@@ -61,7 +61,7 @@ def test_a_brief_becomes_a_published_video(run: Run, store: ObjectStore, tmp_pat
     film = fetch(store, ObjectKey.video(manifest.content_id), tmp_path / "film.mp4")
     frames = decode(film)
     assert len(frames) == 24 == manifest.clip.frames
-    assert {frame.shape for frame in frames} == {(256, 256, 3)}
+    assert {frame.shape for frame in frames} == {(384, 384, 3)}
     assert timestamps(film) == [index / 16 for index in range(24)]
     assert len({frame.tobytes() for frame in frames}) == 24
     assert counts(manifest) == (3, 0)
@@ -348,9 +348,9 @@ def test_odd_briefs_end_in_a_video(run: Run, store: ObjectStore, name: str) -> N
 def test_a_video_begins_with_the_uploaded_picture(
     run: Run, store: ObjectStore, tmp_path: Path
 ) -> None:
-    picture = np.zeros((64, 64, 3), np.uint8) + np.array([18, 24, 84], np.uint8)
-    rows, columns = np.mgrid[:64, :64]
-    picture[(rows - 32) ** 2 + (columns - 20) ** 2 < 15**2] = (220, 30, 30)
+    picture = np.zeros((96, 96, 3), np.uint8) + np.array([18, 24, 84], np.uint8)
+    rows, columns = np.mgrid[:96, :96]
+    picture[(rows - 48) ** 2 + (columns - 30) ** 2 < 20**2] = (220, 40, 40)
     data = stack_png([picture])
     key = ObjectKey.upload(Digest(hashlib.sha256(data).hexdigest()))
     store.put_bytes(key, data, "image/png")
@@ -360,7 +360,7 @@ def test_a_video_begins_with_the_uploaded_picture(
     assert len(frames) == 33
     assert np.abs(frames[0].astype(int) - picture).mean() < 8  # the picture itself, coded
     shown = see(np.stack(frames)).scene
-    assert (shown.colour, shown.background, shown.direction) == ("red", "dark blue", "right")
+    assert (shown.colour, shown.background, shown.movement) == ("red", "dark blue", "right")
 
 
 @pytest.mark.expects_errors("is not in the bucket")

@@ -50,7 +50,7 @@ def test_a_picture_is_published_as_png_and_webp_and_not_as_a_video(
     assert set(store.list_keys(f"videos/{cid}/")) == {*published, ObjectKey.manifest(cid)}
     picture, webp = opened(store, ObjectKey.image(cid)), opened(store, ObjectKey.image_webp(cid))
     assert (picture.format, webp.format) == ("PNG", "WEBP")
-    assert picture.size == webp.size == (manifest.clip.width, manifest.clip.height) == (64, 64)
+    assert picture.size == webp.size == (manifest.clip.width, manifest.clip.height) == (96, 96)
     assert (manifest.clip.frames, manifest.clip.duration) == (1, 0)
     assert "stitch" not in {stage.stage for stage in manifest.stages}
     assert {item.stage for item in manifest.estimate.stages} == {"encode", "chunks", "upload"}
@@ -84,7 +84,7 @@ def test_a_picture_is_enlarged_on_wish_and_found_enlarged_again(
     assert large.content_id != plain.content_id
     assert large.run.chunks_made == 0
     cid = large.content_id
-    assert opened(store, ObjectKey.image(cid)).size == (256, 256)
+    assert opened(store, ObjectKey.image(cid)).size == (384, 384)
     (segment,) = large.segments
     assert segment.object.key == ObjectKey.picture_segment(segment.digest)
     for key in (ObjectKey.manifest(cid), ObjectKey.image(cid)):

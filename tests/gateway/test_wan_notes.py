@@ -41,9 +41,9 @@ def test_a_stand_in_names_every_value_that_it_replaces() -> None:
     asked = {"size": "832*480", "sample_steps": 25, "sample_guide_scale": 7.5}
     note = said(demo=True, frame_num=33, **asked)
     for sentence in (
-        "size 832*480 became 64*64",
+        "size 832*480 became 96*96",
         "sample_steps 25 became 8",
-        "sample_guide_scale 7.5 became 4.0",
+        "sample_guide_scale 7.5 became 2.0",
     ):
         assert sentence in note
     assert said(demo=True, frame_num=33) == ""  # what was not asked for was not changed

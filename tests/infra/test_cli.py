@@ -95,7 +95,7 @@ def test_json_is_the_manifest_and_nothing_else(
     assert result.code == 0
     frames = decode(out)
     assert len(frames) == 96 == manifest.plan.frames
-    assert frames[0].shape == (256, 256, 3)
+    assert frames[0].shape == (384, 384, 3)
     assert timestamps(out) == [index / 16 for index in range(96)]
     assert hashlib.sha256(out.read_bytes()).hexdigest() == manifest.objects[0].sha256
     assert hashlib.sha256(out.with_suffix(".jpg").read_bytes()).hexdigest() == (

@@ -104,11 +104,10 @@ def test_every_stage_of_a_video_is_said_as_the_plan_has_it(host: MemoryHost) -> 
         *("enhance", "encode", "denoise", "decode", "stitch", "upscale", "upload")
     ]
     assert stages["enhance"] == 5.8
-    # It is decoded in float32 without the transformer, which comes back for the next clip only: so
-    # four frames are enlarged beside the VAE.
-    assert 21 < stages["decode"] <= 22
+    # Whole frames in float32 need 22.4 GB without the transformer too: they are decoded in tiles.
+    assert 5 < stages["decode"] < 7
     assert stages["denoise"] < 8
-    assert 17 < stages["upscale"] < 19
+    assert 17 < stages["upscale"] < 21.5
 
 
 def test_with_little_room_fewer_frames_are_said_to_be_enlarged_at_once() -> None:
