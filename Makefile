@@ -10,10 +10,10 @@ PIP := $(BIN)/python -m infra.apps.set_up
 # Byte code is made of what is imported, when it is imported, not of all 7 GB.
 PINNED := --no-compile --constraint constraints.txt
 WORKERS ?= 2
-PROMPT ?= a red ball moves to the right over a dark blue background
+PROMPT ?= a fox runs to the right through the snow
 export PROMPT
 
-.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard scorecard-writer train train-illustrated scorecard-illustrated lint docs hooks clean
+.PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard scorecard-writer train lint docs hooks clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,23 +55,16 @@ bench-gpu: $(VENV)/.demo ## speed and memory of the studio's models on this GPU
 
 # What the demo's video model can do, as its model card says it.
 scorecard: $(VENV)/.demo ## what the demo's video model can do
-	@$(BIN)/python -m pipelines.training.scorecard infra/models/tiny_wan
+	@$(BIN)/python -m pipelines.training.scorecard infra/models/tiny_wan $(OPTIONS)
 
 # Answers are kept in build/scorecard-writer; a second run asks only what is new.
 # OPTIONS="--strategy direct --beside FILE.json" forces a strategy and shows an earlier result.
 scorecard-writer: $(VENV)/.demo ## what the installed language models make of forty briefs
 	@$(BIN)/python -m infra.apps.writer_scorecard $(OPTIONS)
 
-# The demo's video model from nothing, about an hour on 2 cores; interrupted, it goes on.
+# The demo's video model from nothing: docs/training.md. Interrupted, it goes on.
 train: $(VENV)/.demo ## train the demo's video model; goes on where it was stopped
-	$(BIN)/python -m pipelines.training build/training
-
-# The next demo model, of pictured things: docs/training.md. Interrupted, it goes on.
-train-illustrated: $(VENV)/.demo ## train the next demo model, of pictured things
-	$(BIN)/python -m pipelines.training.illustrated build/illustrated $(OPTIONS)
-
-scorecard-illustrated: $(VENV)/.demo ## what the next demo model can do
-	@$(BIN)/python -m pipelines.training.illustrated.scorecard build/illustrated/checkpoint $(OPTIONS)
+	$(BIN)/python -m pipelines.training build/training $(OPTIONS)
 
 lint: $(VENV)/.dev ## format, check, type-check, audit
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,4 +1,4 @@
-"""`python -m pipelines.training FOLDER`: train the next demo model from nothing.
+"""`python -m pipelines.training FOLDER`: train the demo model from nothing.
 
 Interrupted, the same command goes on where the last saved state is, at most two minutes back.
 Nothing that imports torch is imported here: the processes that paint clips import this module.

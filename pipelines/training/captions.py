@@ -1,4 +1,4 @@
-"""Captions of the illustrated world, and wordings that training never sees.
+"""Captions of the demo model's world, and wordings that training never sees.
 
 Held out are whole sentence forms, filler phrases, and pairs of a thing's name and a place's
 wording (such as "kitten" with "on the ocean"). A word of its own is never held out: the text

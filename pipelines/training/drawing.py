@@ -1,4 +1,4 @@
-"""Draws clips of the illustrated world into files. Without torch: many processes import this."""
+"""Draws clips of the demo model's world into files. Without torch: many processes import this."""
 
 from collections.abc import Sequence
 from pathlib import Path

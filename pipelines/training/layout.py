@@ -1,4 +1,4 @@
-"""The latents of the illustrated world: each 8x8 cell of a latent frame says what is there.
+"""The latents of the demo model's world: each 8x8 cell of a latent frame says what is there.
 
 A VAE that chose its own latents made fine checkerboards, and a small transformer spent its training
 on them: after 4,300 steps it drew blobs. Here the latents are computed from the scene. The decoder

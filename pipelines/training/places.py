@@ -1,4 +1,4 @@
-"""The painted places of the illustrated world: panoramas that a camera can pan along.
+"""The painted places of the demo model's world: panoramas that a camera can pan along.
 
 Every place differs from panorama to panorama (heights, trees, windows, stars), always within
 what its name says. Nothing is smaller than about 2 pixels: the VAE loses smaller marks.
@@ -21,7 +21,7 @@ PLAIN: dict[str, Rgb] = {
     "dark green": (16, 66, 34),
     "brown": (128, 88, 52),
 }
-"""Backgrounds of one colour, the same as in the world before."""
+"""Backgrounds of one colour."""
 
 
 def paint(place: str, width: int, rng: np.random.Generator) -> Floats:

@@ -1,4 +1,4 @@
-"""The whole training of the next demo model: every stage from its file if it is there."""
+"""The whole training of the demo model: every stage from its file if it is there."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The things of the illustrated world and their pictures.
+"""The things of the demo model's world and their pictures.
 
 The pictures are those of Noto Color Emoji (Google; SIL Open Font License 1.1, the drawings
 Apache-2.0), scaled to CELL pixels and kept as one file, `things.png`. So every machine trains on

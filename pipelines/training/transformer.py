@@ -1,7 +1,7 @@
-"""Training of the transformer for the illustrated world: stills, then clips, then continuation.
+"""Training of the transformer for the demo model's world: stills, then clips, then continuation.
 
 Stills come first because they cost a fifth to a ninth of a clip: things, colours and places are
-learned on them. One checkpoint serves text-to-video and a given first frame, as before. The last
+learned on them. One checkpoint serves text-to-video and a given first frame. The last
 stage is given first frames that were drawn and read again, as in the product.
 """
 

@@ -1,4 +1,4 @@
-"""Training of the VAE for the illustrated world: the decoder draws latents, the encoder reads them.
+"""Training of the VAE for the demo model's world: the decoder draws latents, the encoder reads them.
 
 The latents are computed from the scene (`layout`), so both are trained apart, with the arithmetic
 of `training.codec`. The encoder is also trained on what the finished decoder draws of its latents.

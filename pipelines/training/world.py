@@ -1,4 +1,4 @@
-"""The illustrated world: a thing or a coloured shape moves in a painted place.
+"""The demo model's world: a thing or a coloured shape moves in a painted place.
 
 A thing that leaves the frame comes in from the other side only after it has wholly left:
 nothing is ever cut by two edges, and a movement can still go on for ever. Text-to-video clips
