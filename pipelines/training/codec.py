@@ -86,20 +86,37 @@ def decode(
 
     `cut` may take a part of the cells before they are enlarged, where nearly all of the work is.
     """
-    x = latents.contiguous(memory_format=torch.channels_last)
-    x = _conv(vae.decoder.conv_in, _conv(vae.post_quant_conv, x))
-    x = _middle(vae.decoder.mid_block, x)
-    for number, block in enumerate(vae.decoder.up_blocks):
-        for layer in block.resnets:
-            x = _residual(layer, x)
-        x = x if number else cut(x)
-        for layer in block.upsamplers or ():
-            if group > 1:
-                x = _conv(layer.time_conv, x).unflatten(1, (2, -1)).flatten(0, 1)
-            x = layer.resample(x)
+    x = cut(first_level(vae, latents))
+    for number in range(1, len(vae.decoder.up_blocks)):
+        if group > 1:
+            x = split(vae, number - 1, x).flatten(0, 1)
+        x = next_level(vae, number, x)
     x = _conv(vae.decoder.conv_out, functional.silu(_norm(vae.decoder.norm_out, x)))
     x = x.unflatten(1, (3, _PATCH, _PATCH)).transpose(2, 3).flatten(1, 3)
     return functional.pixel_shuffle(x, _PATCH).unflatten(0, (-1, group))
+
+
+def first_level(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """What the decoder knows of each cell before anything is enlarged."""
+    x = latents.contiguous(memory_format=torch.channels_last)
+    x = _conv(vae.decoder.conv_in, _conv(vae.post_quant_conv, x))
+    x = _middle(vae.decoder.mid_block, x)
+    for layer in vae.decoder.up_blocks[0].resnets:
+        x = _residual(layer, x)
+    return x
+
+
+def split(vae: Any, number: int, x: torch.Tensor) -> torch.Tensor:
+    """The level `number` at twice as many times: N x 2 x channels x h x w."""
+    return _conv(vae.decoder.up_blocks[number].upsamplers[0].time_conv, x).unflatten(1, (2, -1))
+
+
+def next_level(vae: Any, number: int, x: torch.Tensor) -> torch.Tensor:
+    """The level `number`, twice as large as the one before, of what was split in time."""
+    x = vae.decoder.up_blocks[number - 1].upsamplers[0].resample(x)
+    for layer in vae.decoder.up_blocks[number].resnets:
+        x = _residual(layer, x)
+    return x
 
 
 def _conv(layer: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:

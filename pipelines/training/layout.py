@@ -9,6 +9,7 @@ A latent frame is one frame (the first) or four. What a single frame cannot show
 moves, is 0 in the first.
 """
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -42,6 +43,7 @@ WAY, GROWTH, CAMERA = slice(20, 22), 22, 23
 PLACE, DETAIL = slice(24, 27), slice(27, 30)
 CHANNELS = 30
 _USUAL_RADIUS = 19.0
+_PANS = {"pan right": 1.0, "pan left": -1.0}
 Floats = npt.NDArray[np.float32]
 _LUMA = np.asarray([0.299, 0.587, 0.114], np.float32)
 
@@ -88,15 +90,30 @@ def groups_of(frames: int) -> list[slice]:
 
 def lay_out(clip: Clip, frames: int) -> Floats:
     """Latents of the first 4k + 1 frames: (k + 1) x CHANNELS x CELLS x CELLS."""
-    place, spots = panorama(clip, frames), path_of(clip, frames)
-    pan = {"pan right": 1.0, "pan left": -1.0}.get(clip.scene.movement, 0.0)
-    result = np.zeros((len(groups_of(frames)), CHANNELS, CELLS, CELLS), np.float32)
-    for index, group in enumerate(groups_of(frames)):
-        latent, (x, y, radius), change = result[index], *_motion(clip.scene, spots[group])
+    return np.concatenate(
+        [lay_out_at(clip, frames, index) for index in range(len(groups_of(frames)))]
+    )
+
+
+def lay_out_at(clip: Clip, frames: int, index: int, later: Sequence[float] = (0.0,)) -> Floats:
+    """One latent frame as if each thing were where it is `later`, in frames from the middle:
+    len(later) x CHANNELS x CELLS x CELLS."""
+    place, group = _panorama(clip, frames), groups_of(frames)[index]
+    spot, change = _motion(clip.scene, path_of(clip, frames)[group])
+    result = np.zeros((len(later), CHANNELS, CELLS, CELLS), np.float32)
+    for latent, time in zip(result, later, strict=True):
+        x, y, radius = (float(value) for value in spot + time * change)
         _put_thing(latent, clip.scene, (x, y, radius), change)
-        latent[CAMERA] = pan if index else 0.0
-        _put_place(latent, view(clip, place, (group.start + group.stop - 1) / 2))
+        if index:
+            latent[CAMERA] = _PANS.get(clip.scene.movement, 0.0)
+        _put_place(latent, view(clip, place, (group.start + group.stop - 1) / 2 + time))
     return result
+
+
+@lru_cache(maxsize=1)
+def _panorama(clip: Clip, frames: int) -> Floats:
+    """Painted once for all latent frames of a clip."""
+    return panorama(clip, frames)
 
 
 def _motion(scene: Scene, spots: Floats) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Training of the VAE for the demo model's world: the decoder draws latents, the encoder reads them.
+"""Training of the demo model's VAE: the decoder draws latents, the encoder reads them.
 
 The latents are computed from the scene (`layout`), so both are trained apart, with the arithmetic
 of `training.codec`. The encoder is also trained on what the finished decoder draws of its latents.
@@ -15,14 +15,13 @@ from torch.nn import functional
 from pipelines.training.codec import decode, encode, encode_clip, new_vae, to_tensor
 from pipelines.training.dataset import Around, Painted, load_painted, some_latents
 from pipelines.training.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
-from pipelines.training.loop import Training, remember_rates, set_rate, wait_for
-from pipelines.training.muon import Muon
+from pipelines.training.loop import Training, set_rate, wait_for
+from pipelines.training.motion import optimizers_for_kernels, train_motion
 from pipelines.training.setup import Recipe
 from pipelines.training.world import Pixels
 
-RATE = 2e-3
 WIDTHS, BLOCKS = (1, 2, 2), 1
-_JERK_WEIGHT = 1.0
+_JERK_WEIGHT = 3.0
 _EDGE_WEIGHT = 0.5
 AROUND = 7
 """Cells of the side of the squares around things."""
@@ -52,6 +51,7 @@ def train_vae(recipe: Recipe) -> Any:
     _measure_latents(vae, some_latents(recipe))
     parts = nn.ModuleList([vae.decoder, vae.post_quant_conv])
     _train(recipe, "decoder", vae, parts, pool, held)
+    train_motion(recipe, vae, pool)
     _train(recipe, "sharpen", vae, parts, pool, held)
     parts.requires_grad_(False)
     _train(recipe, "encoder", vae, nn.ModuleList([vae.encoder, vae.quant_conv]), pool, held)
@@ -88,7 +88,7 @@ def scales_of(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def _train(
     recipe: Recipe, stage: str, vae: Any, parts: nn.Module, pool: Painted, held: Painted
 ) -> None:
-    optimizers = _optimizers(parts)
+    optimizers = optimizers_for_kernels(parts)
     state: dict[str, Any] = {"parts": parts}
     state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
     training = Training(
@@ -130,19 +130,6 @@ def _train(
         return {"loss": loss.detach(), "error": error}
 
     training.run(do_step, every=recipe.every, validate=lambda: _check(vae, held, stage))
-
-
-def _optimizers(parts: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon for the kernels: 18.4 dB after 200 steps of the decoder, where AdamW had 15.8."""
-    kernels = [p for p in parts.parameters() if p.ndim >= 4 and min(p.shape[:2]) > 1]
-    chosen = {id(p) for p in kernels}
-    others = [p for p in parts.parameters() if id(p) not in chosen]
-    optimizers: list[torch.optim.Optimizer] = [
-        Muon(kernels, lr=RATE),
-        torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-    remember_rates(optimizers)
-    return optimizers
 
 
 def _drawing_loss(
