@@ -197,3 +197,17 @@ def set_rate(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * share
+
+
+def descend(
+    loss: torch.Tensor,
+    parameters: Iterable[torch.Tensor],
+    optimizers: Iterable[torch.optim.Optimizer],
+) -> None:
+    """One step of the optimizers down the loss's slope, whose length is held to 1."""
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    for optimizer in optimizers:
+        optimizer.step()

@@ -20,7 +20,7 @@ from torch.nn import functional
 from pipelines.training.codec import first_level, next_level, split
 from pipelines.training.dataset import PAINTED_FRAMES, Painted
 from pipelines.training.layout import CAMERA, GROUP, GROWTH, MASK, WAY, lay_out_at
-from pipelines.training.loop import Training, generator, remember_rates, set_rate, wait_for
+from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate, wait_for
 from pipelines.training.muon import Muon
 from pipelines.training.setup import Recipe
 
@@ -197,12 +197,7 @@ def _learn(recipe: Recipe, stage: str, parts: Sequence[nn.Module], lesson: _Less
         with recipe.cast():
             drawn = lesson.draw(lesson.inputs[picks].float())
         loss = lesson.loss(drawn.float(), picks)
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, modules.parameters(), optimizers)
         return {"loss": loss.detach()}
 
     training.run(do_step, every=recipe.every)

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
-from pipelines.training.loop import Training, generator, remember_rates, set_rate
+from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate
 from pipelines.training.places import PLACES
 from pipelines.training.setup import Recipe
 from pipelines.training.things import THINGS
@@ -139,10 +139,7 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
         labels = torch.tensor([labels_of(scene) for _, scene in pairs], device=recipe.device)
         for index, probe in enumerate(probes):
             loss = loss + functional.cross_entropy(probe(states), labels[tokens, index])
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        descend(loss, parameters, [optimizer])
         return {"loss": loss.detach()}
 
     def validate() -> dict[str, float]:

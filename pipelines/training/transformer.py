@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from pipelines.backends.wan.negative import NEGATIVE
@@ -27,7 +26,7 @@ from pipelines.training.denoiser import (
     optimizers_for,
 )
 from pipelines.training.layout import CHANNELS
-from pipelines.training.loop import Training, generator, remember_rates, set_rate
+from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate
 from pipelines.training.setup import Recipe
 from pipelines.training.vae import scales_of, seen_again
 
@@ -202,12 +201,7 @@ def _train_stage(
         levels = noise_levels(len(batch.latents), rng).to(recipe.device)
         with recipe.cast():
             loss = loss_of(denoiser, batch, levels)
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, model.parameters(), optimizers)
         weight = 1 - min(_AVERAGE, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)

@@ -12,13 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipelines.training.codec import decode, encode, encode_clip, new_vae, to_tensor
+from pipelines.training.codec import decode, encode, encode_clip, new_vae
 from pipelines.training.dataset import Around, Painted, load_painted, some_latents
 from pipelines.training.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
-from pipelines.training.loop import Training, set_rate, wait_for
+from pipelines.training.loop import Training, descend, set_rate, wait_for
 from pipelines.training.motion import optimizers_for_kernels, train_motion
 from pipelines.training.setup import Recipe
-from pipelines.training.world import Pixels
 
 WIDTHS, BLOCKS = (1, 2, 2), 1
 _JERK_WEIGHT = 3.0
@@ -28,8 +27,7 @@ AROUND = 7
 _RIM = 4
 """Pixels at the rim of such a square that see less than they would in a whole frame."""
 _NOISE = 0.15
-"""Most noise on the latents that the decoder is trained on, in their deviations: the transformer's
-are never exact."""
+"""Most noise on the latents that the decoder is trained on, in their deviations."""
 _HIDDEN = 0.9
 """How much less a mistake about the place counts where the thing hides it."""
 
@@ -121,12 +119,7 @@ def _train(
             for share, part, wrong in losses(rng):
                 loss = loss + share * part
                 error = error + share * wrong.detach().pow(2).mean()
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, parts.parameters(), optimizers)
         return {"loss": loss.detach(), "error": error}
 
     training.run(do_step, every=recipe.every, validate=lambda: _check(vae, held, stage))
@@ -140,20 +133,21 @@ def _drawing_loss(
     groups: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss and what is wrong in the pixels."""
-    _, deviation = scales
-    level = _NOISE * torch.rand(len(latents), 1, 1, 1, device=latents.device)
-    noisy = latents + level * deviation * torch.randn_like(latents)
-    wrong = decode(vae, noisy, frames.shape[1]).float() - frames
+    wrong = decode(vae, _noisy(latents, scales), frames.shape[1]).float() - frames
     return _pixel_loss(wrong, groups), wrong
+
+
+def _noisy(latents: torch.Tensor, scales: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """As the transformer makes them: never exact."""
+    level = _NOISE * torch.rand(len(latents), 1, 1, 1, device=latents.device)
+    return latents + level * scales[1] * torch.randn_like(latents)
 
 
 def _sharpening_loss(
     vae: Any, part: Around, scales: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss and what is wrong in the pixels around the thing, less the rim of the square."""
-    _, deviation = scales
-    level = _NOISE * torch.rand(len(part.latents), 1, 1, 1, device=part.latents.device)
-    noisy = part.latents + level * deviation * torch.randn_like(part.latents)
+    noisy = _noisy(part.latents, scales)
     drawn = decode(vae, noisy, part.frames.shape[1], part.cut).float()
     wrong = (drawn - part.frames)[..., _RIM:-_RIM, _RIM:-_RIM]
     return _pixel_loss(wrong, 1), wrong
@@ -208,12 +202,6 @@ def _decode_clip(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """L x CHANNELS x h x w to F x 3 x H x W in -1…1."""
     first = decode(vae, latents[:1], 1)[0]
     return torch.cat([first, decode(vae, latents[1:], GROUP).flatten(0, 1)]).clamp(-1, 1)
-
-
-@torch.no_grad()
-def through(vae: Any, frames: Pixels) -> torch.Tensor:
-    """4k + 1 frames encoded and decoded: F x 3 x H x W in -1…1."""
-    return _decode_clip(vae, encode_clip(vae, to_tensor(frames)).transpose(0, 1))
 
 
 @torch.no_grad()
