@@ -111,6 +111,18 @@ class Around:
     corners: list[tuple[int, int]]
     cells: int
 
+    def seen(self, rim: int) -> torch.Tensor:
+        """1, and 0 within `rim` pixels of a side that is not the frame's own: N x 1 x 1 x H x W."""
+        side, most = self.cells * CELL, self.latents.shape[-1] - self.cells
+        result = torch.ones(len(self.corners), 1, 1, side, side, device=self.frames.device)
+        for mask, (top, left) in zip(result, self.corners, strict=True):
+            for start, along in ((top, mask), (left, mask.transpose(-1, -2))):
+                if start > 0:
+                    along[..., :rim, :] = 0
+                if start < most:
+                    along[..., side - rim :, :] = 0
+        return result
+
     def cut(self, values: torch.Tensor) -> torch.Tensor:
         """The same parts of N x channels x CELLS x CELLS."""
         parts = [

@@ -146,10 +146,11 @@ def _noisy(latents: torch.Tensor, scales: tuple[torch.Tensor, torch.Tensor]) -> 
 def _sharpening_loss(
     vae: Any, part: Around, scales: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss and what is wrong in the pixels around the thing, less the rim of the square."""
+    """The loss and what is wrong in the pixels around the thing, less the rim of the square where
+    it is not the rim of the frame."""
     noisy = _noisy(part.latents, scales)
     drawn = decode(vae, noisy, part.frames.shape[1], part.cut).float()
-    wrong = (drawn - part.frames)[..., _RIM:-_RIM, _RIM:-_RIM]
+    wrong = (drawn - part.frames) * part.seen(_RIM)
     return _pixel_loss(wrong, 1), wrong
 
 
