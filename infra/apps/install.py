@@ -177,7 +177,7 @@ def _revision(package: str) -> str:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
             return ""
-    weights = _KEPT.rglob("*.safetensors")
+    weights = [p for p in _KEPT.rglob("*.safetensors") if p.parent.name != "card"]
     return digest_of_files({str(path.relative_to(_KEPT)): record_of(path) for path in weights})
 
 

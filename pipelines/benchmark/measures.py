@@ -22,7 +22,8 @@ from pipelines.training.sight import see
 from pipelines.training.world import Scene
 
 EXACT = "demo world, exact"
-"""Shape, colour, direction and background, read from the pixels."""
+"""Shape, colour, way and background of a coloured shape that crosses a plain background, read from
+the pixels."""
 PIXELS = "Reelwright, pixels"
 """Brightness and its changes."""
 SEAMS = "Reelwright, seam score"

@@ -6,6 +6,7 @@ Nothing that imports torch is imported here: the processes that paint clips impo
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 
@@ -45,8 +46,8 @@ def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    train(
-        recipe_of(
+    try:
+        recipe = recipe_of(
             arguments.folder,
             device=arguments.device,
             minutes=arguments.minutes,
@@ -55,9 +56,10 @@ def main(arguments: argparse.Namespace) -> None:
             size=arguments.size,
             data=arguments.data,
             processes=arguments.processes or os.cpu_count() or 1,
-        ),
-        arguments.only or PARTS,
-    )
+        )
+        train(recipe, arguments.only or PARTS)
+    except (ValueError, FileNotFoundError, TimeoutError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

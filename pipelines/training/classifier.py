@@ -34,7 +34,6 @@ _RATE = 2e-3
 _WIDTH = 64
 _USUAL_CHANGE = 8.0
 """Pixels of way from instant to instant, for inputs of about 1."""
-FRAMES = PAINTED_FRAMES
 Floats = npt.NDArray[np.float32]
 
 
@@ -171,7 +170,8 @@ def trained_eye(recipe: Recipe) -> Eye:
 def _truth(pool: Painted, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels (N x attributes) and the way of the thing at the instants (N x INSTANTS x 3)."""
     labels = torch.tensor([labels_of(clip.scene) for clip in pool.clips])
-    paths = np.stack([path_of(clip, FRAMES)[_times(FRAMES)] for clip in pool.clips])
+    times = _times(PAINTED_FRAMES)
+    paths = np.stack([path_of(clip, PAINTED_FRAMES)[times] for clip in pool.clips])
     return labels.to(device), torch.from_numpy(paths).to(device)
 
 

@@ -26,8 +26,8 @@ def new_vae(
     """Untrained, of so many channels at full size, and `channels` of latents.
 
     8x in space and 4x in time as Wan's own; the unshuffle of 2 stands for its third level.
-    `widths` are factors on the channels of the three levels, `blocks` residual blocks of each (one
-    more in the decoder); without any the factors must be 1.
+    `widths` are factors on the channels of the three levels. Each level has `blocks` residual
+    blocks, in the decoder one more. With 0 blocks all factors must be 1.
     """
     vae = AutoencoderKLWan(
         base_dim=encoder,

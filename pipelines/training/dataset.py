@@ -136,33 +136,34 @@ def draw_everything(recipe: Recipe) -> None:
     """All files that are not there yet."""
     for name, share in (("training", 1.0), ("validation", VALIDATION)):
         for kind in ("clips", "stills"):
-            _files(recipe, f"{name}.{kind}", _clips(recipe, name, kind, share)[0], kind == "clips")
-    painted(recipe)
-    painted(recipe, held=True)
+            clips, _ = _clips(recipe, name, kind, share)
+            _draw_missing(recipe, f"{name}.{kind}", _shards(recipe, f"{name}.{kind}", clips))
+    for held in (False, True):
+        _draw_missing(recipe, _name(held), _painted_shards(recipe, held))
 
 
 def load_latents(recipe: Recipe, name: str, kind: str, share: float = 1.0) -> Latents:
-    """`share` of the size's `clips` or `stills`, other ones for every `name`; on the device."""
+    """`share` of the size's `clips` or `stills`, other ones for every `name`; on the device.
+
+    Raises FileNotFoundError if they are not drawn.
+    """
     clips, centred = _clips(recipe, name, kind, share)
-    files = _files(recipe, f"{name}.{kind}", clips, kind == "clips")
     values, captions = [], []
-    for file in files:
+    for file in _drawn(_shards(recipe, f"{name}.{kind}", clips)):
         with np.load(file) as parts:
             values.append(torch.from_numpy(parts["latents"]).to(recipe.device).transpose(1, 2))
             captions += parts["captions"].tolist()
     return Latents(torch.cat(values), captions, torch.tensor(centred, device=recipe.device))
 
 
-def painted(recipe: Recipe, *, held: bool = False) -> list[Path]:
-    """The files of the painted clips."""
-    return _files(recipe, _name(held), _painted_clips(recipe, held), True, painted_=True)
-
-
 def load_painted(recipe: Recipe, *, held: bool = False) -> Painted:
-    """Painted clips of every combination; `held` ones are for checking."""
+    """Painted clips of every combination; `held` ones are for checking.
+
+    Raises FileNotFoundError if they are not drawn.
+    """
     clips = _painted_clips(recipe, held)
     frames, latents = [], []
-    for file in painted(recipe, held=held):
+    for file in _drawn(_painted_shards(recipe, held)):
         with np.load(file) as parts:
             frames.append(torch.from_numpy(parts["frames"]).to(recipe.device))
             latents.append(torch.from_numpy(parts["latents"]).to(recipe.device))
@@ -173,7 +174,7 @@ def load_painted(recipe: Recipe, *, held: bool = False) -> Painted:
 def some_latents(recipe: Recipe) -> torch.Tensor:
     """Of up to 2,000 painted clips, on the CPU: N x L x CHANNELS x CELLS x CELLS."""
     values = []
-    for file in painted(recipe)[: 2000 // SHARD]:
+    for file in _drawn(_painted_shards(recipe, held=False)[: 2000 // SHARD]):
         with np.load(file) as parts:
             values.append(torch.from_numpy(parts["latents"]))
     return torch.cat(values)
@@ -207,21 +208,33 @@ def _clips(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Cli
     return clips, centred
 
 
-def _files(
-    recipe: Recipe, name: str, clips: list[Clip], moving: bool, *, painted_: bool = False
-) -> list[Path]:
-    """Draw what is missing, in several processes."""
-    frames = (PAINTED_FRAMES if painted_ else FRAMES) if moving else 1
-    shards = [
+def _painted_shards(recipe: Recipe, held: bool) -> list[Shard]:
+    return _shards(recipe, _name(held), _painted_clips(recipe, held), pixels=True)
+
+
+def _shards(recipe: Recipe, name: str, clips: list[Clip], *, pixels: bool = False) -> list[Shard]:
+    moving = PAINTED_FRAMES if pixels else FRAMES
+    return [
         Shard(
             recipe.folder / f"{name}.{start:06d}.npz",
             clips[start : start + SHARD],
-            frames,
-            painted_,
+            1 if name.endswith("stills") else moving,
+            pixels,
             generator(f"illustrated-{name}-captions", start),
         )
         for start in range(0, len(clips), SHARD)
     ]
+
+
+def _drawn(shards: list[Shard]) -> list[Path]:
+    for shard in shards:
+        if not shard.path.exists():
+            raise FileNotFoundError(f"{shard.path} is not drawn; run the part `data` first")
+    return [shard.path for shard in shards]
+
+
+def _draw_missing(recipe: Recipe, name: str, shards: list[Shard]) -> None:
+    """In several processes."""
     missing = [shard for shard in shards if not shard.path.exists()]
     if missing and recipe.processes <= 1:
         for shard in missing:
@@ -231,5 +244,4 @@ def _files(
         with ProcessPoolExecutor(recipe.processes, mp_context=context) as pool:
             list(pool.map(draw, missing))
     if missing:
-        print(f"{name}: {len(clips)} clips drawn", flush=True)
-    return [shard.path for shard in shards]
+        print(f"{name}: {sum(len(shard.clips) for shard in shards)} clips drawn", flush=True)

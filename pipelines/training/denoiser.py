@@ -23,9 +23,8 @@ from pipelines.training.text import tokens_of
 
 HEAD_DIM = 32
 SHIFT = 3.0
-
-
 _SAMPLE = 24
+"""Tokens of a caption that the transformer is shown."""
 
 
 def new_transformer(

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ SEED = 20_261_121
 TIMED = 40
 """Steps after which the number of steps is fixed where minutes are given."""
 _SAVE_SECONDS = 120.0
+_PATIENCE = 600.0
 
 
 def generator(stage: str, step: int) -> np.random.Generator:
@@ -175,13 +176,23 @@ class Training:
 
 
 def wait_for(folder: Path, stage: str) -> dict[str, Any]:
-    """The state of a finished stage, on the CPU. Another process may be training it."""
+    """The state of a finished stage, on the CPU. Another process may be training it.
+
+    Raises TimeoutError when no state of the folder was saved for _PATIENCE seconds.
+    """
     path = folder / f"{stage}.state.pt"
+    begun, told = time.time(), False
     while True:
         if path.exists():
             saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
             if saved["steps"] is not None and saved["step"] >= saved["steps"]:
                 return saved
+        if not told:
+            print(f"waiting for {stage}, which another process trains", flush=True)
+            told = True
+        newest = max((p.stat().st_mtime for p in folder.glob("*.state.pt")), default=0.0)
+        if time.time() - max(begun, newest) > _PATIENCE:
+            raise TimeoutError(f"{stage} is not trained in {folder}, and nobody trains there")
         time.sleep(1)
 
 
@@ -202,9 +213,9 @@ def set_rate(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
 def descend(
     loss: torch.Tensor,
     parameters: Iterable[torch.Tensor],
-    optimizers: Iterable[torch.optim.Optimizer],
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
-    """One step of the optimizers down the loss's slope, whose length is held to 1."""
+    """One step of the optimizers. A gradient longer than 1 is shortened to 1."""
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()

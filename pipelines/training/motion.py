@@ -10,6 +10,7 @@ when the latents say that the thing is where it is in that half.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,12 @@ _CLIPS = 1800
 _CHUNK = 60
 """Clips at once where nothing is learned."""
 _PROBED = 4
-_THING = 2.3
-"""Weight of the thing's cells; the others have 0.3."""
+_THING, _ELSEWHERE = 2.3, 0.3
+"""Weights of the thing's cells and of the others."""
 
 
 @dataclass
-class _Lesson:
+class Lesson:
     """What goes in, and what must come out of the split."""
 
     inputs: torch.Tensor
@@ -71,19 +72,20 @@ def train_motion(recipe: Recipe, vae: Any, pool: Painted) -> None:
     )
     for block in teacher.decoder.up_blocks[:2]:
         _same_halves(block.upsamplers[0].time_conv)
-    latents = _displaced(pool, recipe.device)
+    latents = cache(partial(_displaced, pool, recipe.device))
     blocks = vae.decoder.up_blocks
     first = [vae.post_quant_conv, vae.decoder.conv_in, vae.decoder.mid_block, blocks[0].resnets]
     first.append(blocks[0].upsamplers[0].time_conv)
     channels = blocks[0].upsamplers[0].resample[1].in_channels
     probe = nn.Conv2d(channels, _PROBED, 1).to(recipe.device)
-    _learn(recipe, "halves", [*first, probe], _halves(vae, teacher, latents, probe))
+    lesson = partial(_halves, vae, teacher, latents, probe)
+    _learn(recipe, "halves", [*first, probe], lesson)
     second = [
         blocks[0].upsamplers[0].resample,
         blocks[1].resnets,
         blocks[1].upsamplers[0].time_conv,
     ]
-    _learn(recipe, "quarters", second, _quarters(vae, teacher, latents))
+    _learn(recipe, "quarters", second, partial(_quarters, vae, teacher, latents))
 
 
 def optimizers_for_kernels(parts: nn.Module) -> list[torch.optim.Optimizer]:
@@ -120,9 +122,9 @@ def _displaced(pool: Painted, device: torch.device) -> dict[float, torch.Tensor]
     return {time: stacked[:, index] for index, time in enumerate(times)}
 
 
-def _weights(latents: torch.Tensor, times: int) -> torch.Tensor:
+def _weights(latents: torch.Tensor, scale: int) -> torch.Tensor:
     mask = latents[:, MASK : MASK + 1].float()
-    return 0.3 + (_THING - 0.3) * functional.interpolate(mask, scale_factor=times)
+    return _ELSEWHERE + (_THING - _ELSEWHERE) * functional.interpolate(mask, scale_factor=scale)
 
 
 @torch.no_grad()
@@ -131,16 +133,16 @@ def _in_parts(work: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor
 
 
 def _halves(
-    vae: Any, teacher: Any, latents: dict[float, torch.Tensor], probe: nn.Module
-) -> _Lesson:
+    vae: Any, teacher: Any, latents: Callable[[], dict[float, torch.Tensor]], probe: nn.Module
+) -> Lesson:
     """Of four frames' latents, the first level where things are in each half.
 
     A single frame, which is not split, must be drawn as before; and the ways must still be read off
     each half (by `probe`), for the second split needs them.
     """
-    whole = latents[0.0]
+    whole = latents()[0.0]
     targets = [
-        _in_parts(lambda x: split(teacher, 0, first_level(teacher, x))[:, 0], latents[time])
+        _in_parts(lambda x: split(teacher, 0, first_level(teacher, x))[:, 0], latents()[time])
         for time in _HALVES
     ]
     still, ways = whole.clone(), torch.cat([whole[:, WAY], whole[:, (GROWTH, CAMERA)]], dim=1)
@@ -153,7 +155,7 @@ def _halves(
         kept = (again.float() - before[picks].float()).pow(2).mean() / usual
         return kept + 0.5 * (probe(drawn[:, 0]) - ways[picks].float()).pow(2).mean()
 
-    return _Lesson(
+    return Lesson(
         whole,
         torch.stack(targets, dim=1),
         _weights(whole, 1),
@@ -162,7 +164,7 @@ def _halves(
     )
 
 
-def _quarters(vae: Any, teacher: Any, latents: dict[float, torch.Tensor]) -> _Lesson:
+def _quarters(vae: Any, teacher: Any, latents: Callable[[], dict[float, torch.Tensor]]) -> Lesson:
     """The halves as the decoder has learned them; the second level where things are in each
     quarter."""
 
@@ -170,17 +172,19 @@ def _quarters(vae: Any, teacher: Any, latents: dict[float, torch.Tensor]) -> _Le
         half = split(teacher, 0, first_level(teacher, x))[:, 0]
         return split(teacher, 1, next_level(teacher, 1, half))[:, 0]
 
-    halves = _in_parts(lambda x: split(vae, 0, first_level(vae, x)), latents[0.0])
-    quarters = torch.stack([_in_parts(level, latents[time]) for time in _QUARTERS], dim=1)
-    return _Lesson(
+    halves = _in_parts(lambda x: split(vae, 0, first_level(vae, x)), latents()[0.0])
+    quarters = torch.stack([_in_parts(level, latents()[time]) for time in _QUARTERS], dim=1)
+    return Lesson(
         halves.flatten(0, 1),
         quarters.unflatten(1, (2, 2)).flatten(0, 1),
-        _weights(latents[0.0], 2).repeat_interleave(2, dim=0),
+        _weights(latents()[0.0], 2).repeat_interleave(2, dim=0),
         lambda x: split(vae, 1, next_level(vae, 1, x)),
     )
 
 
-def _learn(recipe: Recipe, stage: str, parts: Sequence[nn.Module], lesson: _Lesson) -> None:
+def _learn(
+    recipe: Recipe, stage: str, parts: Sequence[nn.Module], make: Callable[[], Lesson]
+) -> None:
     modules = nn.ModuleList(parts).requires_grad_(True)
     optimizers = optimizers_for_kernels(modules)
     state: dict[str, Any] = {"parts": modules}
@@ -189,6 +193,10 @@ def _learn(recipe: Recipe, stage: str, parts: Sequence[nn.Module], lesson: _Less
     training = Training(
         stage, recipe.folder, recipe.steps, state, minutes=minutes, by_clock=recipe.by_clock
     )
+
+    if training.is_finished:
+        return
+    lesson = make()
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate(optimizers, training.rate(step))

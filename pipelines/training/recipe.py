@@ -13,7 +13,7 @@ from pipelines.training.assemble import save_checkpoint
 from pipelines.training.classifier import save_eye, train_classifier, trained_eye
 from pipelines.training.dataset import VALIDATION, draw_everything, load_painted
 from pipelines.training.setup import PARTS, SIZES, Recipe
-from pipelines.training.text import train_text
+from pipelines.training.text import train_text, trained_text
 from pipelines.training.things import THINGS
 from pipelines.training.transformer import Words, sampler_of, train_transformer
 from pipelines.training.vae import finished_vae, scaled_vae, train_vae
@@ -35,11 +35,11 @@ def recipe_of(
     """What is not given depends on whether there is a GPU.
 
     A folder keeps the things, size and data that it was begun with. Raises ValueError when
-    others are asked for, or more things than are drawn.
+    others are asked for, or more things than are drawn, or no minutes.
     """
     on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     cuda = on.type == "cuda"
-    count = things or (len(THINGS) if cuda else 24)
+    count = (len(THINGS) if cuda else 24) if things is None else things
     told = {
         "things": count,
         "size": size or ("large" if cuda else "small"),
@@ -47,6 +47,8 @@ def recipe_of(
     }
     if not LEAST_THINGS <= count <= len(THINGS):
         raise ValueError(f"{count} things: from {LEAST_THINGS} to {len(THINGS)} can be trained on")
+    if minutes is not None and minutes <= 0:
+        raise ValueError(f"{minutes:g} minutes: more than 0 are needed")
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "recipe.json"
     if not kept.exists():
@@ -64,16 +66,15 @@ def recipe_of(
         stills=max(64, round(whole.stills * data)),
         painted=max(64, round(whole.painted * data)),
     )
-    return Recipe(
-        folder, count, part, minutes or (7 if cuda else 90), on, processes, steps, mixed=cuda
-    )
+    time = (7 if cuda else 90) if minutes is None else minutes
+    return Recipe(folder, count, part, time, on, processes, steps, mixed=cuda)
 
 
 def train(recipe: Recipe, parts: Sequence[str] = PARTS) -> Path | None:
     """Data, text encoder, classifier, VAE, transformer; returns the checkpoint's folder.
 
-    With some of the `parts` only those are trained, and what they need must be in the folder; the
-    checkpoint comes with the transformer.
+    With some of the `parts` only those are trained. The data must be drawn before; what another
+    process trains is waited for. The checkpoint comes with the transformer.
     """
     if "data" in parts:
         draw_everything(recipe)
@@ -90,7 +91,7 @@ def train(recipe: Recipe, parts: Sequence[str] = PARTS) -> Path | None:
 
 def _finish(recipe: Recipe) -> Path:
     """Train the transformer and write the checkpoint."""
-    tokenizer, encoder = train_text(recipe)
+    tokenizer, encoder = trained_text(recipe)
     words, scales = Words(tokenizer, encoder), scaled_vae(recipe)
     transformer = train_transformer(
         recipe,

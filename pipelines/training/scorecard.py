@@ -27,7 +27,14 @@ from pipelines.training.classifier import Eye, load_eye, see
 from pipelines.training.film import Studio
 from pipelines.training.loop import generator
 from pipelines.training.places import SIDE
-from pipelines.training.world import SPEED, Scene, random_clip, random_scene, render
+from pipelines.training.world import (
+    SPEED,
+    WAYS,
+    Scene,
+    random_clip,
+    random_scene,
+    render,
+)
 
 PROMPTS = 120
 CONTINUED = 16
@@ -35,8 +42,8 @@ CHUNKS = 4
 LENGTHS = (17, 33)
 GROUPS = ("as in training", "held-out wording", "held-out combination")
 _CHUNK = 33
-_EDGE = 8
-"""Pixels from the edge within which a thing is cut and its place is not asked for."""
+_FILLED = 0.8
+"""Share of its square's half side to which most things reach: within it, an edge cuts a thing."""
 Shares = dict[str, float | None]
 """None where no video was asked for it."""
 
@@ -121,7 +128,8 @@ def score_continuation(
             film += chosen.frames
         path = see(eye, np.stack(film)).path
         steps = np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1)
-        whole = np.all(abs(path[:, :2] - SIDE / 2) < SIDE / 2 - _EDGE, axis=1).tolist()
+        reach = abs(path[:, :2] - SIDE / 2).max(1) + _FILLED * path[:, 2]
+        whole = (reach < SIDE / 2).tolist()
         joins = [_CHUNK - 1 + (_CHUNK - 1) * chunk for chunk in range(CHUNKS - 1)]
         jumps += [float(steps[join]) for join in joins if whole[join] and whole[join + 1]]
         within += [float(steps[join - 4]) for join in joins if whole[join - 4] and whole[join - 3]]
@@ -162,8 +170,13 @@ def scorecard(
             "things": things,
             **{f"{n} frames": score_prompts(studio, eye, asked, n) for n in lengths},
             **score_true(studio, eye, asked, max(lengths)),
-            "continuation": score_continuation(studio, eye, asked[:continued]),
+            "continuation": score_continuation(studio, eye, _crossing(asked)[:continued]),
         }
+
+
+def _crossing(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those whose thing crosses the frame: a join that jumps is seen by its way."""
+    return [prompt for prompt in prompts if prompt.scene.movement in WAYS]
 
 
 def shares(seen: Sequence[Scene], truth: Sequence[Scene]) -> Shares:

@@ -15,7 +15,7 @@ from pipelines.training.world import COLOURS, SHAPES, WAYS, Clip, Pixels, Scene,
 _OBJECT = 60.0
 """Distance in RGB from which a pixel is not background any more; edges blur over about 3 px."""
 _LEAST_AREA = 100
-"""Pixels; the smallest shape has over 800."""
+"""Pixels; the smallest shape has over 500."""
 Floats = npt.NDArray[np.float32]
 Masks = npt.NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def see(frames: Pixels) -> Sight:
 
 
 def shrink(frames: Pixels) -> Floats:
-    """Area average to SIDE x SIDE, as float."""
+    """Area average to SIDE x SIDE, as float. Raises ValueError unless the sides are multiples."""
     count, height, width, _ = frames.shape
     blocks = frames.reshape(count, SIDE, height // SIDE, SIDE, width // SIDE, 3)
     return blocks.mean(axis=(2, 4), dtype=np.float32)

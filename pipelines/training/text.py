@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
-from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate
+from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate, wait_for
 from pipelines.training.places import PLACES
 from pipelines.training.setup import Recipe
 from pipelines.training.things import THINGS
@@ -147,6 +147,15 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
 
     training.run(do_step, every=recipe.every, validate=validate)
     return tokenizer, encoder.eval().requires_grad_(False)
+
+
+def trained_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+    """From the folder, the encoder on the device; waits until another process has trained it."""
+    state = wait_for(recipe.folder, "text")["encoder"]
+    encoder = new_encoder(recipe.size.text)
+    encoder.load_state_dict(state)
+    encoder.to(recipe.device).eval().requires_grad_(False)
+    return PreTrainedTokenizerFast.from_pretrained(recipe.folder / "tokenizer"), encoder
 
 
 def _states(encoder: Any, tokenizer: Any, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:

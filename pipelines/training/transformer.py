@@ -26,7 +26,7 @@ from pipelines.training.denoiser import (
     optimizers_for,
 )
 from pipelines.training.layout import CHANNELS
-from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate
+from pipelines.training.loop import Training, descend, generator, set_rate
 from pipelines.training.setup import Recipe
 from pipelines.training.vae import scales_of, seen_again
 
@@ -182,7 +182,6 @@ def _train_stage(
     """Train `model` through one stage; returns the averaged weights, as a new model."""
     average = copy.deepcopy(model).requires_grad_(False)
     optimizers = optimizers_for(model)
-    remember_rates(optimizers)
     state = {"model": model, "average": average}
     state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
     training = Training(

@@ -150,14 +150,22 @@ def _sharpening_loss(
     it is not the rim of the frame."""
     noisy = _noisy(part.latents, scales)
     drawn = decode(vae, noisy, part.frames.shape[1], part.cut).float()
-    wrong = (drawn - part.frames) * part.seen(_RIM)
-    return _pixel_loss(wrong, 1), wrong
+    seen = part.seen(_RIM)
+    wrong = (drawn - part.frames) * seen / seen.mean()
+    return _pixel_loss(wrong, 1, seen), wrong
 
 
-def _pixel_loss(wrong: torch.Tensor, groups: int) -> torch.Tensor:
-    """Of N x F x 3 x H x W: levels, edges, and how frames differ, over `groups` in a row too."""
+def _pixel_loss(wrong: torch.Tensor, groups: int, seen: torch.Tensor | None = None) -> torch.Tensor:
+    """Of N x F x 3 x H x W: levels, edges, and how frames differ, over `groups` in a row too.
+
+    Where `seen` (N x 1 x 1 x H x W) is 0, `wrong` is 0 and nothing counts.
+    """
     loss = wrong.abs().mean() + 2 * wrong.pow(2).mean()
-    loss = loss + _EDGE_WEIGHT * (wrong.diff(dim=-1).abs().mean() + wrong.diff(dim=-2).abs().mean())
+    for axis in (-1, -2):
+        edges = wrong.diff(dim=axis).abs()
+        if seen is not None:
+            edges = edges * (seen.diff(dim=axis) == 0)
+        loss = loss + _EDGE_WEIGHT * edges.mean()
     if wrong.shape[1] > 1:  # else things move in steps of four frames
         row = wrong.unflatten(0, (-1, groups)).flatten(1, 2)
         loss = loss + _JERK_WEIGHT * row.diff(dim=1).abs().mean()

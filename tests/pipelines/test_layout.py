@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from pipelines.training.dataset import Painted
 from pipelines.training.layout import (
     AT,
     CAMERA,
@@ -21,10 +23,24 @@ from pipelines.training.layout import (
     code_of,
     groups_of,
     lay_out,
+    lay_out_at,
 )
+from pipelines.training.motion import Lesson
 from pipelines.training.places import PLAIN
 from pipelines.training.things import THINGS
-from pipelines.training.world import BOB, COLOURS, SHAPES, Clip, Scene, Track, path_of
+from pipelines.training.world import (
+    BOB,
+    COLOURS,
+    SHAPES,
+    SPEED,
+    Clip,
+    Scene,
+    Track,
+    path_of,
+    random_clip,
+    random_scene,
+    render,
+)
 
 FOX = Clip(Scene("fox", "", "right", "black"), Track(30, 48, 20))
 
@@ -118,3 +134,66 @@ def test_colours_and_places_are_those_of_the_pixels() -> None:
     assert np.abs(latent[COLOUR][:, inside(latent)].T - red).max() < 1e-5
     brown = np.asarray(PLAIN["brown"]) / 127.5 - 1
     assert np.abs(latent[PLACE].reshape(3, -1).T - brown).max() < 1e-4
+
+
+def test_a_latent_frame_can_say_where_a_thing_is_a_little_later() -> None:
+    before, middle, after = lay_out_at(FOX, 9, 1, (-1.0, 0.0, 1.0))
+    np.testing.assert_allclose(middle, lay_out(FOX, 9)[1])
+    np.testing.assert_allclose(after, lay_out_at(moved(FOX, SPEED), 9, 1)[0], atol=1e-5)
+    np.testing.assert_allclose(before, lay_out_at(moved(FOX, -SPEED), 9, 1)[0], atol=1e-5)
+
+
+def moved(clip: Clip, across: float) -> Clip:
+    return Clip(clip.scene, clip.track._replace(x=clip.track.x + across), clip.place)
+
+
+def painted(count: int = 6) -> Painted:
+    rng = np.random.default_rng(0)
+    clips = [random_clip(rng, random_scene(rng, 10), anywhere=False) for _ in range(count)]
+    return Painted(
+        clips,
+        torch.from_numpy(np.stack([render(clip, 17) for clip in clips])),
+        torch.from_numpy(np.stack([lay_out(clip, 17) for clip in clips])),
+        np.arange(count),
+    )
+
+
+def test_crops_are_the_frames_of_their_latents() -> None:
+    pool = painted(2)
+    ones, fours = pool.crops(np.random.default_rng(3), 2, 6, 2)
+    assert ones[0].shape == (2, 1, 3, 48, 48)
+    assert fours[0].shape == (4, 4, 3, 48, 48)
+    for frames, latents in (ones, fours):
+        place = frames.unflatten(-1, (6, 8)).unflatten(-3, (6, 8)).mean((1, 4, 6))
+        empty = latents[:, MASK] == 0
+        assert empty.any()
+        apart = (place - latents[:, PLACE]).abs().amax(1)
+        assert apart[empty].max() < 0.2
+
+
+def test_squares_around_things_are_cut_alike_from_pixels_and_latents() -> None:
+    part = painted().around(np.random.default_rng(1), 6, 7, 4)
+    assert part.frames.shape == (6, 4, 3, 56, 56)
+    cut = part.cut(part.latents)
+    assert cut.shape == (6, CHANNELS, 7, 7)
+    assert (cut[:, MASK].amax((1, 2)) > 0.9).all()
+    place = part.frames.unflatten(-1, (7, 8)).unflatten(-3, (7, 8)).mean((1, 4, 6))
+    apart = (place - cut[:, PLACE]).abs().amax(1)
+    assert apart[cut[:, MASK] == 0].max() < 0.2
+    for (top, left), seen in zip(part.corners, part.seen(4)[:, 0, 0], strict=True):
+        assert seen[28, 28] == 1
+        assert bool(seen[0, 28]) == (top == 0)
+        assert bool(seen[28, -1]) == (left == CELLS - 7)
+
+
+def test_a_lesson_counts_the_difference_of_halves_as_much_as_their_mean() -> None:
+    torch.manual_seed(0)
+    mean, way = torch.randn(4, 3, 5, 5), 0.01 * torch.randn(4, 3, 5, 5)
+    both = torch.stack([mean + way, mean - way], dim=1)
+    lesson = Lesson(mean, both, torch.ones(4, 1, 5, 5), lambda x: x)
+    picks = torch.arange(4)
+    assert lesson.loss(both, picks) < 1e-6
+    still = torch.stack([mean, mean], dim=1)
+    assert 0.9 < lesson.loss(still, picks) < 1.1
+    swapped = both.flip(1)
+    assert lesson.loss(swapped, picks) > 3.5

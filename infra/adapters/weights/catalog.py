@@ -18,7 +18,7 @@ MODELS: dict[str, Model] = {model.name: model for model in (*OTHERS, *WAN, *LORA
 
 DEMO = ModelSet(
     "demo",
-    "small models for a CPU; the video model knows 64 things that move in eight places, nothing else",
+    "small models for a CPU; the video model knows 64 things and three shapes, nothing else",
     ("gemma-3-270m", "tiny-wan", "realesr-animevideov3"),
     enhancer="gemma-3-270m",
     upscaler="realesr-animevideov3",

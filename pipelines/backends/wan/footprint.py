@@ -23,7 +23,7 @@ _WAN21, _WAN22 = (81, 225), (91, 340)
 """Bytes a pixel for each channel of the VAE's last level, decoding in float32: of a single frame,
 and of each of several. Wan 2.2's VAE has residual levels, and a channel unfolds to 4 pixels. Wan
 2.1's on meta tensors: 72 and 213. On an H200, with cuDNN's workspace, for which the plans have a
-headroom of a tenth: 88 and 237 to 246 (2026-11-28, `make bench-gpu`)."""
+headroom of a tenth: 88 and 237 to 246 (2026-11-28, `make bench-gpu`). Here stands a tenth less."""
 
 
 @dataclass(frozen=True)
