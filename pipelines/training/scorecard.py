@@ -36,7 +36,7 @@ from pipelines.training.world import (
     render,
 )
 
-PROMPTS = 120
+PROMPTS = 90
 CONTINUED = 16
 CHUNKS = 4
 LENGTHS = (17, 33)

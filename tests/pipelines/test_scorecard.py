@@ -29,7 +29,7 @@ def test_the_model_still_does_what_its_card_says() -> None:
 
 def test_the_card_promises_what_was_asked_of_it() -> None:
     card = promised()
-    assert (card["prompts"], card["things"]) == (120, 64)
+    assert (card["prompts"], card["things"]) == (90, 64)
     for length in LENGTHS:
         scores, control = (card[f"{length} frames"][k] for k in ("all", "control: another prompt"))
         for attribute in ("thing", "colour", "movement", "background"):
