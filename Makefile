@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m infra.apps.set_up
 # Byte code is made of what is imported, when it is imported, not of all 7 GB.
 PINNED := --no-compile --constraint constraints.txt
 WORKERS ?= 2
-PROMPT ?= a fox runs to the right through the snow
+PROMPT ?= a penguin hops up and down in the snow
 export PROMPT
 
 .PHONY: help demo studio test bench-gpu test-slow test-faults test-attacks bench scorecard scorecard-writer train lint docs hooks clean
