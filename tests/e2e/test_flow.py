@@ -1,7 +1,6 @@
 """The whole chain on real parts, called in this process: what is made, kept and reused."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,9 +29,8 @@ from pipelines.training.sight import see
 from pipelines.upscaling.ncnn import convert
 from tests.conftest import Cli, slow
 from tests.pipelines.test_upscaling import shipped
-from tests.support.installed import folder_of
 from tests.support.pictures import decode, timestamps
-from tests.support.tiny_wan import write_tiny_vace
+from tests.support.tiny_wan import write_tiny_checkpoint, write_tiny_vace
 
 Run = Callable[..., Manifest]
 BRIEF = {"prompt": "a red fox in the snow", "seconds": 1.5, "frames": 9, "steps": 2}
@@ -249,10 +247,10 @@ OLD_LAYOUT = ("studio/writer", "studio/video", "studio/upscaler")
 NEW_LAYOUT = ("mistral-7b", "t2v-1.3B", "realesrgan-x4plus")
 
 
-def write_studio_models(demo_models: Path, root: Path, layout: tuple[str, str, str]) -> None:
+def write_studio_models(root: Path, layout: tuple[str, str, str]) -> None:
     """The studio set below `root`: Wan's, Mistral's and x4plus's formats, but tiny."""
     enhancer, video, upscaler = (root / name for name in layout)
-    shutil.copytree(folder_of(demo_models, "tiny-wan"), video)
+    write_tiny_checkpoint(video)
     for folder in (enhancer, upscaler):
         folder.mkdir(parents=True)
     write_tiny_mistral(enhancer / "mistral-7b-instruct-v0.2.Q4_K_M.gguf")
@@ -266,13 +264,12 @@ def write_studio_models(demo_models: Path, root: Path, layout: tuple[str, str, s
 @pytest.mark.parametrize("layout", [OLD_LAYOUT, slow(NEW_LAYOUT)], ids=["old", "new"])
 def test_the_studio_set_goes_through_the_same_code_in_either_layout(
     run: Run,
-    demo_models: Path,
     store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     layout: tuple[str, str, str],
 ) -> None:
-    write_studio_models(demo_models, tmp_path / "models", layout)
+    write_studio_models(tmp_path / "models", layout)
     monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(tmp_path / "models"))
     manifest = run(
         prompt="a red fox in the snow", preset="image_high", size="64*64", steps=2, upscale=2
@@ -290,19 +287,18 @@ def test_the_studio_set_goes_through_the_same_code_in_either_layout(
 @pytest.mark.expects_errors("is not installed")
 def test_the_studio_set_continues_with_vace(
     run: Run,
-    demo_models: Path,
     store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = tmp_path / "models"
-    write_studio_models(demo_models, root, NEW_LAYOUT)
+    write_studio_models(root, NEW_LAYOUT)
     monkeypatch.setenv("REELWRIGHT_MODELS_DIR", str(root))
     brief = {"prompt": "a fox", "preset": "video_fast", "size": "64*64", "steps": 2, "seconds": 2}
     with pytest.raises(WeightsError, match=r"Wan2.1-VACE-1.3B .* download vace-1.3B"):
         run(**brief, joins="continue", enhance=False)
 
-    write_tiny_vace(root / "vace-1.3B", text_dim=96)
+    write_tiny_vace(root / "vace-1.3B")
     write_index(root / "vace-1.3B", "test", "1")
     manifest = run(**brief, joins="continue", enhance=False)
     assert [chunk.frames for chunk in manifest.chunks] == [17, 12, 12]

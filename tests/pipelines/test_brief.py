@@ -24,6 +24,7 @@ from pipelines.schema.sizes import Size
 from pipelines.schema.text import without_control_tokens
 from tests.backends.host import MemoryHost
 from tests.support.installed import folder_of
+from tests.support.tiny_wan import write_tiny_checkpoint
 
 REFUSED = {
     "empty": ({"prompt": ""}, "empty", "say in a sentence"),
@@ -268,10 +269,10 @@ def test_a_picture_has_one_frame() -> None:
 def test_the_minutes_in_the_form_are_those_of_the_estimate(
     demo_models: Path, tmp_path: Path
 ) -> None:
-    """Of the studio set on CUDA, of the demo set on a CPU: the time does not hang on the files,
-    so the demo model's serve for both."""
-    folder = folder_of(demo_models, "tiny-wan")
-    host = MemoryHost(tmp_path, {"tiny-wan": folder, "t2v-1.3B": folder})
+    """The studio set on CUDA, the demo set on a CPU: the time does not hang on the weights."""
+    write_tiny_checkpoint(tmp_path / "tiny")
+    models = {"tiny-wan": folder_of(demo_models, "tiny-wan"), "t2v-1.3B": tmp_path / "tiny"}
+    host = MemoryHost(tmp_path, models)
 
     def minutes(preset: str, device: str) -> str:
         brief, host.device = parse_brief({"prompt": "x", "preset": preset}), device
