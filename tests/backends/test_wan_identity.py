@@ -155,7 +155,7 @@ def test_options_are_refused_in_sentences(changes: dict[str, Any], sentence: str
 def test_new_guidance_holds_for_the_whole_video() -> None:
     demo = definitions()["wan-demo"].presets[0].options
     assert isinstance(demo, WanOptions)
-    assert (demo.guidance_of(begun=False), demo.guidance_of(begun=True)) == (4.0, 1.0)
+    assert (demo.guidance_of(begun=False), demo.guidance_of(begun=True)) == (2.0, 1.0)
     changed = demo.replaced(guidance=6.0)
     assert (changed.guidance_of(begun=False), changed.guidance_of(begun=True)) == (6.0, 6.0)
     assert demo.replaced(steps=3).guidance_of(begun=True) == 1.0

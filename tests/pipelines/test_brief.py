@@ -198,7 +198,7 @@ def test_a_guidance_of_the_brief_holds_for_chunks_that_go_on_too() -> None:
     assert [options.guidance_of(begun=begun) for begun in (False, True)] == [6, 6]
     usual = Brief(prompt="x").resolved_preset().options
     assert isinstance(usual, WanOptions)
-    assert [usual.guidance_of(begun=begun) for begun in (False, True)] == [4, 1]
+    assert [usual.guidance_of(begun=begun) for begun in (False, True)] == [2, 1]
 
 
 def test_two_flow_shifts_of_one_brief_differ_in_nothing_else() -> None:

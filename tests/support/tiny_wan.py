@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 _VOCABULARY = 256 + 3
-_LATENT_CHANNELS = 16
 
 
-def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
-    """Write the checkpoint to `folder`; the same seed gives the same weights."""
+def write_tiny_checkpoint(folder: Path, seed: int = 0, channels: int = 16) -> None:
+    """Write the checkpoint to `folder`; the same seed gives the same weights. Wan's latents have 16
+    channels."""
     from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
     from transformers import UMT5Config, UMT5EncoderModel
 
@@ -36,22 +36,22 @@ def write_tiny_checkpoint(folder: Path, seed: int = 0) -> None:
         vae = AutoencoderKLWan(
             base_dim=32,
             decoder_base_dim=32,
-            z_dim=_LATENT_CHANNELS,
+            z_dim=channels,
             dim_mult=[1, 1, 1],
             num_res_blocks=0,
             temperal_downsample=[True, True],
             patch_size=2,
             in_channels=12,
             out_channels=12,
-            latents_mean=[0.0] * _LATENT_CHANNELS,
-            latents_std=[1.0] * _LATENT_CHANNELS,
+            latents_mean=[0.0] * channels,
+            latents_std=[1.0] * channels,
         )
         transformer = WanTransformer3DModel(
             patch_size=(1, 2, 2),
             num_attention_heads=4,
             attention_head_dim=32,
-            in_channels=_LATENT_CHANNELS,
-            out_channels=_LATENT_CHANNELS,
+            in_channels=channels,
+            out_channels=channels,
             text_dim=64,
             freq_dim=64,
             ffn_dim=384,
