@@ -174,7 +174,7 @@ def test_an_unknown_join_is_refused() -> None:
         parse_brief({"prompt": "x", "joins": "wipe"})
 
 
-SIZE = Size(64, 64)
+SIZE = Size(96, 96)
 Kind = Callable[[int, int], Iterable[Frame]]
 """The pictures of a test's chunk: (its number, how many)."""
 
@@ -303,7 +303,7 @@ def test_raw_frames_come_back_to_the_bit() -> None:
     frames = list(moving_frames(SIZE, 5))
     again = unstack_png(stack_png(frames), 5)
     assert all((a == b).all() for a, b in zip(again, frames, strict=True))
-    with pytest.raises(MediaError, match="cannot be 3"):
-        unstack_png(stack_png(frames[:1]), 3)
+    with pytest.raises(MediaError, match="cannot be 5"):
+        unstack_png(stack_png(frames[:1]), 5)
     with pytest.raises(MediaError, match="cannot be read"):
         unstack_png(b"junk", 1)
