@@ -132,7 +132,7 @@ def test_three_backends_give_one_report_with_their_videos_beside_it(
 
     assert [row.outcomes["made"] for row in found.rows] == [1, 1, 1]
     assert [row.devices for row in found.rows] == [("cpu",), ("cpu",), ("remote",)]
-    assert {row.sizes for row in found.rows} == {("64*64",), ("128*128",)}
+    assert {row.sizes for row in found.rows} == {("96*96",), ("64*64",), ("128*128",)}
     assert all(row.seconds for row in found.rows)
     quality = [item for item in found.findings if item.gate == "quality"]
     assert {item.verdict for item in quality} == {"not enough data"}
