@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from pipelines.errors import StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from tests.support.losing_disk import after_power_cut, losing_disk
 
+_HAS_FUSE = find_spec("mfusepy") and (find_library("fuse") or find_library("fuse3"))
 needs_fuse = pytest.mark.skipif(
-    find_spec("mfusepy") is None or not os.access("/dev/fuse", os.W_OK) or os.geteuid() != 0,
-    reason="needs mfusepy, /dev/fuse and root",
+    not _HAS_FUSE or not os.access("/dev/fuse", os.W_OK) or os.geteuid() != 0,
+    reason="needs mfusepy, the system's libfuse (Debian: libfuse2), /dev/fuse and root",
 )
 
 
