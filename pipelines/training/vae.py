@@ -151,8 +151,8 @@ def _sharpening_loss(
     noisy = _noisy(part.latents, scales)
     drawn = decode(vae, noisy, part.frames.shape[1], part.cut).float()
     seen = part.seen(_RIM)
-    wrong = (drawn - part.frames) * seen / seen.mean()
-    return _pixel_loss(wrong, 1, seen), wrong
+    wrong = (drawn - part.frames) * seen
+    return _pixel_loss(wrong, 1, seen) / seen.mean(), wrong
 
 
 def _pixel_loss(wrong: torch.Tensor, groups: int, seen: torch.Tensor | None = None) -> torch.Tensor:
