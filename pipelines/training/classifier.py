@@ -105,6 +105,18 @@ def instants(frames: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.cat([frames[i], frames[i + _APART]]) for i in _times(len(frames))])
 
 
+def windows(frames: int) -> list[slice]:
+    """Parts of PAINTED_FRAMES that together hold all of a longer clip.
+
+    The classifier has seen no longer clips: at five instants of 33 frames a thing that moves up and
+    down looks as if it stood still, or grew.
+    """
+    count = max(1, -(-(frames - 1) // (PAINTED_FRAMES - 1)))
+    free = max(0, frames - PAINTED_FRAMES)
+    starts = [round(free * index / max(1, count - 1)) for index in range(count)]
+    return [slice(start, start + PAINTED_FRAMES) for start in starts]
+
+
 def _times(frames: int) -> list[int]:
     """The first frames of the pairs."""
     last = frames - 1 - _APART
@@ -113,10 +125,10 @@ def _times(frames: int) -> list[int]:
 
 @torch.no_grad()
 def see(eye: Eye, frames: Pixels) -> Sight:
-    """Look at F x SIDE x SIDE x 3 frames."""
+    """Look at F x SIDE x SIDE x 3 frames; what the windows of a longer clip say counts together."""
     pixels = to_tensor(frames)
-    logits, _ = eye(instants(pixels)[None])
-    values = [int(part.argmax()) for part in logits]
+    logits, _ = eye(torch.stack([instants(pixels[part]) for part in windows(len(frames))]))
+    values = [int(part.log_softmax(-1).sum(0).argmax()) for part in logits]
     # The class "not named" is a value of colour alone: a thing's own colours.
     named = [
         CLASSES[index][value if index == 1 else value + 1] for index, value in enumerate(values)

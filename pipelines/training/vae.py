@@ -1,7 +1,8 @@
 """Training of the demo model's VAE: the decoder draws latents, the encoder reads them.
 
 The latents are computed from the scene (`layout`), so both are trained apart, with the arithmetic
-of `training.codec`. The encoder is also trained on what the finished decoder draws of its latents.
+of `training.codec`. The encoder comes last: it is trained on true frames, and on frames that the
+finished decoder drew.
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ _RIM = 4
 """Pixels at the rim of such a square that see less than they would in a whole frame."""
 _NOISE = 0.15
 """Most noise on the latents that the decoder is trained on, in their deviations."""
+_AGAIN_WEIGHT = 2.0
 _HIDDEN = 0.9
 """How much less a mistake about the place counts where the thing hides it."""
 
@@ -179,18 +181,30 @@ def _reading_loss(
     scales: tuple[torch.Tensor, torch.Tensor],
     groups: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss and what is wrong in the pixels after the decoder has drawn what was read."""
-    _, deviation = scales
-    mean, _ = encode(vae, frames)
-    apart = (mean.float() - latents) / deviation
+    """The loss and what is wrong in the pixels after the decoder has drawn what was read.
+
+    The second half of the frames is drawn by the decoder, because a chunk that goes on from another
+    one is given a frame that was drawn: the last one of four.
+    """
+    half, group = len(frames) // 2, frames.shape[1]
+    with torch.no_grad():
+        drawn = decode(vae, _noisy(latents[half:], scales), group).float().clamp(-1, 1)
+    shown = torch.cat([frames[:half], drawn])
+    mean, _ = encode(vae, shown)
+    apart = (mean.float() - latents) / scales[1]
     weight = torch.ones_like(apart)
     hidden = 1 - _HIDDEN * latents[:, MASK : MASK + 1].clamp(0, 1)
     weight[:, PLACE], weight[:, DETAIL] = hidden, hidden
-    wrong = decode(vae, mean, frames.shape[1]).float() - frames
+    wrong = decode(vae, mean, group).float() - shown
     loss = (
         weight * functional.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none")
     ).mean()
-    return loss + _pixel_loss(wrong, groups), wrong
+    loss = loss + _pixel_loss(wrong, groups)
+    if group > 1:
+        last = drawn[:, -1:]
+        again = decode(vae, encode(vae, last)[0], 1).float() - last
+        loss = loss + _AGAIN_WEIGHT * _pixel_loss(again, 1)
+    return loss, wrong
 
 
 @torch.no_grad()

@@ -157,6 +157,16 @@ def test_colours_that_drifted_are_those_of_the_chunk_before() -> None:
     assert np.abs(np.stack(drifted[1:]).astype(int) - np.stack(rest[1:])).mean() > 5
 
 
+def test_a_thing_that_is_drawn_differently_leaves_the_colours_around_it_alone() -> None:
+    """A white square on brown that is grey and smaller in the repetition."""
+    earlier = np.full((64, 128, 3), (130, 84, 48), np.uint8)
+    repeated = earlier.copy()
+    earlier[16:48, 40:72], repeated[22:40, 46:70] = 250, 150
+    new = go_on([repeated, repeated], [earlier])[0]
+    assert new[0, 0].tolist() == [130, 84, 48]
+    assert new[30, 60].tolist() == [150, 150, 150]
+
+
 def test_a_dissolve_neither_adds_nor_loses_frames() -> None:
     frames = good(16)
     mixed = dissolve(good(1, seed=3)[0], frames, 16)

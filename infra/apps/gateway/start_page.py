@@ -33,7 +33,7 @@ from pipelines.schema.presets import AUTO
 router = APIRouter()
 EXAMPLES = (
     "a red ball moves to the right over a dark blue background",
-    "A day in a fishing village: boats leave at dawn, the market at noon, lanterns at night",
+    "A day at sea: a sailboat drifts left at dawn, a whale swims by at noon, a ship sails at night",
     "A fox trots through fresh snow, then looks up at the northern lights",
 )
 _WHAT = ("prompt", "language", "kind", "seconds", "image")
