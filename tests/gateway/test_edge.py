@@ -84,7 +84,9 @@ def test_who_does_not_finish_is_told_and_hung_up_on(asked: Gateway, data: bytes)
 def test_a_connection_that_asks_nothing_is_closed(asked: Gateway, start: bytes) -> None:
     with connect(asked.url) as connection:
         connection.sendall(start)
-        read_all(connection)  # returns
+        reply = read_all(connection)
+        assert reply.count(b" 200 OK") == start.count(HEAD + b"\r\n")
+        assert connection.recv(1) == b""  # closed by the gateway
 
 
 @pytest.mark.parametrize("start", [HEAD, HEAD + b"\r\n" + b"\r\n"], ids=["head", "between"])

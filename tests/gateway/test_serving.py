@@ -125,6 +125,7 @@ def test_beside_a_manifest_of_another_version_a_whole_video_is_served(
     manifest = ObjectKey(video.key.replace("video.mp4", "manifest.json"))
     store.put_bytes(manifest, b'{"manifest_version": 1}', "application/json")
     asyncio.run(videos.verify(video))
+    assert store.head(video.key) == video
 
 
 def test_a_store_that_is_down_is_not_called_a_damaged_video(

@@ -14,6 +14,7 @@ from pipelines.training.muon import Muon, orthogonal
 from pipelines.training.places import PLAIN, SIDE
 from pipelines.training.sight import see
 from pipelines.training.text import new_encoder, tokenizer_for
+from pipelines.training.vae import seen_again
 from pipelines.training.world import (
     SHAPES,
     SPEED,
@@ -83,6 +84,17 @@ def test_the_fast_codec_equals_the_stock_vae(widths: tuple[int, ...], blocks: in
         torch.testing.assert_close(fast.clamp(-1, 1), slow, atol=2e-5, rtol=0)
         _, spread = encode(vae, frames[None, :1])
     assert spread.mean() < -3  # its noise does not drown the start
+
+
+def test_a_first_frame_is_drawn_and_read_again_as_the_stock_vae_does_it() -> None:
+    torch.manual_seed(0)
+    vae = new_vae(16, 16, channels=10, widths=(1, 1, 1), blocks=0).eval()
+    latents = torch.randn(3, 10, 6, 6)
+    with torch.no_grad():
+        drawn = vae.decode(latents[:, :, None], return_dict=False)[0]
+        stock = vae.encode(drawn).latent_dist.mode()[:, :, 0]
+    torch.testing.assert_close(seen_again(vae, latents), stock, atol=2e-5, rtol=0)
+    assert (stock - latents).abs().mean() > 0.1
 
 
 @pytest.mark.parametrize("clean", [0, 1])

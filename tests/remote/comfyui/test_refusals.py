@@ -183,6 +183,8 @@ def test_a_job_that_cannot_be_stopped_raises_nothing(workflow: Path) -> None:
     with fake_comfyui(models=MODELS) as gone:
         service = service_of(gone, workflow)
     service.cancel(KEY)
+    with pytest.raises(UnavailableError):
+        service.look(KEY)
 
 
 def test_words_of_the_server_are_shown_in_one_line_without_control_characters() -> None:
