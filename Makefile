@@ -1,4 +1,4 @@
-# Two targets do everything: `make demo` and `make test`; `make studio` is for a GPU host. Each sets
+# A newcomer needs two targets: `make demo` and `make test`; `make studio` is for a GPU host. Each sets
 # up .venv first; the second time that takes no time. PYTHON names the interpreter to build it with
 # (3.11 to 3.13). A comment behind two # is the target's line in `make help`.
 .DEFAULT_GOAL := help

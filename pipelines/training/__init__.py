@@ -1,1 +1,1 @@
-"""The recipe of the demo set's video model: its world, its three trainings, its scorecard."""
+"""The recipe of the demo set's video model: its world, its trainings, its scorecard."""

@@ -10,28 +10,29 @@ import sys
 from pathlib import Path
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.training")
-    parser.add_argument("folder", type=Path, help="states, latents and the finished checkpoint")
-    parser.add_argument("--minutes", type=float, help="of training; 90 on a CPU, 7 on a GPU")
-    parser.add_argument("--steps", type=int, help="of every stage, instead of minutes: to try it")
-    parser.add_argument("--things", type=int, help="the first so many; 24 on a CPU, 64 on a GPU")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Of the command."""
+    result = argparse.ArgumentParser(prog="python -m pipelines.training")
+    result.add_argument("folder", type=Path, help="states, latents and the finished checkpoint")
+    result.add_argument("--minutes", type=float, help="of training; 90 on a CPU, 7 on a GPU")
+    result.add_argument("--steps", type=int, help="of every stage, instead of minutes: to try it")
+    result.add_argument("--things", type=int, help="the first so many; 24 on a CPU, 64 on a GPU")
+    result.add_argument(
         "--size",
         choices=("tiny", "small", "large"),
         help="of the networks; small on a CPU, large on a GPU, tiny to try",
     )
-    parser.add_argument("--data", type=float, default=1.0, help="share of the size's clips")
-    parser.add_argument("--threads", type=int, default=0, help="of torch; all cores")
-    parser.add_argument("--processes", type=int, default=0, help="that paint; all cores")
-    parser.add_argument(
+    result.add_argument("--data", type=float, default=1.0, help="share of the size's clips")
+    result.add_argument("--threads", type=int, default=0, help="of torch; all cores")
+    result.add_argument("--processes", type=int, default=0, help="that paint; all cores")
+    result.add_argument(
         "--only",
         nargs="+",
         choices=("data", "text", "classifier", "vae", "transformer"),
         help="these parts, each in a process of its own on a GPU that one does not fill",
     )
-    parser.add_argument("--device", help="cuda where there is one, else cpu")
-    return parser.parse_args()
+    result.add_argument("--device", help="cuda where there is one, else cpu")
+    return result
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -63,4 +64,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(_arguments())
+    main(parser().parse_args())

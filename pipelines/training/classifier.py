@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from pipelines.training.codec import to_tensor
 from pipelines.training.dataset import PAINTED_FRAMES, Painted
-from pipelines.training.loop import Training, remember_rates, set_rate, wait_for
+from pipelines.training.loop import descend, remember_rates, set_rate, wait_for
 from pipelines.training.places import SIDE
 from pipelines.training.setup import Recipe
 from pipelines.training.text import CLASSES, labels_of
@@ -37,7 +37,7 @@ _USUAL_CHANGE = 8.0
 Floats = npt.NDArray[np.float32]
 
 
-class Eye(nn.Module):
+class Classifier(nn.Module):
     """0.2 million parameters."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Eye(nn.Module):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Answer:
     """What was seen, and where the thing was."""
 
     scene: Scene
@@ -124,35 +124,26 @@ def _times(frames: int) -> list[int]:
 
 
 @torch.no_grad()
-def see(eye: Eye, frames: Pixels) -> Sight:
+def classify(classifier: Classifier, frames: Pixels) -> Answer:
     """Look at F x SIDE x SIDE x 3 frames; what the windows of a longer clip say counts together."""
     pixels = to_tensor(frames)
-    logits, _ = eye(torch.stack([instants(pixels[part]) for part in windows(len(frames))]))
+    logits, _ = classifier(torch.stack([instants(pixels[part]) for part in windows(len(frames))]))
     values = [int(part.log_softmax(-1).sum(0).argmax()) for part in logits]
     # The class "not named" is a value of colour alone: a thing's own colours.
     named = [
         CLASSES[index][value if index == 1 else value + 1] for index, value in enumerate(values)
     ]
-    _, path = eye.look(torch.cat([pixels[:-_APART], pixels[_APART:]], dim=1))
-    return Sight(Scene(*named), np.concatenate([path.numpy(), *[path[-1:].numpy()] * _APART]))
+    _, path = classifier.look(torch.cat([pixels[:-_APART], pixels[_APART:]], dim=1))
+    return Answer(Scene(*named), np.concatenate([path.numpy(), *[path[-1:].numpy()] * _APART]))
 
 
-def train_classifier(recipe: Recipe, pool: Painted, held: Painted) -> Eye:
-    """Train it, or finish or load what the folder holds. `held` has clips to check it."""
+def train_classifier(recipe: Recipe, pool: Painted, held: Painted) -> None:
+    """Train it, or finish what the folder holds. `held` has clips to check it."""
     torch.manual_seed(4)
-    eye = Eye().to(recipe.device)
-    optimizer = torch.optim.AdamW(eye.parameters(), lr=_RATE, weight_decay=0.01)
+    classifier = Classifier().to(recipe.device)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=0.01)
     remember_rates([optimizer])
-    state = {"eye": eye, "optimizer": optimizer}
-    minutes = recipe.minutes_of("classifier")
-    training = Training(
-        "classifier",
-        recipe.folder,
-        recipe.steps,
-        state,
-        minutes=minutes,
-        by_clock=recipe.by_clock,
-    )
+    training = recipe.training("classifier", {"classifier": classifier}, [optimizer])
     labels, paths = _truth(pool, recipe.device)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -161,22 +152,22 @@ def train_classifier(recipe: Recipe, pool: Painted, held: Painted) -> Eye:
         picks = torch.from_numpy(rng.integers(len(pool.clips), size=count)).to(recipe.device)
         seen = _spoiled(_pairs(pool.frames[picks]), rng)
         with recipe.cast():
-            logits, tracks = eye(seen)
+            logits, tracks = classifier(seen)
         loss = _loss(logits, tracks.float(), labels[picks], paths[picks])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        descend(loss, classifier.parameters(), [optimizer])
         return {"loss": loss.detach()}
 
-    training.run(do_step, every=recipe.every, validate=lambda: accuracy(eye, held, recipe.device))
-    return eye.eval().requires_grad_(False)
+    def validate() -> dict[str, float]:
+        return accuracy(classifier, held, recipe.device)
+
+    training.run(do_step, every=recipe.every, validate=validate)
 
 
-def trained_eye(recipe: Recipe) -> Eye:
+def trained_classifier(recipe: Recipe) -> Classifier:
     """From the folder's state; waits until another process has trained it."""
-    eye = Eye()
-    eye.load_state_dict(wait_for(recipe.folder, "classifier")["eye"])
-    return eye.eval().requires_grad_(False)
+    classifier = Classifier()
+    classifier.load_state_dict(wait_for(recipe.folder, "classifier")["classifier"])
+    return classifier.eval().requires_grad_(False)
 
 
 def _truth(pool: Painted, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -215,13 +206,13 @@ def _loss(
 
 
 @torch.no_grad()
-def accuracy(eye: Eye, held: Painted, device: Any) -> dict[str, float]:
+def accuracy(classifier: Classifier, held: Painted, device: Any) -> dict[str, float]:
     """Shares of right answers and the mean error of the place in pixels, on unseen true clips."""
     labels, paths = _truth(held, device)
     right, errors = [], []
     for start in range(0, len(held.clips), 50):
         part = slice(start, start + 50)
-        logits, tracks = eye(_pairs(held.frames[part]))
+        logits, tracks = classifier(_pairs(held.frames[part]))
         guesses = [answers.argmax(-1) + (index != 1) for index, answers in enumerate(logits)]
         right.append(torch.stack(guesses, 1) == labels[part])
         inside = ((paths[part][..., :2] > 0) & (paths[part][..., :2] < SIDE)).all(-1)
@@ -233,13 +224,13 @@ def accuracy(eye: Eye, held: Painted, device: Any) -> dict[str, float]:
     }
 
 
-def save_eye(eye: Eye, path: Path) -> None:
+def save_classifier(classifier: Classifier, path: Path) -> None:
     """In fp16, with the checkpoint."""
-    save_file({k: v.half().cpu().contiguous() for k, v in eye.state_dict().items()}, path)
+    save_file({k: v.half().cpu().contiguous() for k, v in classifier.state_dict().items()}, path)
 
 
-def load_eye(path: Path) -> Eye:
+def load_classifier(path: Path) -> Classifier:
     """As saved, in fp32 on the CPU."""
-    eye = Eye()
-    eye.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return eye.eval().requires_grad_(False)
+    classifier = Classifier()
+    classifier.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return classifier.eval().requires_grad_(False)

@@ -16,8 +16,9 @@ from diffusers import AutoencoderKLWan
 from torch import nn
 from torch.nn import functional
 
+from pipelines.training.layout import GROUP
+
 _PATCH = 2
-_GROUP = 4
 
 
 def new_vae(
@@ -152,5 +153,5 @@ def encode_clip(vae: Any, frames: torch.Tensor) -> torch.Tensor:
     first, _ = encode(vae, frames[None, :1])
     if len(frames) == 1:
         return first.transpose(0, 1)
-    rest, _ = encode(vae, frames[1:].unflatten(0, (-1, _GROUP)))
+    rest, _ = encode(vae, frames[1:].unflatten(0, (-1, GROUP)))
     return torch.cat([first, rest]).transpose(0, 1)

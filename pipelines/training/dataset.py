@@ -4,7 +4,7 @@ A clip depends on the name of its set and its number only, so any machine makes 
 """
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +136,7 @@ def draw_everything(recipe: Recipe) -> None:
     """All files that are not there yet."""
     for name, share in (("training", 1.0), ("validation", VALIDATION)):
         for kind in ("clips", "stills"):
-            clips, _ = _clips(recipe, name, kind, share)
+            clips, _ = clips_of(recipe, name, kind, share)
             _draw_missing(recipe, f"{name}.{kind}", _shards(recipe, f"{name}.{kind}", clips))
     for held in (False, True):
         _draw_missing(recipe, _name(held), _painted_shards(recipe, held))
@@ -147,7 +147,7 @@ def load_latents(recipe: Recipe, name: str, kind: str, share: float = 1.0) -> La
 
     Raises FileNotFoundError if they are not drawn.
     """
-    clips, centred = _clips(recipe, name, kind, share)
+    clips, centred = clips_of(recipe, name, kind, share)
     values, captions = [], []
     for file in _drawn(_shards(recipe, f"{name}.{kind}", clips)):
         with np.load(file) as parts:
@@ -161,14 +161,13 @@ def load_painted(recipe: Recipe, *, held: bool = False) -> Painted:
 
     Raises FileNotFoundError if they are not drawn.
     """
-    clips = _painted_clips(recipe, held)
+    clips = painted_clips(recipe, held)
     frames, latents = [], []
     for file in _drawn(_painted_shards(recipe, held)):
         with np.load(file) as parts:
             frames.append(torch.from_numpy(parts["frames"]).to(recipe.device))
             latents.append(torch.from_numpy(parts["latents"]).to(recipe.device))
-    trained = [index for index, clip in enumerate(clips) if not is_held_out(clip.scene)]
-    return Painted(clips, torch.cat(frames), torch.cat(latents), np.array(trained))
+    return Painted(clips, torch.cat(frames), torch.cat(latents), trained_on(clips))
 
 
 def some_latents(recipe: Recipe) -> torch.Tensor:
@@ -184,14 +183,20 @@ def _name(held: bool) -> str:
     return "painted-held" if held else "painted"
 
 
-def _painted_clips(recipe: Recipe, held: bool) -> list[Clip]:
+def trained_on(clips: Sequence[Clip]) -> Indices:
+    """Which of the painted clips decoder and encoder may see: no held-out combination."""
+    return np.array([index for index, clip in enumerate(clips) if not is_held_out(clip.scene)])
+
+
+def painted_clips(recipe: Recipe, held: bool) -> list[Clip]:
+    """Of every combination, also those that are held out: the classifier must know them."""
     rng = generator(f"illustrated-{_name(held)}", 0)
     count = min(HELD, recipe.size.painted) if held else recipe.size.painted
     scenes = [random_scene(rng, recipe.things, held_out=None) for _ in range(count)]
     return [random_clip(rng, scene, anywhere=bool(rng.random() < 0.5)) for scene in scenes]
 
 
-def _clips(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Clip], list[int]]:
+def clips_of(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Clip], list[int]]:
     """The clips of a set, and which of them pass through the middle."""
     rng = generator(f"illustrated-{name}-{kind}", 0)
     count = max(16, round(share * getattr(recipe.size, kind)))
@@ -209,7 +214,7 @@ def _clips(recipe: Recipe, name: str, kind: str, share: float) -> tuple[list[Cli
 
 
 def _painted_shards(recipe: Recipe, held: bool) -> list[Shard]:
-    return _shards(recipe, _name(held), _painted_clips(recipe, held), pixels=True)
+    return _shards(recipe, _name(held), painted_clips(recipe, held), pixels=True)
 
 
 def _shards(recipe: Recipe, name: str, clips: list[Clip], *, pixels: bool = False) -> list[Shard]:

@@ -20,7 +20,7 @@ from pipelines.schema.request import ClipRequest, Continuation
 _CPU = torch.device("cpu")
 
 
-class Studio:
+class DemoModel:
     """The checkpoint through the product's own code, as the preset `demo` asks for it."""
 
     def __init__(self, folder: Path, texts: Sequence[str], scratch: Path) -> None:

@@ -1,8 +1,8 @@
 """Teaches the decoder where things are in each of the four frames of a latent frame.
 
 On pixels alone it learned to draw all four alike: after 5,500 steps they differed by 2 of 255. How
-far a thing has moved in a frame is the product of its way and of the frame's time, and as long as
-either is missing nothing pulls towards the other. So what the decoder knows of the cells after each
+far a thing has moved in a frame is its speed times the frame's time. As long as the decoder uses
+neither of the two, the gradient of each is zero. So what the decoder knows of the cells after each
 of its two splits in time is taught directly: for each half it must be what the same decoder knows
 when the latents say that the thing is where it is in that half.
 """
@@ -21,7 +21,7 @@ from torch.nn import functional
 from pipelines.training.codec import first_level, next_level, split
 from pipelines.training.dataset import PAINTED_FRAMES, Painted
 from pipelines.training.layout import CAMERA, GROUP, GROWTH, MASK, WAY, lay_out_at
-from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate, wait_for
+from pipelines.training.loop import descend, generator, remember_rates, set_rate, wait_for
 from pipelines.training.muon import Muon
 from pipelines.training.setup import Recipe
 
@@ -77,6 +77,7 @@ def train_motion(recipe: Recipe, vae: Any, pool: Painted) -> None:
     first = [vae.post_quant_conv, vae.decoder.conv_in, vae.decoder.mid_block, blocks[0].resnets]
     first.append(blocks[0].upsamplers[0].time_conv)
     channels = blocks[0].upsamplers[0].resample[1].in_channels
+    torch.manual_seed(5)  # a resumed training begins with the same probe
     probe = nn.Conv2d(channels, _PROBED, 1).to(recipe.device)
     lesson = partial(_halves, vae, teacher, latents, probe)
     _learn(recipe, "halves", [*first, probe], lesson)
@@ -187,13 +188,7 @@ def _learn(
 ) -> None:
     modules = nn.ModuleList(parts).requires_grad_(True)
     optimizers = optimizers_for_kernels(modules)
-    state: dict[str, Any] = {"parts": modules}
-    state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
-    minutes = recipe.minutes_of(stage)
-    training = Training(
-        stage, recipe.folder, recipe.steps, state, minutes=minutes, by_clock=recipe.by_clock
-    )
-
+    training = recipe.training(stage, {"parts": modules}, optimizers)
     if training.is_finished:
         return
     lesson = make()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pipelines.training.assemble import save_checkpoint
-from pipelines.training.classifier import save_eye, train_classifier, trained_eye
+from pipelines.training.classifier import save_classifier, train_classifier, trained_classifier
 from pipelines.training.dataset import VALIDATION, draw_everything, load_painted
 from pipelines.training.setup import PARTS, SIZES, Recipe
 from pipelines.training.text import train_text, trained_text
@@ -92,11 +92,11 @@ def train(recipe: Recipe, parts: Sequence[str] = PARTS) -> Path | None:
 def _finish(recipe: Recipe) -> Path:
     """Train the transformer and write the checkpoint."""
     tokenizer, encoder = trained_text(recipe)
-    words, scales = Words(tokenizer, encoder), scaled_vae(recipe)
+    words, vae = Words(tokenizer, encoder), scaled_vae(recipe)
     transformer = train_transformer(
         recipe,
-        sampler_of(recipe, "training", words, scales),
-        sampler_of(recipe, "validation", words, scales, VALIDATION),
+        sampler_of(recipe, "training", words, vae),
+        sampler_of(recipe, "validation", words, vae, VALIDATION),
         partial(finished_vae, recipe),
     )
     target = recipe.folder / "checkpoint"
@@ -105,6 +105,6 @@ def _finish(recipe: Recipe) -> Path:
     card.mkdir(exist_ok=True)
     for log in [*recipe.folder.glob("*.jsonl"), recipe.folder / "recipe.json"]:
         shutil.copy(log, card)
-    save_eye(trained_eye(recipe), card / "eye.safetensors")
+    save_classifier(trained_classifier(recipe), card / "classifier.safetensors")
     print(f"written to {target}")
     return target

@@ -1,4 +1,4 @@
-"""`python -m pipelines.training.scorecard CHECKPOINT [--prompts N]`: what it can do.
+"""`python -m pipelines.training.scorecard CHECKPOINT`: what it can do.
 
 A third of the prompts is worded and combined as in training, a third is in held-out wording, a
 third has held-out combinations (a thing never seen in that place, or never with that movement)
@@ -9,9 +9,10 @@ videos of an empty prompt. Ceiling: true clips of the same scenes through the VA
 """
 
 import argparse
+import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,15 @@ from pipelines.documents.manifest import Take
 from pipelines.quality.seams import RETRY_SEAM
 from pipelines.quality.takes import FromChunk, choose_take
 from pipelines.training.captions import fresh_caption
-from pipelines.training.classifier import Eye, load_eye, see
-from pipelines.training.film import Studio
+from pipelines.training.card import with_scores
+from pipelines.training.classifier import Classifier, classify, load_classifier
+from pipelines.training.film import DemoModel
 from pipelines.training.loop import generator
 from pipelines.training.places import SIDE
 from pipelines.training.world import (
     SPEED,
     WAYS,
+    Pixels,
     Scene,
     random_clip,
     random_scene,
@@ -70,11 +73,11 @@ def fresh_prompts(count: int, things: int) -> list[Prompt]:
 
 
 def score_prompts(
-    studio: Studio, eye: Eye, prompts: Sequence[Prompt], frames: int
+    model: DemoModel, classifier: Classifier, prompts: Sequence[Prompt], frames: int
 ) -> dict[str, Shares]:
     """Shares of right answers, by group of prompts, with the controls."""
-    films = [studio.frames(p.text, frames, seed) for seed, p in enumerate(prompts)]
-    seen = [see(eye, np.stack(film)).scene for film in films]
+    films = [model.frames(p.text, frames, seed) for seed, p in enumerate(prompts)]
+    seen = [classify(classifier, np.stack(film)).scene for film in films]
     truth = [prompt.scene for prompt in prompts]
     result = {"all": shares(seen, truth)}
     for group in GROUPS:
@@ -82,59 +85,71 @@ def score_prompts(
         result[group] = shares([seen[i] for i in picks], [truth[i] for i in picks])
     result["control: another prompt"] = shares(seen, [*truth[1:], truth[0]])
     count = max(1, len(prompts) // 4)
-    empty = [see(eye, np.stack(studio.frames("", frames, seed))).scene for seed in range(count)]
+    empty = [
+        classify(classifier, np.stack(model.frames("", frames, seed))).scene
+        for seed in range(count)
+    ]
     result["control: empty prompt"] = shares(empty, truth[:count])
     return result
 
 
 def score_true(
-    studio: Studio, eye: Eye, prompts: Sequence[Prompt], frames: int
+    model: DemoModel, classifier: Classifier, prompts: Sequence[Prompt], frames: int
 ) -> dict[str, Shares]:
-    """True clips of the same scenes: as painted, and through the VAE."""
+    """True clips of the same scenes: as painted, and through the VAE, whose error is told apart for
+    first frames: it reads and draws them in a way of their own."""
     rng = generator("illustrated-ceiling", frames)
     painted, coded = [], []
+    first: list[float] = []
+    others: list[float] = []
     for prompt in prompts:
         film = render(random_clip(rng, prompt.scene, anywhere=False), frames)
-        painted.append(see(eye, film).scene)
-        coded.append(see(eye, np.stack(studio.through_vae(list(film)))).scene)
+        painted.append(classify(classifier, film).scene)
+        again = np.stack(model.through_vae(list(film)))
+        coded.append(classify(classifier, again).scene)
+        first.append(_squares(film[:1], again[:1]))
+        others.append(_squares(film[1:], again[1:]))
     truth = [prompt.scene for prompt in prompts]
     return {
         "classifier: true clips": shares(painted, truth),
         "ceiling: the VAE alone": shares(coded, truth),
+        "psnr": {"first frames": _decibels(first), "other frames": _decibels(others)},
     }
 
 
 def score_continuation(
-    studio: Studio, eye: Eye, prompts: Sequence[Prompt]
+    model: DemoModel, classifier: Classifier, prompts: Sequence[Prompt]
 ) -> dict[str, float | None]:
     """CHUNKS chunks a prompt, each going on from the last raw frame of the one before.
 
     As the product does it: a take whose join jumps is made again. A join counts for the jumps if
     the thing is whole on both sides; `first_takes` are those of the model alone.
     """
-    jumps, within, kept = [], [], []
+    jumps, within, kept, same = [], [], [], []
     takes: list[tuple[Take, ...]] = []
     dissolved = 0
     for number, prompt in enumerate(prompts):
-        film = studio.frames(prompt.text, _CHUNK, number)
+        film = model.frames(prompt.text, _CHUNK, number)
         for chunk in range(1, CHUNKS):
-            spec = studio.spec(prompt.text, _CHUNK, 1000 * chunk + number, continued=True)
+            spec = model.spec(prompt.text, _CHUNK, 1000 * chunk + number, continued=True)
             before = FromChunk(film[-_CHUNK:], film[-1:])
             chosen = choose_take(
-                spec, "continue", before, partial(studio.render, overlap=before.overlap)
+                spec, "continue", before, partial(model.render, overlap=before.overlap)
             )
             takes.append(chosen.takes)
             dissolved += chosen.made != "continue"
             film += chosen.frames
-        path = see(eye, np.stack(film)).path
+        path = classify(classifier, np.stack(film)).path
         steps = np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1)
         reach = abs(path[:, :2] - SIDE / 2).max(1) + _FILLED * path[:, 2]
         whole = (reach < SIDE / 2).tolist()
         joins = [_CHUNK - 1 + (_CHUNK - 1) * chunk for chunk in range(CHUNKS - 1)]
         jumps += [float(steps[join]) for join in joins if whole[join] and whole[join + 1]]
         within += [float(steps[join - 4]) for join in joins if whole[join - 4] and whole[join - 3]]
-        second = np.stack(film[_CHUNK : 2 * _CHUNK - 1])
-        kept.append(see(eye, second).scene.background == prompt.scene.background)
+        seen = classify(classifier, np.stack(film[-_CHUNK:])).scene
+        kept.append(seen.background == prompt.scene.background)
+        if all(whole[-_CHUNK:]):
+            same.append(seen.thing == prompt.scene.thing)
     first = [take[0].seam or 0.0 for take in takes]
     return {
         "joins": len(takes),
@@ -143,7 +158,9 @@ def score_continuation(
         "median_jump": _middle(jumps),
         "median_step_elsewhere": _middle(within),
         "share_above_4_px": _share(jump > 4 for jump in jumps),
-        "background_in_second_chunk": _share(kept),
+        "background_in_last_chunk": _share(kept),
+        "last_chunks_with_the_thing_whole": len(same),
+        "thing_in_last_chunk": _share(same),
         "first_takes_median_seam": _middle(first),
         "first_takes_made_again": _share(seam > RETRY_SEAM for seam in first),
         "dissolved": dissolved,
@@ -160,18 +177,31 @@ def scorecard(
     """Everything, as the model card states it. At least 3 prompts."""
     card = folder / "card"
     things = int(json.loads((card / "recipe.json").read_text())["things"])
-    eye = load_eye(card / "eye.safetensors")
+    classifier = load_classifier(card / "classifier.safetensors")
     asked = fresh_prompts(prompts, things)
     with tempfile.TemporaryDirectory() as scratch:
         texts = ["", *(prompt.text for prompt in asked)]
-        studio = Studio(folder, texts, Path(scratch))
+        model = DemoModel(folder, texts, Path(scratch))
         return {
             "prompts": prompts,
             "things": things,
-            **{f"{n} frames": score_prompts(studio, eye, asked, n) for n in lengths},
-            **score_true(studio, eye, asked, max(lengths)),
-            "continuation": score_continuation(studio, eye, _crossing(asked)[:continued]),
+            "weights": weights_of(folder),
+            **{
+                f"{n} frames": score_prompts(model, classifier, asked, n)
+                | score_true(model, classifier, asked, n)
+                for n in lengths
+            },
+            "continuation": score_continuation(model, classifier, _crossing(asked)[:continued]),
         }
+
+
+def weights_of(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of weights: scores are those of these weights only."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
 
 
 def _crossing(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -192,6 +222,15 @@ def shares(seen: Sequence[Scene], truth: Sequence[Scene]) -> Shares:
     return result
 
 
+def _squares(one: Pixels, other: Pixels) -> float:
+    """Mean squared difference of frames, in levels of 255."""
+    return float(np.square(one.astype(np.float32) - other).mean())
+
+
+def _decibels(squares: Sequence[float]) -> float:
+    return round(10 * float(np.log10(255**2 / np.mean(squares))), 2)
+
+
 def _share(answers: Iterable[bool]) -> float | None:
     given = list(answers)
     return round(float(np.mean(given)), 3) if given else None
@@ -201,14 +240,39 @@ def _middle(values: Sequence[float]) -> float | None:
     return round(float(np.median(values)), 2) if values else None
 
 
+def write(folder: Path, found: Mapping[str, Any]) -> None:
+    """As `card/scorecard.json`, and into the folder's README.md if there is one.
+
+    Raises ValueError if that one has no place for the scores.
+    """
+    readme = folder / "README.md"
+    if readme.exists():
+        readme.write_text(with_scores(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+    (folder / "card" / "scorecard.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command."""
+    result = argparse.ArgumentParser(prog="python -m pipelines.training.scorecard")
+    result.add_argument("checkpoint", type=Path, help="folder of the model, with its card/")
+    result.add_argument("--prompts", type=int, default=PROMPTS, help=f"at least 3; {PROMPTS}")
+    result.add_argument(
+        "--continued", type=int, default=CONTINUED, help=f"films of {CHUNKS} chunks; {CONTINUED}"
+    )
+    result.add_argument(
+        "--lengths", type=int, nargs="+", default=list(LENGTHS), help="frames a clip; 17 33"
+    )
+    result.add_argument(
+        "--write", action="store_true", help="into card/scorecard.json and the model card"
+    )
+    return result
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m pipelines.training.scorecard")
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--prompts", type=int, default=PROMPTS)
-    parser.add_argument("--continued", type=int, default=CONTINUED)
-    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
-    told = parser.parse_args()
-    found = scorecard(
+    told = parser().parse_args()
+    scores = scorecard(
         told.checkpoint, prompts=told.prompts, continued=told.continued, lengths=told.lengths
     )
-    print(json.dumps(found, indent=1))
+    print(json.dumps(scores, indent=1))
+    if told.write:
+        write(told.checkpoint, scores)

@@ -1,9 +1,13 @@
 """What a training is told: sizes of the model, numbers of clips, minutes, device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from pipelines.training.loop import Training
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Size:
     layers: int
     feed_forward: int
     batch: float
-    """Factor on the batches of the transformer and of the judge, which are counted for a CPU."""
+    """Factor on the batches of the transformer, of the judge and of `motion`, which are counted for
+    a CPU."""
     vae_batch: int
     """Clips a step of encoder and decoder."""
     crop: int
@@ -50,8 +55,8 @@ SHARES = {
     "transformer": 0.365,
     "continuation": 0.08,
 }
-"""Of the minutes; drawing the clips comes on top. More for the text made it worse: of held-out
-wordings 98 % of the things were told after 2,200 steps, and 86 % after 4,000."""
+"""Of the minutes; drawing the clips comes on top. More for the text made it worse: in a trial
+98 % of the things in held-out wordings were told after 2,200 steps, and 86 % after 4,000."""
 PARTS = ("data", "text", "classifier", "vae", "transformer")
 """In this order, or several beside each other on a GPU that one of them does not fill."""
 
@@ -75,6 +80,19 @@ class Recipe:
     def minutes_of(self, stage: str) -> float:
         """The stage's part of the budget."""
         return SHARES[stage] * self.minutes
+
+    def training(
+        self, stage: str, state: dict[str, Any], optimizers: Sequence[torch.optim.Optimizer]
+    ) -> Training:
+        """The stage's training, with everything of `state` and the optimizers to be saved."""
+        return Training(
+            stage,
+            self.folder,
+            self.steps,
+            state | {f"optimizer_{number}": each for number, each in enumerate(optimizers)},
+            minutes=self.minutes_of(stage),
+            by_clock=self.by_clock,
+        )
 
     @property
     def compiled(self) -> bool:

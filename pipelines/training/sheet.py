@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.training.things import CELL, COLUMNS, THINGS
+from pipelines.training.things import COLUMNS, PICTURE, THINGS
 
 _STRIKE = 109
 """The only size that the font's bitmaps come in: 136 x 128 pixels."""
@@ -28,10 +28,10 @@ def draw(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
     if box is None or len(np.unique(np.asarray(large).reshape(-1, 4), axis=0)) < 8:
         raise ValueError(f"the font has no picture of {character!r}: take another character")
     cut = large.crop(box)
-    scale = (CELL - 2 * _MARGIN) / max(cut.size)
+    scale = (PICTURE - 2 * _MARGIN) / max(cut.size)
     size = (max(1, round(cut.width * scale)), max(1, round(cut.height * scale)))
-    cell = Image.new("RGBA", (CELL, CELL))
-    place = ((CELL - size[0]) // 2, (CELL - size[1]) // 2)
+    cell = Image.new("RGBA", (PICTURE, PICTURE))
+    place = ((PICTURE - size[0]) // 2, (PICTURE - size[1]) // 2)
     cell.paste(cut.resize(size, Image.Resampling.LANCZOS), place)
     return cell
 
@@ -40,9 +40,9 @@ def make(font_file: Path, target: Path) -> None:
     """All THINGS, row by row, as one picture."""
     font = ImageFont.truetype(str(font_file), _STRIKE)
     rows = -(-len(THINGS) // COLUMNS)
-    sheet = Image.new("RGBA", (COLUMNS * CELL, rows * CELL))
+    sheet = Image.new("RGBA", (COLUMNS * PICTURE, rows * PICTURE))
     for index, thing in enumerate(THINGS):
-        place = (index % COLUMNS * CELL, index // COLUMNS * CELL)
+        place = (index % COLUMNS * PICTURE, index // COLUMNS * PICTURE)
         sheet.paste(draw(font, thing.character), place)
     sheet.save(target, optimize=True)
 

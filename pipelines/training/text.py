@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from pipelines.backends.wan.negative import NEGATIVE
 from pipelines.training.captions import fresh_caption, training_caption
-from pipelines.training.loop import Training, descend, generator, remember_rates, set_rate, wait_for
+from pipelines.training.loop import descend, generator, remember_rates, set_rate, wait_for
 from pipelines.training.places import PLACES
 from pipelines.training.setup import Recipe
 from pipelines.training.things import THINGS
@@ -95,14 +95,14 @@ def tokens_of(
     return batch["input_ids"], batch["attention_mask"]
 
 
-def train_tokenizer(recipe: Recipe, captions: int | None = None) -> PreTrainedTokenizerFast:
+def train_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     """From the folder if it is there: every later run must cut words the same way."""
     folder = recipe.folder / "tokenizer"
     if not folder.exists():
         rng = generator("illustrated-tokenizer", 0)
         texts = [
             training_caption(random_scene(rng, recipe.things), rng)[0]
-            for _ in range(captions or (20_000 if recipe.steps is None else 3000))
+            for _ in range(20_000 if recipe.steps is None else 3000)
         ]
         part = folder.with_suffix(".part")
         tokenizer_for(texts, VOCABULARY).save_pretrained(part)
@@ -110,8 +110,8 @@ def train_tokenizer(recipe: Recipe, captions: int | None = None) -> PreTrainedTo
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
-    """Train both, or finish or load what the folder holds; the encoder is on the device."""
+def train_text(recipe: Recipe) -> None:
+    """Train tokenizer and encoder, or finish what the folder holds."""
     tokenizer = train_tokenizer(recipe)
     torch.manual_seed(0)
     encoder = new_encoder(recipe.size.text).to(recipe.device)
@@ -120,11 +120,7 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
     remember_rates([optimizer])
-    state = {"encoder": encoder, "probes": probes, "optimizer": optimizer}
-    minutes = recipe.minutes_of("text")
-    training = Training(
-        "text", recipe.folder, recipe.steps, state, minutes=minutes, by_clock=recipe.by_clock
-    )
+    training = recipe.training("text", {"encoder": encoder, "probes": probes}, [optimizer])
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
         set_rate([optimizer], training.rate(step))
@@ -146,7 +142,6 @@ def train_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMode
         return _accuracy(recipe, encoder, probes, tokenizer)
 
     training.run(do_step, every=recipe.every, validate=validate)
-    return tokenizer, encoder.eval().requires_grad_(False)
 
 
 def trained_text(recipe: Recipe) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:

@@ -1,7 +1,7 @@
 """The things of the demo model's world and their pictures.
 
 The pictures are those of Noto Color Emoji (Google; SIL Open Font License 1.1, the drawings
-Apache-2.0), scaled to CELL pixels and kept as one file, `things.png`. So every machine trains on
+Apache-2.0), scaled to PICTURE pixels and kept as one file, `things.png`. So every machine trains on
 the same pixels, also one without a network. `sheet.py` makes the file from the font.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-CELL = 96
+PICTURE = 96
 """Pixels of one square picture in the sheet."""
 COLUMNS = 8
 Floats = npt.NDArray[np.float32]
@@ -115,13 +115,13 @@ def _sheet() -> npt.NDArray[np.uint8]:
 
 @cache
 def picture(name: str) -> Floats:
-    """The thing as drawn: CELL x CELL x 4, RGB 0…255 not multiplied by the coverage 0…1.
+    """The thing as drawn: PICTURE x PICTURE x 4, RGB 0…255 not multiplied by the coverage 0…1.
 
     Raises KeyError for a name that is not in BY_NAME.
     """
     index = THINGS.index(BY_NAME[name])
-    top, left = index // COLUMNS * CELL, index % COLUMNS * CELL
-    cell = _sheet()[top : top + CELL, left : left + CELL].astype(np.float32)
+    top, left = index // COLUMNS * PICTURE, index % COLUMNS * PICTURE
+    cell = _sheet()[top : top + PICTURE, left : left + PICTURE].astype(np.float32)
     cell[..., 3] /= 255
     return cell
 

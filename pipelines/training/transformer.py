@@ -26,7 +26,7 @@ from pipelines.training.denoiser import (
     optimizers_for,
 )
 from pipelines.training.layout import CHANNELS
-from pipelines.training.loop import Training, descend, generator, set_rate
+from pipelines.training.loop import descend, generator, set_rate
 from pipelines.training.setup import Recipe
 from pipelines.training.vae import scales_of, seen_again
 
@@ -182,16 +182,7 @@ def _train_stage(
     """Train `model` through one stage; returns the averaged weights, as a new model."""
     average = copy.deepcopy(model).requires_grad_(False)
     optimizers = optimizers_for(model)
-    state = {"model": model, "average": average}
-    state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
-    training = Training(
-        stage.name,
-        recipe.folder,
-        recipe.steps,
-        state,
-        minutes=recipe.minutes_of(stage.name),
-        by_clock=recipe.by_clock,
-    )
+    training = recipe.training(stage.name, {"model": model, "average": average}, optimizers)
     denoiser = Denoiser(model, compiled=recipe.compiled)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from pipelines.training.codec import decode, encode, encode_clip, new_vae
 from pipelines.training.dataset import Around, Painted, load_painted, some_latents
 from pipelines.training.layout import CHANNELS, DETAIL, GROUP, MASK, PLACE
-from pipelines.training.loop import Training, descend, set_rate, wait_for
+from pipelines.training.loop import descend, set_rate, wait_for
 from pipelines.training.motion import optimizers_for_kernels, train_motion
 from pipelines.training.setup import Recipe
 
@@ -29,6 +29,8 @@ _RIM = 4
 """Pixels at the rim of such a square that see less than they would in a whole frame."""
 _NOISE = 0.15
 """Most noise on the latents that the decoder is trained on, in their deviations."""
+_RATES = {"sharpen": 0.3}
+"""Shares of the full learning rate, where a stage goes on with what is trained."""
 _AGAIN_WEIGHT = 2.0
 _HIDDEN = 0.9
 """How much less a mistake about the place counts where the thing hides it."""
@@ -44,8 +46,8 @@ def vae_of(recipe: Recipe) -> Any:
     return vae.to(recipe.device)
 
 
-def train_vae(recipe: Recipe) -> Any:
-    """Train it, or finish or load what the folder holds; its config has the statistics."""
+def train_vae(recipe: Recipe) -> None:
+    """Train it, or finish what the folder holds."""
     pool, held = load_painted(recipe), load_painted(recipe, held=True)
     vae = vae_of(recipe)
     _measure_latents(vae, some_latents(recipe))
@@ -55,7 +57,6 @@ def train_vae(recipe: Recipe) -> Any:
     _train(recipe, "sharpen", vae, parts, pool, held)
     parts.requires_grad_(False)
     _train(recipe, "encoder", vae, nn.ModuleList([vae.encoder, vae.quant_conv]), pool, held)
-    return vae.eval().requires_grad_(False)
 
 
 def scaled_vae(recipe: Recipe) -> Any:
@@ -89,16 +90,7 @@ def _train(
     recipe: Recipe, stage: str, vae: Any, parts: nn.Module, pool: Painted, held: Painted
 ) -> None:
     optimizers = optimizers_for_kernels(parts)
-    state: dict[str, Any] = {"parts": parts}
-    state |= {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
-    training = Training(
-        stage,
-        recipe.folder,
-        recipe.steps,
-        state,
-        minutes=recipe.minutes_of(stage),
-        by_clock=recipe.by_clock,
-    )
+    training = recipe.training(stage, {"parts": parts}, optimizers)
     size = recipe.size
     scales = scales_of(vae)
 
@@ -114,7 +106,7 @@ def _train(
             yield share, *loss_of(vae, frames, latents, scales, size.groups)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
-        set_rate(optimizers, training.rate(step))
+        set_rate(optimizers, _RATES.get(stage, 1.0) * training.rate(step))
         loss = torch.zeros((), device=recipe.device)
         error = torch.zeros((), device=recipe.device)
         with recipe.cast():

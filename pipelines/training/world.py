@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.training.places import PAINTED, PLACES, SIDE, paint
-from pipelines.training.things import BY_NAME, CELL, THINGS, in_colour, picture
+from pipelines.training.things import BY_NAME, PICTURE, THINGS, in_colour, picture
 
 SPEED = 1.25
 """Pixels a frame, of things and of the camera."""
@@ -229,9 +229,9 @@ def _source(scene: Scene) -> Image.Image:
 
 
 def _shape(shape: str, colour: Rgb) -> Floats:
-    """A shape as a picture of CELL pixels, all shapes of about one area, 82 % of the cell wide."""
-    radius = 0.41 * CELL
-    grid = np.arange(CELL, dtype=np.float32) + 0.5 - CELL / 2
+    """A shape on PICTURE x PICTURE pixels; all have about one area, the circle is 82 % wide."""
+    radius = 0.41 * PICTURE
+    grid = np.arange(PICTURE, dtype=np.float32) + 0.5 - PICTURE / 2
     x, y = grid[None], grid[:, None]
     if shape == "circle":
         distance = np.hypot(x, y) - radius
@@ -239,7 +239,7 @@ def _shape(shape: str, colour: Rgb) -> Floats:
         distance = np.maximum(abs(x), abs(y)) - 0.886 * radius
     else:
         distance = np.maximum(0.866 * abs(x) - 0.5 * y - 0.777 * radius, y - 0.777 * radius)
-    cell = np.empty((CELL, CELL, 4), np.float32)
+    cell = np.empty((PICTURE, PICTURE, 4), np.float32)
     cell[..., :3] = colour
     cell[..., 3] = np.clip(0.5 - distance, 0, 1)
     return cell
@@ -247,7 +247,7 @@ def _shape(shape: str, colour: Rgb) -> Floats:
 
 def _put(frame: Floats, source: Image.Image, x: float, y: float, radius: float) -> None:
     """Draw the source, its cell 2·radius wide, at (x, y); what lies outside is cut."""
-    scale = CELL / (2 * radius)
+    scale = PICTURE / (2 * radius)
     left, top = int(np.floor(x - radius)) - 1, int(np.floor(y - radius)) - 1
     side = int(np.ceil(2 * radius)) + 3
     start_x = _PAD + (left - (x - radius)) * scale

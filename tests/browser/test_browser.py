@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
+from pipelines.training.places import SIDE
 from pipelines.training.sight import see
 from tests.conftest import Cli
 from tests.support.hooks import PAYLOAD, Sender, settings_of
@@ -28,14 +29,14 @@ pytestmark = [
 PICTURES = os.environ.get("PICTURES")
 PATIENCE = 180_000
 expect.set_options(timeout=120_000)
-RED = "a red ball moves to the right over a black background"
+FOX = "a fox runs to the right through the snow"
 CALENDAR = """
 entries:
 - name: morning-loop
   cron: "0 7 * * 1-5"
   time_zone: Europe/Zurich
-  items: [red ball, blue square]
-  brief: {prompt: "a {item} moves right over a black background", campaign: mornings}
+  items: [sailboat, whale]
+  brief: {prompt: "a {item} moves left on the sea", campaign: mornings}
 """
 GREEN = "a green square moves to the left over a grey background"
 
@@ -115,13 +116,13 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
     studio: Studio, page: Page, watch: str
 ) -> None:
     open_form(studio, page)
-    run = fill_and_start(page, RED, "storyboard")
+    run = fill_and_start(page, FOX, "storyboard")
     page.goto(f"{watch}/jobs/{run}")
     expect(page.get_by_text("waits for you")).to_be_visible(timeout=PATIENCE)
     shots = page.locator("textarea")
     expect(shots).to_have_count(2)
     for still in page.locator(".shots img").all():
-        assert still.evaluate("image => image.complete && image.naturalWidth") == 64
+        assert still.evaluate("image => image.complete && image.naturalWidth") == SIDE
     picture(page, "approval")
     shots.nth(1).fill(GREEN)
     page.get_by_role("button", name="Approve").click()
@@ -148,9 +149,11 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
             return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
         }"""
     )
-    pixels = np.array(second, np.uint8).reshape(1, 96, 96, 4)[..., :3]
+    pixels = np.array(second, np.uint8).reshape(1, SIDE, SIDE, 4)[..., :3]
     shown = see(pixels).scene
     assert (shown.colour, shown.background) == ("green", "grey")  # the edited shot is what plays
+    video.evaluate("video => { video.currentTime = 1 }")
+    page.wait_for_timeout(500)
     picture(page, "watch")
     page.goto(watch)
     page.locator(".grid a").first.click()
@@ -184,7 +187,7 @@ def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_pa
     page.goto(f"{studio.variables['PREFECT_API_URL'].removesuffix('/api')}/v2/runs/flow-run/{run}")
     expect(page.get_by_text("morning-loop").first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
-    picture(page, "calendar", height=200)
+    picture(page, "calendar", height=480)
 
 
 def test_the_contact_sheet_is_seen_on_the_run_s_page(
@@ -268,7 +271,7 @@ def test_a_python_client_of_the_wan_service_goes_on_working(studio: Studio) -> N
             "/generate/text-to-video",
             json={
                 "task": "t2v-1.3B",
-                "prompt": RED,
+                "prompt": FOX,
                 "size": "1280*720",
                 "frame_num": 33,
                 "sample_steps": 25,

@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typer.main import get_command
 
 from infra.adapters.settings import SECTIONS, variable_of
 from infra.apps.cli import app
+from pipelines.training import __main__ as training
+from pipelines.training import scorecard
 from tests.conftest import REPOSITORY
 from tests.docs.test_links import PAGES, inline, tokens_of
 
@@ -147,3 +150,14 @@ def test_pages_print_commands() -> None:
     """Or the tests above would check nothing."""
     found = [arguments for page in HAND_WRITTEN for arguments in commands_of(page)]
     assert len(found) > 60
+
+
+@pytest.mark.parametrize("command", [training.parser, scorecard.parser])
+def test_every_option_of_the_training_is_in_its_page(
+    command: Callable[[], ArgumentParser],
+) -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text("utf-8")
+    options = {name for action in command()._actions for name in action.option_strings}
+    options -= {"-h", "--help"}
+    assert len(options) >= 4
+    assert {name for name in options if f"`{name}" not in page} == set()

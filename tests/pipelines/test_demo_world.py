@@ -9,7 +9,9 @@ import torch
 
 from pipelines.training import captions, loop
 from pipelines.training.captions import fresh_caption, names_of, training_caption
+from pipelines.training.classifier import windows
 from pipelines.training.codec import new_vae
+from pipelines.training.dataset import PAINTED_FRAMES, clips_of, painted_clips, trained_on
 from pipelines.training.denoiser import new_transformer
 from pipelines.training.layout import CHANNELS
 from pipelines.training.loop import TIMED, Training, generator
@@ -124,8 +126,17 @@ def test_places_differ_from_each_other_and_from_panorama_to_panorama() -> None:
         assert np.abs(again - paint(place, SIDE, np.random.default_rng(2))).mean() > 1
 
 
-def test_training_never_sees_the_combinations_that_are_held_out() -> None:
-    assert not any(is_held_out(scene) for scene in scenes(500))
+def test_training_never_sees_the_combinations_that_are_held_out(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, processes=1, device="cpu", size="tiny", things=64, data=4)
+    for kind in ("clips", "stills"):
+        clips, _ = clips_of(recipe, "training", kind, 1.0)
+        assert len(clips) == 256
+        assert not any(is_held_out(clip.scene) for clip in clips)
+    painted = painted_clips(recipe, held=False)
+    trained = [painted[index] for index in trained_on(painted)]
+    assert any(is_held_out(clip.scene) for clip in painted)
+    assert len(trained) > 100
+    assert not any(is_held_out(clip.scene) for clip in trained)
     held = scenes(100, held_out=True)
     assert all(is_held_out(scene) for scene in held)
     assert len({scene.thing for scene in held}) > 20
@@ -188,6 +199,16 @@ def test_the_checkpoint_stays_below_20_megabytes(name: str) -> None:
     assert 2 * count + tokenizer_and_classifier < 20e6
 
 
+@pytest.mark.parametrize("frames", [7, 17, 18, 33, 50, 129])
+def test_a_clip_is_judged_in_windows_of_the_trained_length_that_hold_all_of_it(
+    frames: int,
+) -> None:
+    parts = [range(frames)[part] for part in windows(frames)]
+    assert {len(part) for part in parts} == {min(frames, PAINTED_FRAMES)}
+    assert {number for part in parts for number in part} == set(range(frames))
+    assert len(parts) == max(1, -(-(frames - 1) // (PAINTED_FRAMES - 1)))
+
+
 def test_a_training_by_minutes_keeps_its_number_of_steps_when_resumed(tmp_path: Path) -> None:
     def train(stop: int | None) -> torch.Tensor:
         torch.manual_seed(0)
@@ -227,11 +248,12 @@ def test_a_whole_training_that_is_interrupted_ends_in_the_same_files(
         return {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*.safetensors")}
 
     whole = run("whole")
-    assert set(whole) >= {"card/eye.safetensors", "vae/diffusion_pytorch_model.safetensors"}
+    assert set(whole) >= {"card/classifier.safetensors", "vae/diffusion_pytorch_model.safetensors"}
     left = {
         ("classifier", 3),
         ("text", 4),
         ("encoder", 3),
+        ("halves", 0),
         ("quarters", 2),
         ("sharpen", 2),
         ("transformer", 4),

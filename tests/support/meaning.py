@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.backends.base import Frame
-from pipelines.training.classifier import Eye, load_eye
-from pipelines.training.classifier import see as look_at
+from pipelines.training.classifier import Classifier, classify, load_classifier
 from pipelines.training.places import PLAIN
 from pipelines.training.sight import see, shrink
 from pipelines.training.world import SHAPES, SPEED, WAYS, Scene
@@ -44,16 +43,17 @@ def check_shows(frames: Sequence[Frame], asked: Scene) -> None:
 
 
 def seen_in(frames: Frames, asked: Scene) -> Scene:
-    """What frames of a prompt show, by the eye that can see it."""
+    """What frames of a prompt show, read from the pixels where that is possible."""
     plain = asked.thing in ("", *SHAPES) and asked.background in ("", *PLAIN)
     if plain and asked.movement in ("", *WAYS):
         return see(frames).scene
-    return look_at(_judge(), shrink(frames).round().astype(np.uint8)).scene
+    return classify(_judge(), shrink(frames).round().astype(np.uint8)).scene
 
 
 @cache
-def _judge() -> Eye:
-    return load_eye(REPOSITORY / "infra" / "models" / "tiny_wan" / "card" / "eye.safetensors")
+def _judge() -> Classifier:
+    card = REPOSITORY / "infra" / "models" / "tiny_wan" / "card"
+    return load_classifier(card / "classifier.safetensors")
 
 
 def check_moves_on(frames: Sequence[Frame], planned: int) -> None:
