@@ -29,7 +29,7 @@ pytestmark = [
 PICTURES = os.environ.get("PICTURES")
 PATIENCE = 180_000
 expect.set_options(timeout=120_000)
-FOX = "a fox runs to the right through the snow"
+PENGUIN = "a penguin hops up and down in the snow"
 CALENDAR = """
 entries:
 - name: morning-loop
@@ -80,6 +80,7 @@ def watch(studio: Studio) -> str:
 def picture(page: Page, name: str, height: int = 900) -> None:
     """For the README, into the folder that PICTURES names."""
     if PICTURES:
+        page.wait_for_timeout(5000)  # Prefect's page draws its parts one after the other
         path = Path(PICTURES) / f"{name}.jpg"
         part: FloatRect = {"x": 0, "y": 0, "width": 1200, "height": height}
         page.screenshot(path=path, type="jpeg", quality=80, clip=part)
@@ -116,7 +117,7 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
     studio: Studio, page: Page, watch: str
 ) -> None:
     open_form(studio, page)
-    run = fill_and_start(page, FOX, "storyboard")
+    run = fill_and_start(page, PENGUIN, "storyboard")
     page.goto(f"{watch}/jobs/{run}")
     expect(page.get_by_text("waits for you")).to_be_visible(timeout=PATIENCE)
     shots = page.locator("textarea")
@@ -172,7 +173,7 @@ def test_a_webhook_becomes_a_video_in_the_gallery(studio: Studio, page: Page, wa
     expect(page.get_by_text("a red ball moves right")).to_be_visible()
     for poster in page.locator(".grid img").all():
         assert poster.evaluate("image => image.complete && image.naturalWidth")
-    picture(page, "webhook", height=400)
+    picture(page, "webhook", height=600)
 
 
 def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_the_calendar_s_runs_have_their_names(studio: Studio, page: Page, tmp_pa
     page.goto(f"{studio.variables['PREFECT_API_URL'].removesuffix('/api')}/v2/runs/flow-run/{run}")
     expect(page.get_by_text("morning-loop").first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
-    picture(page, "calendar", height=480)
+    picture(page, "calendar", height=560)
 
 
 def test_the_contact_sheet_is_seen_on_the_run_s_page(
@@ -271,7 +272,7 @@ def test_a_python_client_of_the_wan_service_goes_on_working(studio: Studio) -> N
             "/generate/text-to-video",
             json={
                 "task": "t2v-1.3B",
-                "prompt": FOX,
+                "prompt": PENGUIN,
                 "size": "1280*720",
                 "frame_num": 33,
                 "sample_steps": 25,
