@@ -32,7 +32,7 @@ studio: $(BIN)/python ## on a GPU host: llama.cpp with CUDA, then the rest of .v
 	$(BIN)/python -m infra.apps.llama_build --check
 	@$(BIN)/reelwright doctor || echo "The lines that begin with FAIL say what is left to do."
 
-test: $(VENV)/.dev ## the test suite, 15 to 30 minutes on 2 cores
+test: $(VENV)/.dev ## the test suite, 15 to 20 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not faults and not attacks"
 
 test-slow: $(VENV)/.dev ## further variants, and the whole studio with its pages
