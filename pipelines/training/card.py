@@ -14,12 +14,19 @@ _CONTROLS = {
 }
 
 
+def check_place(card: str) -> None:
+    """Raises ValueError if `card` has no two marks between which scores can stand."""
+    if END not in card.partition(BEGIN)[2]:
+        raise ValueError(
+            f"the model card has no place for the scores; add the lines `{BEGIN}` and `{END}`"
+        )
+
+
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:
     """`card` with the scores between its two marks. Raises ValueError if it has no such marks."""
-    before, begin, rest = card.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the card has no lines `{BEGIN}` and `{END}` for the scores to stand in")
+    check_place(card)
+    before, _, rest = card.partition(BEGIN)
+    after = rest.partition(END)[2]
     return f"{before}{BEGIN}\n{_in_words(scores)}\n{END}{after}"
 
 

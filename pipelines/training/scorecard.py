@@ -24,7 +24,7 @@ from pipelines.documents.manifest import Take
 from pipelines.quality.seams import RETRY_SEAM
 from pipelines.quality.takes import FromChunk, choose_take
 from pipelines.training.captions import fresh_caption
-from pipelines.training.card import with_scores
+from pipelines.training.card import check_place, with_scores
 from pipelines.training.classifier import Classifier, classify, load_classifier
 from pipelines.training.film import DemoModel
 from pipelines.training.loop import generator
@@ -270,6 +270,12 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     told = parser().parse_args()
+    readme = told.checkpoint / "README.md"
+    if told.write and readme.exists():
+        try:
+            check_place(readme.read_text(encoding="utf-8"))
+        except ValueError as error:
+            parser().error(f"{readme}: {error}")
     scores = scorecard(
         told.checkpoint, prompts=told.prompts, continued=told.continued, lengths=told.lengths
     )

@@ -339,7 +339,7 @@ def test_a_large_body_is_refused_before_it_is_read(client: httpx.Client, asked: 
 def test_no_web_page_rides_in_on_this_machine(
     client: httpx.Client, headers: dict[str, str]
 ) -> None:
-    error_of(client.post("/briefs", json=brief(), headers=headers), 401)
+    assert error_of(client.post("/briefs", json=brief(), headers=headers), 401)
 
 
 def test_keys_have_scopes_and_can_be_revoked(deployed: Cli, tmp_path: Path) -> None:

@@ -128,33 +128,41 @@ def test_without_servers_the_command_brings_its_own(embedded_cli: Cli, tmp_path:
     assert (embedded_cli.data / "store" / "credentials").stat().st_mode & 0o777 == 0o600
 
 
-def refused(result: object, *words: str) -> None:
+def refusal(result: object) -> str:
+    """The one line that a refused command says."""
     assert result.code == 1  # type: ignore[attr-defined]
-    error = result.err  # type: ignore[attr-defined]
+    error = str(result.err)  # type: ignore[attr-defined]
     assert len(error.strip().splitlines()) == 1, error
     assert "Traceback" not in error
-    for word in words:
-        assert word in error
+    return error
 
 
 def test_an_object_store_that_is_down_is_named(cli: Cli) -> None:
     (port,) = free_ports(1)
     result = cli("make", "fox", *QUICK, REELWRIGHT_S3_ENDPOINT=f"127.0.0.1:{port}")
-    refused(result, f"127.0.0.1:{port}", "cannot be reached", "run again")
+    error = refusal(result)
+    assert f"127.0.0.1:{port}" in error
+    assert "cannot be reached" in error
+    assert "run again" in error
 
 
 def test_wrong_keys_are_named(cli: Cli) -> None:
     result = cli("make", "fox", *QUICK, REELWRIGHT_S3_SECRET_KEY="wrong")
-    refused(result, "refuses our keys", "REELWRIGHT_S3_SECRET_KEY")
+    error = refusal(result)
+    assert "refuses our keys" in error
+    assert "REELWRIGHT_S3_SECRET_KEY" in error
 
 
 def test_a_missing_ffmpeg_is_named(cli: Cli) -> None:
-    refused(cli("make", "fox", *QUICK, REELWRIGHT_FFMPEG="/nowhere/ffmpeg"), "/nowhere/ffmpeg")
+    error = refusal(cli("make", "fox", *QUICK, REELWRIGHT_FFMPEG="/nowhere/ffmpeg"))
+    assert "/nowhere/ffmpeg" in error
 
 
 def test_missing_models_are_named_with_the_command_that_brings_them(bare_cli: Cli) -> None:
     remedy = "reelwright models download tiny-wan gemma-3-270m"
-    refused(bare_cli("make", "fox", *QUICK), "tiny-wan", remedy)
+    error = refusal(bare_cli("make", "fox", *QUICK))
+    assert "tiny-wan" in error
+    assert remedy in error
     assert not bare_cli.data.exists()
 
 
@@ -170,7 +178,9 @@ def test_damaged_weights_stop_the_run_before_it_starts(
     damage(models / name / file, kind)
     args = ("make", "fox", *QUICK, "--upscale", "2")  # a model that is not used is not looked at
     result = bare_cli(*args, REELWRIGHT_MODELS_DIR=str(models))
-    refused(result, file, f"reelwright models download {name}")
+    error = refusal(result)
+    assert file in error
+    assert f"reelwright models download {name}" in error
     verify = bare_cli("models", "verify", "demo", REELWRIGHT_MODELS_DIR=str(models))
     assert (verify.code, file in verify.err) == (1, True)
 
@@ -179,12 +189,16 @@ def test_a_data_directory_that_cannot_be_one_is_named(embedded_cli: Cli, tmp_pat
     file = tmp_path / "file"
     file.touch()
     result = embedded_cli("make", "fox", *QUICK, REELWRIGHT_DATA_DIR=str(file / "data"))
-    refused(result, str(file), "REELWRIGHT_DATA_DIR")
+    error = refusal(result)
+    assert str(file) in error
+    assert "REELWRIGHT_DATA_DIR" in error
 
 
 def test_a_setting_that_makes_no_sense_is_named(cli: Cli) -> None:
     result = cli("make", "fox", *QUICK, REELWRIGHT_DEVICE="tpu")
-    refused(result, "REELWRIGHT_DEVICE=tpu", "auto")
+    error = refusal(result)
+    assert "REELWRIGHT_DEVICE=tpu" in error
+    assert "auto" in error
 
 
 def can_mount() -> bool:

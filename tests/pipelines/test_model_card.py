@@ -28,5 +28,5 @@ def test_other_scores_make_another_card_and_leave_the_rest_alone() -> None:
 
 
 def test_a_card_without_a_place_for_the_scores_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no lines"):
+    with pytest.raises(ValueError, match="no place for the scores; add the lines"):
         with_scores(f"{BEGIN}\n", SCORES)
