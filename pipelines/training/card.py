@@ -1,9 +1,10 @@
 """The part of the model card that says the scores, made of the scorecard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 BEGIN, END = "<!-- scores: make scorecard OPTIONS=--write -->", "<!-- end of scores -->"
+GROUPS = ("as in training", "held-out wording", "held-out combination")
 TOGETHER = "thing, background and movement"
 _COLUMNS = ("thing", "colour", "movement", "background", TOGETHER)
 _CONTROLS = {
@@ -34,29 +35,29 @@ def _in_words(scores: Mapping[str, Any]) -> str:
     head = [f"| share right of | {' | '.join(_COLUMNS)} |", "|---" * (len(_COLUMNS) + 1) + "|"]
     lengths = [name for name in scores if name.endswith(" frames")]
     rows = [row for name in lengths for row in _rows(name, scores[name], scores["prompts"])]
-    return "\n".join([*head, *rows, "", *_psnr(lengths, scores), "", *_joins(scores)])
+    return "\n".join([*head, *rows, "", _psnr(lengths[-1], scores), "", _joins(scores)])
 
 
 def _rows(length: str, scores: Mapping[str, Any], prompts: int) -> list[str]:
-    groups = ("as in training", "held-out wording", "held-out combination")
-    names = {"all": f"{prompts} prompts"} | {each: f"{each} ({prompts // 3})" for each in groups}
+    share = prompts // len(GROUPS)
+    names = {"all": f"{prompts} prompts"} | {each: f"{each} ({share})" for each in GROUPS}
     return [
         f"| {length}: {title} | {' | '.join(_number(scores[name][c]) for c in _COLUMNS)} |"
         for name, title in (names | _CONTROLS).items()
     ]
 
 
-def _psnr(lengths: Sequence[str], scores: Mapping[str, Any]) -> list[str]:
-    found = scores[lengths[-1]]["psnr"]
-    return [
-        f"True clips through the VAE alone, {lengths[-1]}: PSNR {found['first frames']} dB in the "
+def _psnr(length: str, scores: Mapping[str, Any]) -> str:
+    found = scores[length]["psnr"]
+    return (
+        f"True clips through the VAE alone, {length}: PSNR {found['first frames']} dB in the "
         f"first frames, {found['other frames']} dB in the others."
-    ]
+    )
 
 
-def _joins(scores: Mapping[str, Any]) -> list[str]:
+def _joins(scores: Mapping[str, Any]) -> str:
     found = scores["continuation"]
-    return [
+    return (
         f"Continuation, {found['joins']} joins, each chunk from the last raw frame of the one "
         f"before. Where the thing is whole on both sides of a join "
         f"({found['joins_with_the_thing_whole']} joins), its step is {found['median_jump']} px at "
@@ -70,7 +71,7 @@ def _joins(scores: Mapping[str, Any]) -> list[str]:
         f"{_percent(found['first_takes_made_again'])} of the first takes (median score "
         f"{found['first_takes_median_seam']}); {found['dissolved']} of the joins had to be "
         "dissolved."
-    ]
+    )
 
 
 def _number(share: float | None) -> str:

@@ -24,7 +24,7 @@ from pipelines.documents.manifest import Take
 from pipelines.quality.seams import RETRY_SEAM
 from pipelines.quality.takes import FromChunk, choose_take
 from pipelines.training.captions import fresh_caption
-from pipelines.training.card import check_place, with_scores
+from pipelines.training.card import GROUPS, TOGETHER, check_place, with_scores
 from pipelines.training.classifier import Classifier, classify, load_classifier
 from pipelines.training.film import DemoModel
 from pipelines.training.loop import generator
@@ -43,7 +43,6 @@ PROMPTS = 90
 CONTINUED = 16
 CHUNKS = 4
 LENGTHS = (17, 33)
-GROUPS = ("as in training", "held-out wording", "held-out combination")
 _CHUNK = 33
 _FILLED = 0.8
 """Share of its square's half side to which most things reach: within it, an edge cuts a thing."""
@@ -216,7 +215,7 @@ def shares(seen: Sequence[Scene], truth: Sequence[Scene]) -> Shares:
         name: _share(s[index] == t[index] for s, t in pairs if t[index])
         for index, name in enumerate(Scene._fields)
     }
-    result["thing, background and movement"] = _share(
+    result[TOGETHER] = _share(
         (s.thing, s.background, s.movement) == (t.thing, t.background, t.movement) for s, t in pairs
     )
     return result

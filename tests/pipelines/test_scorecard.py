@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.training.scorecard import GROUPS, LENGTHS, scorecard, weights_of
+from pipelines.training.card import GROUPS, TOGETHER
+from pipelines.training.scorecard import LENGTHS, scorecard, weights_of
 from tests.conftest import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "infra" / "models" / "tiny_wan"
-TOGETHER = "thing, background and movement"
 
 
 def promised() -> dict[str, Any]:
