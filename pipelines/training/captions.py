@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.prompting.cameras import CAMERAS
+from pipelines.training.additions import addition
 from pipelines.training.places import PAINTED, PLAIN
 from pipelines.training.things import BY_NAME, THINGS
 from pipelines.training.words import FILLERS, HELD_OUT_FILLERS, WORDS, babble, sample
@@ -191,7 +192,7 @@ def training_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Scene
             break
     text = template.format(**words)
     if rng.random() < 0.5:
-        text = f"{text}, {_filler(scene, rng)}"
+        text = f"{text}, {_filler(scene, rng, whole=said == 'sdw')}"
     named = Scene(
         thing=scene.thing if "s" in said else "",
         colour=scene.colour if "s" in said else "",
@@ -231,18 +232,29 @@ def _often_first(words: Sequence[str], rng: np.random.Generator) -> str:
     return words[0] if rng.random() < 0.4 else sample(words, rng)
 
 
-def _filler(scene: Scene, rng: np.random.Generator) -> str:
-    """A phrase that must not change the picture."""
+def _filler(scene: Scene, rng: np.random.Generator, *, whole: bool) -> str:
+    """A phrase that must not change the picture. An addition may name a place or a colour, so only
+    a `whole` caption, which has named its own, gets one."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.35:
         return sample(FILLERS, rng)
-    if kind < 0.8:
+    if kind < 0.6:
         return babble(rng)
+    if kind < 0.85 and whole:
+        return _addition(rng)
     return sample(_DISTRACTORS, rng).format(
         other=sample([name for name in COLOURS if name != scene.colour], rng),
         way=sample(tuple(WAYS), rng),
         thing=sample([*SHAPES, *(thing.names[0] for thing in THINGS)], rng),
     )
+
+
+def _addition(rng: np.random.Generator) -> str:
+    """One without the wording of a place, which could be held out beside the caption's thing."""
+    while True:
+        text = addition(rng)
+        if not any(words in text for wordings in PLACE_WORDS.values() for words in wordings):
+            return text
 
 
 def _dressed(text: str, rng: np.random.Generator) -> str:

@@ -17,7 +17,8 @@ _ROUNDS = 5
 class Muon(torch.optim.Optimizer):
     """Momentum whose singular values are all made about 1, scaled to the size of Adam's steps.
 
-    A convolution's kernels count as a matrix with a row for every output channel.
+    A convolution's kernels count as a matrix with a row for every output channel. Columns that are
+    0 in all directions, such as those of a temporal tap that stays zero, cost no time.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Muon(torch.optim.Optimizer):
                     shapes.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in shapes.items():
                 directions = torch.stack(self._directions(parameters, group)).flatten(2)
-                updates = orthogonal(directions)
+                updates = _orthogonal_where_used(directions)
                 size = group["lr"] * 0.2 * max(updates.shape[1:]) ** 0.5
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_sub_(parameters, list(updates.view(-1, *shape)), alpha=size)
@@ -55,6 +56,16 @@ class Muon(torch.optim.Optimizer):
         slopes = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_lerp_(momenta, slopes, 1 - group["momentum"])
         return list(torch._foreach_lerp(slopes, momenta, group["momentum"]))
+
+
+def _orthogonal_where_used(matrices: torch.Tensor) -> torch.Tensor:
+    """As `orthogonal`; columns of zeros change nothing in the others and stay zeros."""
+    used = matrices.any(0).any(0)
+    if used.all():
+        return orthogonal(matrices)
+    updates = torch.zeros_like(matrices)
+    updates[..., used] = orthogonal(matrices[..., used])
+    return updates
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipelines.training import captions, loop
+from pipelines.training.additions import addition
 from pipelines.training.captions import fresh_caption, names_of, training_caption
 from pipelines.training.classifier import windows
 from pipelines.training.codec import new_vae
@@ -165,6 +166,26 @@ def test_held_out_wording_never_occurs_in_training() -> None:
         for names, text in meadow:
             if name in names and wording in text and not any(other in text for other in others):
                 assert not named.search(text), (name, wording, text)
+
+
+def test_only_whole_captions_go_on_as_a_writer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "addition", lambda _: "green lines behind it")
+    rng = np.random.default_rng(0)
+    said = [(scene, *training_caption(scene, rng)) for scene in scenes(1000)]
+    added = [(scene, named) for scene, text, named in said if "green lines behind it" in text]
+    assert len(added) > 50
+    assert all(scene == named for scene, named in added)
+
+
+def test_additions_name_colours_and_things_but_no_place_in_the_words_of_a_caption() -> None:
+    rng = np.random.default_rng(0)
+    texts = [captions._addition(rng) for _ in range(500)]
+    assert not any("{" in text for text in texts)
+    assert sum("black" in text for text in texts) > 10
+    assert sum("moon" in text for text in texts) > 10
+    wordings = [words for group in captions.PLACE_WORDS.values() for words in group]
+    assert not [text for text in texts if any(words in text for words in wordings)]
+    assert any(words in addition(rng) for _ in range(500) for words in wordings)
 
 
 def test_fresh_captions_name_thing_colour_and_place() -> None:

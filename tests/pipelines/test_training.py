@@ -213,6 +213,22 @@ def test_muon_moves_kernels_as_matrices_of_their_output_channels() -> None:
     torch.testing.assert_close(moved, wanted, atol=2e-2, rtol=0)
 
 
+def test_muon_leaves_columns_without_slopes_at_zero_and_the_others_as_without_them() -> None:
+    torch.manual_seed(0)
+    whole = torch.nn.Parameter(torch.randn(8, 4, 3, 3, 3))
+    with torch.no_grad():
+        whole[:, :, :-1] = 0
+    last = torch.nn.Parameter(whole.detach()[:, :, -1].clone())
+    slope = torch.randn_like(last)
+    whole.grad = torch.zeros_like(whole)
+    whole.grad[:, :, -1] = slope
+    last.grad = slope
+    Muon([whole], lr=0.1).step()
+    Muon([last], lr=0.1 * 3**0.5).step()  # its matrix is a third as wide
+    assert torch.equal(whole[:, :, :-1], torch.zeros(8, 4, 2, 3, 3))
+    torch.testing.assert_close(whole[:, :, -1], last)
+
+
 def test_random_numbers_of_a_step_do_not_depend_on_the_steps_before() -> None:
     assert generator("a", 5).random() == generator("a", 5).random()
     assert generator("a", 5).random() != generator("b", 5).random()
