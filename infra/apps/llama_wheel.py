@@ -52,15 +52,14 @@ def pinned() -> str:
 def kept_in(version: str, variables: Mapping[str, str], made_with: str = "") -> Path:
     """The folder of the wheel that is compiled with `variables` beside those of this process.
 
-    Its name is a digest over all that decides what is compiled: version, options, interpreter,
-    system, what the processor can do, because llama.cpp is compiled for the one at hand, and
-    `made_with`: whatever else the caller knows to matter.
+    Its name is a digest over all that decides what is compiled: version, options, system, what the
+    processor can do, because llama.cpp is compiled for the one at hand, and `made_with`: whatever
+    else the caller knows to matter. The interpreter does not: the library is called by ctypes.
     """
     environment = os.environ | dict(variables)
     decides = {
         "version": version,
         "variables": {name: environment.get(name, "") for name in (*_DECIDING, *variables)},
-        "interpreter": sys.implementation.cache_tag,
         "system": [sysconfig.get_platform(), *platform.libc_ver()],
         "processor": _processor(),
         "made with": made_with,
@@ -68,6 +67,15 @@ def kept_in(version: str, variables: Mapping[str, str], made_with: str = "") -> 
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "reelwright" / "wheels" / digest[:20]
+
+
+def wheel_in(folder: Path) -> Path | None:
+    """The wheel that this interpreter can install: one for any, or one for its own version."""
+    major, minor = sys.version_info[:2]
+    for tag in ("py3-none", f"cp{major}{minor}-*"):
+        if found := sorted(folder.glob(f"*-{tag}-*.whl")):
+            return found[0]
+    return None
 
 
 def _processor() -> str:
@@ -93,8 +101,8 @@ def wheel(
     """
     variables = variables or {}
     folder = kept_in(version, variables, made_with)
-    if found := sorted(folder.glob("*.whl")):
-        return found[0]
+    if found := wheel_in(folder):
+        return found
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Complete or absent, also if two environments are set up at once.
@@ -108,11 +116,14 @@ def wheel(
         code = run_pip(["wheel", *how, f"{PACKAGE}=={version}"], variables=variables)
         if code:
             raise WheelError(f"the build failed with code {code}; its last lines say why")
-        if not folder.exists():
-            made.rename(folder)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for item in made.glob("*.whl"):
+            item.replace(folder / item.name)
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return sorted(folder.glob("*.whl"))[0]
+    if found := wheel_in(folder):
+        return found
+    raise WheelError(f"pip left no wheel in {folder} for {sys.implementation.cache_tag}")
 
 
 def install(path: Path) -> None:
@@ -135,7 +146,7 @@ def main() -> int:
         pass
     try:
         kept = kept_in(version, {})
-        if not any(kept.glob("*.whl")):
+        if wheel_in(kept) is None:
             sys.stdout.write(
                 f"Compiling llama.cpp for this machine (minutes; once; kept in {kept})\n"
             )

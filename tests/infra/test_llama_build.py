@@ -7,8 +7,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from infra.apps.llama_wheel import kept_in
 
 REPOSITORY = Path(__file__).parents[2]
 PINNED = "0.3.36"
@@ -180,6 +183,29 @@ def test_the_build_for_the_cpu_is_compiled_once_for_its_options(host: Host) -> N
     assert installs(CC="clang") == 3
     assert installs() == 3
     assert not list((host.folder / "cache" / "reelwright" / "wheels").glob("building-*"))
+
+
+def test_a_wheel_for_another_interpreter_is_left_and_one_for_any_is_used(host: Host) -> None:
+    def installs() -> int:
+        for installed in host.folder.glob("llama_cpp*"):
+            shutil.rmtree(installed)
+        assert host.run("infra.apps.llama_wheel").code == 0
+        return len(host.calls)
+
+    assert installs() == 1
+    (kept,) = host.folder.glob(f"cache/reelwright/wheels/*/{WHEEL}")
+    other = kept.with_name(WHEEL.replace("py3-none", "cp39-cp39"))
+    kept.rename(other)
+    assert [installs(), installs()] == [2, 2]
+    assert sorted(kept.parent.iterdir()) == sorted([kept, other])
+
+
+def test_the_folder_of_a_wheel_does_not_depend_on_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = kept_in(PINNED, {})
+    monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="cpython", cache_tag="cp39"))
+    assert kept_in(PINNED, {}) == here != kept_in("0.3.35", {})
 
 
 def test_what_is_installed_in_the_pinned_version_stays(host: Host) -> None:
