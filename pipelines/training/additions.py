@@ -7,6 +7,7 @@ A text encoder that had never met such clauses took the last colour for the back
 
 import numpy as np
 
+from pipelines.training.places import PLAIN
 from pipelines.training.things import THINGS
 from pipelines.training.words import WORDS, sample
 from pipelines.training.world import SHAPES, WAYS
@@ -14,6 +15,9 @@ from pipelines.training.world import SHAPES, WAYS
 FORMS = (
     "{colour} {many} on the {ground}",
     "{colour} {many} and a {colour} {thing} in the distance",
+    "{plain} {many} on the {floor}",
+    "{plain} {many} on the {floor} as it moves",
+    "the {floor} {plain} behind it",
     "the {ground} is {colour}",
     "the {ground} being {colour} under the {sky}",
     "as the {sky} turns {colour}",
@@ -47,6 +51,8 @@ _SLOTS: dict[str, tuple[str, ...]] = {
         *(words[0] for name, words in WORDS.items() if name not in (*SHAPES, *WAYS)),
         *("dark", "bright", "bright red", "deep blue", "snow-white", "golden", "pale", "glowing"),
     ),
+    "plain": tuple(PLAIN),
+    "floor": ("ground", "snowy ground", "sandy ground", "wall", "floor", "ice", "backdrop"),
     "thing": (*SHAPES, *(thing.names[0] for thing in THINGS)),
     "way": (*WAYS, "to the left", "to the right", "upwards", "downwards"),
     "sky": ("sky", "moon", "sun", "night sky", "clouds", "stars", "horizon", "sunset", "light"),
@@ -75,7 +81,7 @@ _SLOTS: dict[str, tuple[str, ...]] = {
 def addition(rng: np.random.Generator) -> str:
     """One clause, or two of them. Each slot of a form is filled on its own."""
     clauses = [_clause(rng) for _ in range(1 + (rng.random() < 0.3))]
-    return sample((", ", ", and ", " as "), rng).join(clauses)
+    return sample((", ", ", and "), rng).join(clauses)
 
 
 def _clause(rng: np.random.Generator) -> str:

@@ -19,13 +19,21 @@ from pipelines.training.words import FILLERS, HELD_OUT_FILLERS, WORDS, babble, s
 from pipelines.training.world import COLOURS, SHAPES, WAYS, Scene
 
 PLACE_WORDS: dict[str, tuple[str, ...]] = {
-    "sea": ("on the sea", "over the sea", "at sea", "on the ocean", "above the blue sea"),
+    "sea": (
+        "on the sea",
+        "over the sea",
+        "at sea",
+        "on the ocean",
+        "above the blue sea",
+        "across the water",
+    ),
     "sea at night": (
         "on the sea at night",
         "over the sea at night",
         "on the dark sea under the moon",
         "on the ocean at night",
         "at sea by night",
+        "across the water at night",
     ),
     "snow": (
         "in the snow",
@@ -33,6 +41,7 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "across a snowy field",
         "in a snowy landscape",
         "in a white winter landscape",
+        "through the snow",
     ),
     "desert": (
         "in the desert",
@@ -40,6 +49,7 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "over sand dunes",
         "across the sandy desert",
         "in the hot desert",
+        "through the desert",
     ),
     "night city": (
         "in a city at night",
@@ -47,6 +57,7 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "in the night city",
         "past skyscrapers at night",
         "in front of a city skyline at night",
+        "through the city at night",
     ),
     "meadow": (
         "in a meadow",
@@ -54,6 +65,7 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "on the grass",
         "across a meadow with flowers",
         "in the meadow",
+        "through the grass",
     ),
     "sky": (
         "in the sky",
@@ -61,6 +73,7 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "among the clouds",
         "across the cloudy sky",
         "high in the sky",
+        "through the clouds",
     ),
     "space": (
         "in space",
@@ -236,11 +249,11 @@ def _filler(scene: Scene, rng: np.random.Generator, *, whole: bool) -> str:
     """A phrase that must not change the picture. An addition may name a place or a colour, so only
     a `whole` caption, which has named its own, gets one."""
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.25:
         return sample(FILLERS, rng)
-    if kind < 0.6:
+    if kind < 0.45:
         return babble(rng)
-    if kind < 0.85 and whole:
+    if kind < 0.9 and whole:
         return _addition(rng)
     return sample(_DISTRACTORS, rng).format(
         other=sample([name for name in COLOURS if name != scene.colour], rng),

@@ -40,7 +40,7 @@ from pipelines.training.world import (
 )
 
 PROMPTS = 90
-CONTINUED = 16
+CONTINUED = 32
 CHUNKS = 4
 LENGTHS = (17, 33)
 _CHUNK = 33

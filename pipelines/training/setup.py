@@ -46,13 +46,13 @@ SIZES = {
 SHARES = {
     "text": 0.035,
     "classifier": 0.08,
-    "decoder": 0.1,
+    "decoder": 0.08,
     "halves": 0.04,
     "quarters": 0.03,
-    "sharpen": 0.09,
+    "sharpen": 0.16,
     "encoder": 0.08,
     "stills": 0.1,
-    "transformer": 0.365,
+    "transformer": 0.315,
     "continuation": 0.08,
 }
 """Of the minutes; drawing the clips comes on top. More for the text made it worse: in a trial

@@ -29,8 +29,10 @@ _RIM = 4
 """Pixels at the rim of such a square that see less than they would in a whole frame."""
 _NOISE = 0.15
 """Most noise on the latents that the decoder is trained on, in their deviations."""
-_RATES = {"sharpen": 0.3}
-"""Shares of the full learning rate, where a stage goes on with what is trained."""
+_SINGLE = 0.7
+"""Share of the sharpening steps on single frames. The four frames of a group show nearly the same:
+as many single frames of other clips teach more about what things look like. Groups are still needed
+for where things are in each frame."""
 _AGAIN_WEIGHT = 2.0
 _HIDDEN = 0.9
 """How much less a mistake about the place counts where the thing hides it."""
@@ -97,7 +99,8 @@ def _train(
     def losses(rng: np.random.Generator) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
         """Shares, losses, and what is wrong in the pixels."""
         if stage == "sharpen":
-            part = pool.around(rng, 2 * size.vae_batch, AROUND, 1 if rng.random() < 0.2 else GROUP)
+            group = 1 if rng.random() < _SINGLE else GROUP
+            part = pool.around(rng, 2 * size.vae_batch * GROUP // group, AROUND, group)
             yield 1.0, *_sharpening_loss(vae, part, scales)
             return
         loss_of = _drawing_loss if stage == "decoder" else _reading_loss
@@ -106,7 +109,7 @@ def _train(
             yield share, *loss_of(vae, frames, latents, scales, size.groups)
 
     def do_step(step: int, rng: np.random.Generator) -> dict[str, Any]:
-        set_rate(optimizers, _RATES.get(stage, 1.0) * training.rate(step))
+        set_rate(optimizers, training.rate(step))
         loss = torch.zeros((), device=recipe.device)
         error = torch.zeros((), device=recipe.device)
         with recipe.cast():

@@ -57,8 +57,7 @@ PROMPTS = {
     "dark green background, white box falling, moving down": Scene(
         "square", "white", "down", "dark green"
     ),
-    # Words that the writer adds, such as "black lines in the snow", can change the place.
-    FOX: FOX_SCENE._replace(background=""),
+    FOX: FOX_SCENE,  # the writer adds "black lines on the snowy ground"
     "a penguin hops up and down in the snow": Scene("penguin", "", "bob", "snow"),
 }
 """The last one is what `make demo` asks for."""

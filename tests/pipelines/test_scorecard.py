@@ -1,12 +1,17 @@
 """The demo model keeps what its card promises."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.training.card import GROUPS, TOGETHER
+from pipelines.training.classifier import classify, load_classifier
+from pipelines.training.film import DemoModel
 from pipelines.training.scorecard import LENGTHS, scorecard, weights_of
+from pipelines.training.world import Scene
 from tests.conftest import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "infra" / "models" / "tiny_wan"
@@ -30,6 +35,15 @@ def test_the_model_still_does_what_its_card_says() -> None:
     for attribute, share in found["17 frames"]["all"].items():
         assert share >= card[attribute] - 0.15, attribute
     assert found["continuation"]["median_jump"] <= promised()["continuation"]["median_jump"] + 1
+
+
+def test_what_a_writer_adds_changes_neither_place_nor_colour(tmp_path: Path) -> None:
+    added = "A fox runs to the right through the snow, black lines on the snowy ground as it runs."
+    black = "A fox runs to the right over a black background."
+    model = DemoModel(CHECKPOINT, [added, black], tmp_path)
+    judge = load_classifier(CHECKPOINT / "card" / "classifier.safetensors")
+    shown = [classify(judge, np.stack(model.frames(text, 17, 1))).scene for text in (added, black)]
+    assert shown == [Scene("fox", "", "right", "snow"), Scene("fox", "", "right", "black")]
 
 
 def test_the_card_promises_what_was_asked_of_it() -> None:
@@ -64,7 +78,7 @@ def test_first_frames_are_as_clean_as_the_others() -> None:
 
 def test_continued_chunks_join() -> None:
     continuation = promised()["continuation"]
-    assert continuation["joins"] == 48
+    assert continuation["joins"] == 96
     assert continuation["median_jump"] <= 2
     assert continuation["share_above_4_px"] <= 0.1
     assert continuation["background_in_last_chunk"] >= 0.9
