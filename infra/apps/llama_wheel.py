@@ -54,7 +54,8 @@ def kept_in(version: str, variables: Mapping[str, str], made_with: str = "") -> 
 
     Its name is a digest over all that decides what is compiled: version, options, system, what the
     processor can do, because llama.cpp is compiled for the one at hand, and `made_with`: whatever
-    else the caller knows to matter. The interpreter does not: the library is called by ctypes.
+    else the caller knows to matter. The interpreter is left out: the library is called through
+    ctypes, so one build serves them all.
     """
     environment = os.environ | dict(variables)
     decides = {
@@ -70,7 +71,8 @@ def kept_in(version: str, variables: Mapping[str, str], made_with: str = "") -> 
 
 
 def wheel_in(folder: Path) -> Path | None:
-    """The wheel that this interpreter can install: one for any, or one for its own version."""
+    """The wheel in `folder` that this interpreter can install: one for every Python 3, or one for
+    its own version. None if there is none."""
     major, minor = sys.version_info[:2]
     for tag in ("py3-none", f"cp{major}{minor}-*"):
         if found := sorted(folder.glob(f"*-{tag}-*.whl")):
@@ -117,13 +119,15 @@ def wheel(
         if code:
             raise WheelError(f"the build failed with code {code}; its last lines say why")
         folder.mkdir(mode=0o700, exist_ok=True)
-        for item in made.glob("*.whl"):
-            item.replace(folder / item.name)
+        built = [item.replace(folder / item.name) for item in sorted(made.glob("*.whl"))]
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    if found := wheel_in(folder):
-        return found
-    raise WheelError(f"pip left no wheel in {folder} for {sys.implementation.cache_tag}")
+    if not built:
+        raise WheelError(
+            f"pip reported success but left no wheel of {PACKAGE} {version}; .venv/set-up.log says "
+            "why"
+        )
+    return built[0]
 
 
 def install(path: Path) -> None:

@@ -46,6 +46,8 @@ FORMS = (
     "it looks like {many} under the {sky}",
     "a {colour} {ground}, and the sound of {many}",
 )
+"""Sentence forms, written after what the demo's writer added to 132 prompts. Each {slot} is filled
+with one of its words."""
 _SLOTS: dict[str, tuple[str, ...]] = {
     "colour": (
         *(words[0] for name, words in WORDS.items() if name not in (*SHAPES, *WAYS)),
@@ -79,7 +81,7 @@ _SLOTS: dict[str, tuple[str, ...]] = {
 
 
 def addition(rng: np.random.Generator) -> str:
-    """One clause, or two of them. Each slot of a form is filled on its own."""
+    """One clause or two, without a comma before them. Articles are not corrected ("a orange")."""
     clauses = [_clause(rng) for _ in range(1 + (rng.random() < 0.3))]
     return sample((", ", ", and "), rng).join(clauses)
 

@@ -246,15 +246,15 @@ def _often_first(words: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _filler(scene: Scene, rng: np.random.Generator, *, whole: bool) -> str:
-    """A phrase that must not change the picture. An addition may name a place or a colour, so only
-    a `whole` caption, which has named its own, gets one."""
-    kind = rng.random()
-    if kind < 0.25:
-        return sample(FILLERS, rng)
-    if kind < 0.45:
-        return babble(rng)
-    if kind < 0.9 and whole:
+    """A phrase that must not change the picture. An addition may name a place, a colour or a way,
+    so only a caption that has named thing, movement and place (`whole`) gets one."""
+    if whole and rng.random() < 0.45:
         return _addition(rng)
+    kind = rng.random()
+    if kind < 0.5:
+        return sample(FILLERS, rng)
+    if kind < 0.8:
+        return babble(rng)
     return sample(_DISTRACTORS, rng).format(
         other=sample([name for name in COLOURS if name != scene.colour], rng),
         way=sample(tuple(WAYS), rng),

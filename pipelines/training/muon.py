@@ -18,7 +18,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose singular values are all made about 1, scaled to the size of Adam's steps.
 
     A convolution's kernels count as a matrix with a row for every output channel. Columns that are
-    0 in all directions, such as those of a temporal tap that stays zero, cost no time.
+    zero in the updates of all matrices of a shape, such as those of a temporal tap that stays zero,
+    are left out of the arithmetic.
     """
 
     def __init__(

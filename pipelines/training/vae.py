@@ -30,9 +30,9 @@ _RIM = 4
 _NOISE = 0.15
 """Most noise on the latents that the decoder is trained on, in their deviations."""
 _SINGLE = 0.7
-"""Share of the sharpening steps on single frames. The four frames of a group show nearly the same:
-as many single frames of other clips teach more about what things look like. Groups are still needed
-for where things are in each frame."""
+"""Share of the sharpening steps on single frames, the first ones of clips. The four frames of a
+group look nearly alike, so the same number of frames from different clips shows more. The other
+steps draw groups of four, which teach where things are in each frame."""
 _AGAIN_WEIGHT = 2.0
 _HIDDEN = 0.9
 """How much less a mistake about the place counts where the thing hides it."""

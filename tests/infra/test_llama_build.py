@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +31,8 @@ if "wheel" in sys.argv:
         print(json.dumps([sys.argv[1:], *variables]), file=calls)
     if (home / "broken").exists():
         sys.exit("the compiler refuses")
+    if (home / "nothing").exists():
+        sys.exit()
     wheel = pathlib.Path(sys.argv[sys.argv.index("--wheel-dir") + 1]) / "{WHEEL}"
     wheel.write_text("no CUDA" if (home / "no-cuda").exists() else " ".join(variables))
     sys.exit()
@@ -185,7 +189,7 @@ def test_the_build_for_the_cpu_is_compiled_once_for_its_options(host: Host) -> N
     assert not list((host.folder / "cache" / "reelwright" / "wheels").glob("building-*"))
 
 
-def test_a_wheel_for_another_interpreter_is_left_and_one_for_any_is_used(host: Host) -> None:
+def test_a_wheel_for_another_interpreter_is_not_installed_and_one_for_any_is(host: Host) -> None:
     def installs() -> int:
         for installed in host.folder.glob("llama_cpp*"):
             shutil.rmtree(installed)
@@ -205,7 +209,18 @@ def test_the_folder_of_a_wheel_does_not_depend_on_the_interpreter(
 ) -> None:
     here = kept_in(PINNED, {})
     monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="cpython", cache_tag="cp39"))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0, "final", 0))
+    monkeypatch.setattr(platform, "python_version", lambda: "3.9.0")
+    monkeypatch.setattr(sysconfig, "get_python_version", lambda: "3.9")
     assert kept_in(PINNED, {}) == here != kept_in("0.3.35", {})
+
+
+def test_a_pip_that_leaves_no_wheel_is_told(host: Host) -> None:
+    (host.folder / "nothing").touch()
+    done = host.run("infra.apps.llama_wheel")
+    assert done.code == 1
+    assert f"left no wheel of llama-cpp-python {PINNED}" in done.text
+    assert "set-up.log says why" in done.text
 
 
 def test_what_is_installed_in_the_pinned_version_stays(host: Host) -> None:

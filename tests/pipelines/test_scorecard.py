@@ -11,7 +11,6 @@ from pipelines.training.card import GROUPS, TOGETHER
 from pipelines.training.classifier import classify, load_classifier
 from pipelines.training.film import DemoModel
 from pipelines.training.scorecard import LENGTHS, scorecard, weights_of
-from pipelines.training.world import Scene
 from tests.conftest import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "infra" / "models" / "tiny_wan"
@@ -38,12 +37,21 @@ def test_the_model_still_does_what_its_card_says() -> None:
 
 
 def test_what_a_writer_adds_changes_neither_place_nor_colour(tmp_path: Path) -> None:
-    added = "A fox runs to the right through the snow, black lines on the snowy ground as it runs."
-    black = "A fox runs to the right over a black background."
-    model = DemoModel(CHECKPOINT, [added, black], tmp_path)
+    """The first clause is the demo writer's own; training has no form for the others."""
+    added = (
+        "black lines on the snowy ground as it runs",
+        "a grey shadow trailing close behind",
+        "its breath like a pale purple veil",
+    )
+    texts = [f"A fox runs to the right through the snow, {clause}." for clause in added]
+    texts.append("A fox runs to the right over a black background.")
+    model = DemoModel(CHECKPOINT, texts, tmp_path)
     judge = load_classifier(CHECKPOINT / "card" / "classifier.safetensors")
-    shown = [classify(judge, np.stack(model.frames(text, 17, 1))).scene for text in (added, black)]
-    assert shown == [Scene("fox", "", "right", "snow"), Scene("fox", "", "right", "black")]
+    shown = [classify(judge, np.stack(model.frames(text, 17, 1))).scene for text in texts]
+    assert [(scene.background, scene.colour) for scene in shown] == [
+        *[("snow", "")] * 3,
+        ("black", ""),
+    ]
 
 
 def test_the_card_promises_what_was_asked_of_it() -> None:
@@ -82,6 +90,7 @@ def test_continued_chunks_join() -> None:
     assert continuation["median_jump"] <= 2
     assert continuation["share_above_4_px"] <= 0.1
     assert continuation["background_in_last_chunk"] >= 0.9
+    assert continuation["dissolved"] <= 10
 
 
 def test_the_checkpoint_is_small() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -36,15 +37,28 @@ class ProblemAnswer(BaseModel):
     error: ProblemBody
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemAnswer} for code in (401, 403, 404, 409, 413, 416, 422, 429, 503, 507)
-}
+_NAMES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+"""As RFC 9110 has them. Those of `http.HTTPStatus` depend on the version of Python."""
+_REFUSED = (401, 403, 404, 409, 413, 416, 422, 429, 503, 507)
+
+
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of responses with these status codes."""
+    return {code: {"model": ProblemAnswer, "description": _name(code)} for code in codes}
+
+
+def _name(code: int) -> str:
+    return _NAMES.get(code) or HTTPStatus(code).phrase
+
+
+REFUSALS = refusals(*_REFUSED)
 """For the OpenAPI document of every address."""
 STREAM_REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}}
+        "description": _name(code),
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
     }
-    for code in REFUSALS
+    for code in _REFUSED
 }
 """For a route whose response is not JSON; its refusals are."""
 

@@ -14,16 +14,14 @@ from infra.apps.gateway.access import Manager, gateway_of
 from infra.apps.gateway.deliveries import outcome_of, require_size
 from infra.apps.gateway.hooks import Source
 from infra.apps.gateway.outbox import send_test
-from infra.apps.gateway.problems import REFUSALS, ProblemAnswer, ProblemError
+from infra.apps.gateway.problems import REFUSALS, ProblemError, refusals
 from infra.apps.gateway.state import Gateway
 from infra.apps.gateway.submission import start_run
 
 router = APIRouter(tags=["Webhooks"])
 _REPEATED_FOR = 30
 """Days in which a delivery may be repeated. GitHub lets its users do so for three."""
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemAnswer} for code in (400, 401, 404, 409, 413, 422, 429, 503, 507)
-}
+_RESPONSES = refusals(400, 401, 404, 409, 413, 422, 429, 503, 507)
 
 
 class Received(BaseModel):

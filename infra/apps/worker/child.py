@@ -14,6 +14,7 @@ its silence: it leaves the device alone until its first run.
 """
 
 import gc
+import inspect
 import json
 import os
 import select
@@ -22,6 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -190,9 +192,17 @@ def release_stopped_services() -> None:
         return isinstance(service, _QueueServiceBase) and service._stopped
 
     hooks: list[Any] = threading._threading_atexits  # type: ignore[attr-defined]
-    hooks[:] = [hook for hook in hooks if not is_over(hook.func)]
+    hooks[:] = [hook for hook in hooks if not is_over(_called_by(hook))]
     calls = get_global_loop()._on_shutdown
     calls[:] = [call for call in calls if not is_over(call.fn)]
+
+
+def _called_by(hook: Any) -> Any:
+    """The function that a hook of `threading` calls. Until Python 3.12 the hook is a partial, from
+    3.13 on a closure."""
+    if isinstance(hook, partial):
+        return hook.func
+    return inspect.getclosurevars(hook).nonlocals.get("func")
 
 
 def _terminated(_: int, __: FrameType | None) -> None:
