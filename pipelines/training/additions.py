@@ -5,6 +5,8 @@ The writer of the demo set goes on with "black lines on the snowy ground" or "th
 A text encoder that had never met such clauses took the last colour for the background.
 """
 
+import re
+
 import numpy as np
 
 from pipelines.training.places import PLAIN
@@ -78,6 +80,7 @@ _SLOTS: dict[str, tuple[str, ...]] = {
         *("illuminating", "looking at", "peeking through", "glowing in front of"),
     ),
 }
+_SLOT = re.compile(r"{(\w+)}")
 
 
 def addition(rng: np.random.Generator) -> str:
@@ -87,8 +90,4 @@ def addition(rng: np.random.Generator) -> str:
 
 
 def _clause(rng: np.random.Generator) -> str:
-    text = sample(FORMS, rng)
-    for slot, words in _SLOTS.items():
-        while (mark := f"{{{slot}}}") in text:
-            text = text.replace(mark, sample(words, rng), 1)
-    return text
+    return _SLOT.sub(lambda slot: sample(_SLOTS[slot[1]], rng), sample(FORMS, rng))

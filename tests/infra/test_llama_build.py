@@ -100,6 +100,15 @@ class Host:
         assert "Traceback" not in done.stderr
         return Done(done.returncode, done.stdout + done.stderr)
 
+    def install(self, **variables: str) -> int:
+        """In the place of what is installed, the build for the CPU. Returns all compilations."""
+        for installed in self.folder.glob("llama_cpp*"):
+            shutil.rmtree(installed)
+        done = self.run("infra.apps.llama_wheel", **variables)
+        assert done.code == 0, done.text
+        assert (self.folder / "llama_cpp").exists()
+        return len(self.calls)
+
     @property
     def calls(self) -> list[tuple[list[str], str, str]]:
         """Arguments of pip, CMAKE_ARGS and CUDACXX of each compilation."""
@@ -174,33 +183,19 @@ def test_another_environment_installs_the_kept_wheel(host: Host) -> None:
 
 
 def test_the_build_for_the_cpu_is_compiled_once_for_its_options(host: Host) -> None:
-    def installs(**variables: str) -> int:
-        for installed in host.folder.glob("llama_cpp*"):
-            shutil.rmtree(installed)
-        done = host.run("infra.apps.llama_wheel", **variables)
-        assert done.code == 0, done.text
-        assert (host.folder / "llama_cpp").exists()
-        return len(host.calls)
-
-    assert [installs(), installs()] == [1, 1]
-    assert installs(CMAKE_ARGS="-DGGML_NATIVE=off") == 2
-    assert installs(CC="clang") == 3
-    assert installs() == 3
+    assert [host.install(), host.install()] == [1, 1]
+    assert host.install(CMAKE_ARGS="-DGGML_NATIVE=off") == 2
+    assert host.install(CC="clang") == 3
+    assert host.install() == 3
     assert not list((host.folder / "cache" / "reelwright" / "wheels").glob("building-*"))
 
 
 def test_a_wheel_for_another_interpreter_is_not_installed_and_one_for_any_is(host: Host) -> None:
-    def installs() -> int:
-        for installed in host.folder.glob("llama_cpp*"):
-            shutil.rmtree(installed)
-        assert host.run("infra.apps.llama_wheel").code == 0
-        return len(host.calls)
-
-    assert installs() == 1
+    assert host.install() == 1
     (kept,) = host.folder.glob(f"cache/reelwright/wheels/*/{WHEEL}")
     other = kept.with_name(WHEEL.replace("py3-none", "cp39-cp39"))
     kept.rename(other)
-    assert [installs(), installs()] == [2, 2]
+    assert [host.install(), host.install()] == [2, 2]
     assert sorted(kept.parent.iterdir()) == sorted([kept, other])
 
 
