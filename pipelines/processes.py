@@ -34,11 +34,12 @@ def start_child(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     umask: int = -1,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `argv` as a child that dies with this process.
 
     A program that does not exist raises nothing: the child exits with code 127. `umask` -1 keeps
-    the umask of this process.
+    the umask of this process. The child inherits the file descriptors `pass_fds`.
     """
     return subprocess.Popen(
         with_pdeathsig(argv, ordinary_user=ordinary_user),
@@ -48,6 +49,7 @@ def start_child(
         env=env,
         cwd=cwd,
         umask=umask,
+        pass_fds=pass_fds,
         start_new_session=True,
     )
 

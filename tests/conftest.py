@@ -17,7 +17,6 @@ for name in [name for name in os.environ if name.startswith(("REELWRIGHT_", "PRE
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"  # the workers share the cores; spinning threads would fight
 
-from infra.adapters.embedded import free_ports  # noqa: E402
 from infra.adapters.object_store import ObjectStore  # noqa: E402
 from infra.adapters.prefect_server import PrefectServer  # noqa: E402
 from infra.adapters.seaweed import SeaweedServer  # noqa: E402
@@ -26,6 +25,7 @@ from infra.adapters.weights.catalog import MODEL_SETS, MODELS  # noqa: E402
 from infra.adapters.weights.library import state_of  # noqa: E402
 from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
 from tests.support.logged_errors import ALLOWS, EXPECTS, LoggedErrors, collected, complaint  # noqa: E402
+from tests.support.ports import free_ports  # noqa: E402
 from tests.support.sharing import Started, common_folder, shared  # noqa: E402
 
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines import processes
@@ -18,7 +18,11 @@ _LOG_LIMIT = 10_000_000
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that are free on the loopback interface at this moment."""
+    """`count` different ports that are free on the loopback interface at this moment.
+
+    Another program may take one before the server binds it: whoever starts the server must be
+    able to start it again. `bound_socket` has no such gap.
+    """
     sockets = [socket.socket() for _ in range(count)]
     try:
         for item in sockets:
@@ -27,6 +31,27 @@ def free_ports(count: int) -> list[int]:
     finally:
         for item in sockets:
             item.close()
+
+
+def bound_socket(port: int | None) -> socket.socket:
+    """A TCP socket that holds `port` of the loopback interface, or a free port if it is None.
+
+    A server inherits it and listens on it. Nobody else can take the port meanwhile, and until
+    the server listens every connection is refused.
+    Raises ServerError if another program has the port.
+    """
+    held = socket.socket()
+    if port is not None:  # connections of a server before this one may not have ended yet
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", port or 0))
+    except OSError as error:
+        held.close()
+        raise ServerError(
+            f"the port {port} cannot be used ({error.strerror}); stop the program that has it, "
+            "or choose another port"
+        ) from error
+    return held
 
 
 def is_healthy(url: str) -> bool:
@@ -51,6 +76,7 @@ class EmbeddedServer:
         *,
         ordinary_user: bool = False,
         umask: int = -1,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.log = log
@@ -65,6 +91,7 @@ class EmbeddedServer:
                 cwd=cwd,
                 ordinary_user=ordinary_user,
                 umask=umask,
+                pass_fds=pass_fds,
             )
 
     @property

@@ -4,11 +4,12 @@ Prefect's ephemeral server outlives a killed parent; this one does not.
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
 
 from infra.adapters.disk import make_directory
-from infra.adapters.embedded import EmbeddedServer, free_ports, is_healthy
+from infra.adapters.embedded import EmbeddedServer, bound_socket, is_healthy
 from infra.adapters.quiet import NO_TELEMETRY
 
 _START_TIMEOUT = 120.0
@@ -20,14 +21,22 @@ class PrefectServer:
     """The API of Prefect. `client_env` points a process at it.
 
     With nothing but a folder it is what one command needs: any free port, history in SQLite,
-    no pages. `settings` are the server's own variables.
+    no pages. `settings` are the server's own variables. Raises ServerError if another program has
+    `port`.
     """
 
     def __init__(
         self, folder: Path, *, port: int | None = None, settings: dict[str, str] | None = None
     ) -> None:
         make_directory(folder, private=True)
-        self.port = port or free_ports(1)[0]
+        # Its start takes seconds; a port that is not held may be taken meanwhile.
+        with bound_socket(port) as listener:
+            self._start(folder, listener, settings)
+
+    def _start(
+        self, folder: Path, listener: socket.socket, settings: dict[str, str] | None
+    ) -> None:
+        self.port = int(listener.getsockname()[1])
         self.api_url = f"http://127.0.0.1:{self.port}/api"
         self.client_env = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": self.api_url}
         alone = {
@@ -38,16 +47,14 @@ class PrefectServer:
             # 60 s. Nobody looks at these marks here.
             "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         }
-        argv = [sys.executable, "-m", "uvicorn", "--factory", "--host", "127.0.0.1"]
-        argv += ["--port", str(self.port), "--log-level", "warning"]
-        argv += ["--loop", "asyncio", "--http", "h11"]  # as Prefect starts it itself
         env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         self.server = EmbeddedServer(
             "the Prefect server",
-            [*argv, "prefect.server.api.server:create_app"],
+            [sys.executable, "-m", "infra.adapters.prefect_process", str(listener.fileno())],
             env | self.client_env | _QUIET | (alone if settings is None else settings),
             folder / "server.log",
             folder,
+            pass_fds=[listener.fileno()],
         )
 
     def wait(self) -> None:

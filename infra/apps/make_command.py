@@ -38,6 +38,10 @@ Joins = Annotated[str, _option("How shots meet: cut, continue, crossfade.")]
 Style = Annotated[str, _option("Added to every shot.")]
 Negative = Annotated[str, _option("What must not be seen.")]
 Enhance = Annotated[bool, _option("Let the enhancer expand the brief.")]
+LanguageName = Annotated[
+    str, _option("Of your words: auto, as-written (no translation), or a code such as th.")
+]
+Campaign = Annotated[str, _option("A tag to find the video by.")]
 Picture = Annotated[Path | None, _option("A picture that the video begins with.")]
 LastPicture = Annotated[Path | None, _option("A picture that the video ends with.")]
 References = Annotated[list[Path] | None, _option("A picture of what is shown; repeatable.")]
@@ -70,6 +74,8 @@ def make(
     style: Style = "",
     negative: Negative = "",
     enhance: Enhance = True,
+    language: LanguageName = "auto",
+    campaign: Campaign = "",
     picture: Picture = None,
     last_picture: LastPicture = None,
     reference: References = None,
@@ -84,7 +90,7 @@ def make(
     """Make one video from start to published, and print where it lies."""
     given = dict(locals())  # all options that are fields of a brief under the same name
     names = "prompt preset seed upscale size aspect frames steps guidance flow_shift joins style"
-    more = "negative enhance lora lora_strength"
+    more = "negative enhance language campaign lora lora_strength"
     values = {name: given[name] for name in f"{names} {more}".split()}
     values |= {
         "kind": "image" if image else "video",

@@ -8,9 +8,9 @@ import pytest
 import uvicorn
 from playwright.sync_api import ConsoleMessage, Route, sync_playwright
 
-from infra.adapters.embedded import free_ports
 from infra.adapters.settings import Settings
 from infra.apps.gateway.app import HEADERS, create_app
+from tests.support.ports import free_ports
 from tests.support.studio import wait_for
 
 CHROMIUM = (

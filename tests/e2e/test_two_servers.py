@@ -18,12 +18,13 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.states import Pending
 
 from flows.purge_scratch import purge_scratch
-from infra.adapters.embedded import free_ports, is_healthy
+from infra.adapters.embedded import is_healthy
 from infra.adapters.postgres import PostgresServer
 from infra.adapters.seaweed import SeaweedServer
 from infra.apps.studio.deploy import crash_after_silence
 from pipelines import processes
 from tests.conftest import REPOSITORY, Cli
+from tests.support.ports import free_ports
 from tests.support.studio import STAGES, Studio, wait_for
 
 REDIS = shutil.which("redis-server")

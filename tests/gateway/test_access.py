@@ -13,7 +13,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from infra.adapters.embedded import free_ports
 from infra.apps.gateway import keys
 from infra.apps.gateway.database import opened
 from pipelines.errors import BriefError
@@ -21,6 +20,7 @@ from tests.attacks.sockets import tunnel
 from tests.conftest import Cli
 from tests.support.gateway import Gateway, brief, gateway
 from tests.support.hooks import PAYLOAD, Sender, settings_of
+from tests.support.ports import free_ports
 from tests.support.studio import wait_for
 
 pytestmark = pytest.mark.xdist_group("gateway")

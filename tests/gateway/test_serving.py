@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
-from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer
 from infra.adapters.settings import StoreSettings
@@ -29,6 +28,7 @@ from pipelines.errors import StoreError
 from pipelines.retention import Ages
 from pipelines.schema.keys import Digest, ObjectKey
 from tests.support.films import numbered, published, replace_behind_its_back, write
+from tests.support.ports import free_ports
 from tests.support.studio import wait_for
 
 

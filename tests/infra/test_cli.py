@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from pipelines.documents.manifest import Manifest
 from tests.conftest import Cli, slow
 from tests.infra.test_weights import damage
 from tests.support.pictures import decode, timestamps
+from tests.support.ports import free_ports
 
 QUICK = ("--seconds", "1", "--frames", "17", "--steps", "1")
 
@@ -28,6 +28,7 @@ BAD: dict[str, tuple[list[str | bytes], str, str]] = {
     "32 frames": (["fox", "--frames", "32"], "32 frames", "29 or 33"),
     "0 frames": (["fox", "--frames", "0"], "0 frames", "from 1 to 77: choose 1"),
     "81 frames": (["fox", "--frames", "81"], "81 frames", "from 1 to 77: choose 77"),
+    "unknown language": (["fox", "--language", "tlh"], "'tlh'", "as-written"),
     "odd size": (["fox", "--size", "1000*500"], "'1000*500'", "832*480"),
     "seconds 0": (["fox", "--seconds", "0"], "seconds 0", "0.25 to 600"),
     "seconds -1": (["fox", "--seconds", "-1"], "seconds -1", "0.25 to 600"),
@@ -77,10 +78,17 @@ def test_an_unknown_model_or_set_is_bad_input(bare_cli: Cli, args: list[str], re
     assert remedy in result.err
 
 
+def test_words_that_nobody_can_translate_are_refused_with_what_to_do(embedded_cli: Cli) -> None:
+    error = embedded_cli("make", "สุนัขจิ้งจอก", *QUICK).err
+    assert "Thai" in error
+    assert "set the language to 'as-written'" in error
+    assert "models download translator-th" in error
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["สุนัขจิ้งจอก 🦊 '; rm -rf \n </s>"])
 def test_odd_characters_pass_through_the_command_line(cli: Cli, text: str) -> None:
-    result = cli("make", text, *QUICK, "--json")
+    result = cli("make", text, *QUICK, "--language", "as-written", "--json")
     assert result.code == 0, result.err
     assert Manifest.model_validate_json(result.out).brief.prompt == " ".join(text.split())
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from infra.adapters.embedded import free_ports
 from infra.apps.cli import app
 from tests.conftest import Cli
 from tests.support.isolated import Isolated, can_isolate, run_isolated
+from tests.support.ports import free_ports
 from tests.support.studio import processes_of
 
 pytestmark = pytest.mark.skipif(not can_isolate(), reason="no right to make network namespaces")

@@ -15,13 +15,13 @@ import pytest
 
 from infra.adapters import object_store
 from infra.adapters import seaweed as seaweed_module
-from infra.adapters.embedded import free_ports
 from infra.adapters.object_store import ObjectStore
 from infra.adapters.seaweed import SeaweedServer, load_credentials
 from infra.adapters.settings import StoreSettings
 from pipelines.errors import CorruptObjectError, SettingsError, StoreError
 from pipelines.schema.keys import Digest, ObjectKey
 from tests.conftest import Seaweed
+from tests.support.ports import free_ports
 
 KEY = ObjectKey.chunk(Digest("a" * 64))
 

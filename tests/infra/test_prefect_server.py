@@ -3,9 +3,13 @@
 With SQLAlchemy 2.1 the server looks healthy and no schedule ever creates a run.
 """
 
+import shutil
+import socket
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
@@ -14,6 +18,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.produce_content import produce_content
+from infra.adapters.prefect_server import PrefectServer
+from pipelines.errors import ServerError
 
 
 def test_a_schedule_makes_runs_appear(prefect_server: dict[str, str]) -> None:
@@ -33,6 +39,27 @@ def test_a_schedule_makes_runs_appear(prefect_server: dict[str, str]) -> None:
             assert time.monotonic() < deadline, "the scheduler made no run"
             time.sleep(0.5)
     assert {run.state.name for run in runs if run.state} == {"Scheduled"}
+
+
+def test_nobody_takes_the_port_of_a_server_that_is_starting(
+    prefect_history: Path, tmp_path: Path
+) -> None:
+    """It listens only when its database is ready, seconds after its port was chosen."""
+    shutil.copy(prefect_history, tmp_path)
+    server = PrefectServer(tmp_path)
+    try:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))
+        server.wait()
+    finally:
+        server.stop()
+
+
+def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} .*already in use.*another port"):
+            PrefectServer(tmp_path, port=port)
 
 
 def test_the_form_has_one_parameter_with_titles_and_help() -> None:

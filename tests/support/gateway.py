@@ -17,10 +17,11 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
-from infra.adapters.embedded import free_ports, is_healthy
+from infra.adapters.embedded import is_healthy
 from pipelines.documents.brief import Brief
 from pipelines.documents.grouping import flat
 from tests.conftest import Cli
+from tests.support.ports import free_ports
 from tests.support.studio import wait_for
 
 

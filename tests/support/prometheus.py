@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from infra.adapters.embedded import free_ports, is_healthy
+from infra.adapters.embedded import is_healthy
+from tests.support.ports import free_ports
 from tests.support.studio import wait_for
 
 BINARY = shutil.which("prometheus")

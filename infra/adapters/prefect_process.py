@@ -1,0 +1,16 @@
+"""Run as a script: Prefect's API on a socket that is bound already; argv[1] is its descriptor."""
+
+import socket
+import sys
+
+import uvicorn
+
+if __name__ == "__main__":
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        log_level="warning",
+        loop="asyncio",  # as Prefect starts it itself, and the protocol too
+        http="h11",
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
