@@ -146,17 +146,17 @@ def living_runs() -> tuple[frozenset[str], list[str]]:
     Raises httpx.HTTPError if Prefect's server fails.
     """
     ids: set[str] = set()
-    texts: list[str] = []
     living = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[s for s in StateType if s not in TERMINAL_STATES])
     )
     with get_client(sync_client=True) as client:
-        for page in _pages(client, FlowRunFilter(state=living)):
-            ids |= {str(run.id) for run in page}
-            texts += [json.dumps(run.parameters, default=str) for run in page if run.parameters]
-            children = FlowRunFilterParentFlowRunId(any_=[run.id for run in page])
-            for below in _pages(client, FlowRunFilter(parent_flow_run_id=children)):
-                ids |= {str(run.id) for run in below}
+        runs = _all(client, FlowRunFilter(state=living))
+        for start in range(0, len(runs), _PAGE):
+            above = [run.id for run in runs[start : start + _PAGE]]
+            children = FlowRunFilterParentFlowRunId(any_=above)
+            below = _all(client, FlowRunFilter(parent_flow_run_id=children))
+            ids |= {str(run) for run in above} | {str(run.id) for run in below}
+    texts = [json.dumps(run.parameters, default=str) for run in runs if run.parameters]
     return frozenset(ids), texts
 
 
@@ -197,6 +197,21 @@ def _started_nothing(run: FlowRun) -> bool:
     if run.state.is_cancelled():
         return run.run_count == 0
     return run.state.is_completed() and run.state.message == NOTHING_DUE
+
+
+def _all(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    """All runs that match the filter.
+
+    A run that ceases to match meanwhile moves those behind it forward, past the border of a page.
+    So several pages are read again until they hold nothing new.
+    """
+    found: dict[UUID, FlowRun] = {}
+    while True:
+        pages = list(_pages(client, wanted))
+        new = {run.id: run for page in pages for run in page if run.id not in found}
+        found |= new
+        if len(pages) <= 1 or not new:
+            return list(found.values())
 
 
 def _pages(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -27,6 +28,15 @@ from pipelines.media.ffmpeg import Ffmpeg, find_ffmpeg  # noqa: E402
 from tests.support.logged_errors import ALLOWS, EXPECTS, LoggedErrors, collected, complaint  # noqa: E402
 from tests.support.ports import free_ports  # noqa: E402
 from tests.support.sharing import Started, common_folder, shared  # noqa: E402
+
+# The same examples in every run, however busy the machine is.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
 
 
 def slow(*values: object) -> object:

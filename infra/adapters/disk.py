@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -156,15 +156,16 @@ def scratch(parent: Path) -> Iterator[Path]:
     The owner of a folder holds a lock inside it, which the kernel drops when it dies.
     """
     make_directory(parent)
-    for folder in parent.iterdir():
-        _sweep(folder)
     folder = parent / f"run-{os.getpid()}-{os.urandom(4).hex()}"
-    make_directory(folder)
-    try:
-        with exclusive(folder / "lock", lambda: None):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        # One at a time: a folder that has no lock yet would look like one that a kill left.
+        with exclusive(parent.with_name(f"{parent.name}.lock"), lambda: None):
+            for left in parent.iterdir():
+                _sweep(left)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            make_directory(folder)
+            stack.enter_context(exclusive(folder / "lock", lambda: None))
+        yield folder
 
 
 def _sweep(folder: Path) -> None:

@@ -13,6 +13,8 @@ from pipelines import processes
 from pipelines.errors import ServerError
 
 _POLL = 0.05
+_BACKLOG = 2048
+"""Connections that may wait, as uvicorn has it."""
 _LOG_LIMIT = 10_000_000
 """Bytes after which a log starts anew; the one before is kept."""
 
@@ -21,7 +23,7 @@ def free_ports(count: int) -> list[int]:
     """`count` different ports that are free on the loopback interface at this moment.
 
     Another program may take one before the server binds it: whoever starts the server must be
-    able to start it again. `bound_socket` has no such gap.
+    able to start it again. `listening_socket` has no such gap.
     """
     sockets = [socket.socket() for _ in range(count)]
     try:
@@ -33,25 +35,26 @@ def free_ports(count: int) -> list[int]:
             item.close()
 
 
-def bound_socket(port: int | None) -> socket.socket:
-    """A TCP socket that holds `port` of the loopback interface, or a free port if it is None.
+def listening_socket(port: int | None) -> socket.socket:
+    """A TCP socket that listens on `port` of the loopback interface, or on a free port if it is
+    None.
 
-    A server inherits it and listens on it. Nobody else can take the port meanwhile, and until
-    the server listens every connection is refused.
-    Raises ServerError if another program has the port.
+    A server inherits it. Nobody else can take the port while the server starts; connections wait
+    until it accepts them. Raises ServerError if another program has the port.
     """
-    held = socket.socket()
+    listener = socket.socket()
     if port is not None:  # connections of a server before this one may not have ended yet
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind(("127.0.0.1", port or 0))
+        listener.bind(("127.0.0.1", port or 0))
+        listener.listen(_BACKLOG)
     except OSError as error:
-        held.close()
+        listener.close()
         raise ServerError(
             f"the port {port} cannot be used ({error.strerror}); stop the program that has it, "
             "or choose another port"
         ) from error
-    return held
+    return listener
 
 
 def is_healthy(url: str) -> bool:
@@ -105,9 +108,12 @@ class EmbeddedServer:
     def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:
         """Raises ServerError with the last lines of the log if it exits or takes too long."""
         deadline = time.monotonic() + timeout
-        while not ready():
-            if self._process.poll() is not None:
+        while True:
+            responds = ready()
+            if self._process.poll() is not None:  # then another program responded, if one did
                 raise ServerError(f"{self.name} ended while starting: {self._last_words()}")
+            if responds:
+                return
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"{self.name} was not ready after {timeout:g} s: {self._last_words()}"

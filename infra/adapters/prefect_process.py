@@ -1,4 +1,4 @@
-"""Run as a script: Prefect's API on a socket that is bound already; argv[1] is its descriptor."""
+"""Run as a script: Prefect's API on a socket that listens already; argv[1] is its descriptor."""
 
 import socket
 import sys

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from infra.adapters.disk import make_directory
-from infra.adapters.embedded import EmbeddedServer, bound_socket, is_healthy
+from infra.adapters.embedded import EmbeddedServer, is_healthy, listening_socket
 from infra.adapters.quiet import NO_TELEMETRY
 
 _START_TIMEOUT = 120.0
@@ -30,7 +30,7 @@ class PrefectServer:
     ) -> None:
         make_directory(folder, private=True)
         # Its start takes seconds; a port that is not held may be taken meanwhile.
-        with bound_socket(port) as listener:
+        with listening_socket(port) as listener:
             self._start(folder, listener, settings)
 
     def _start(

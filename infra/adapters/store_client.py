@@ -20,6 +20,7 @@ from pipelines.errors import SettingsError, StoreError
 _DAMAGE_SECONDS = 30.0
 """The shortest silence that may end a read of an object: SeaweedFS tries by itself for 13 s before
 it answers 500, or ends the body early, for a byte that went bad on its disk."""
+_BUCKET_EXISTS = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 
 
 class StoreClient:
@@ -48,13 +49,21 @@ class StoreClient:
         try:
             with self._errors("the bucket"):
                 if not self._client.bucket_exists(self.bucket):
-                    self._client.make_bucket(self.bucket)
+                    self._make_bucket()
                     self._flush()
         except ValueError as error:
             raise SettingsError(
                 f"REELWRIGHT_S3_BUCKET={self.bucket}: {error}; take 3 to 63 lower-case letters, "
                 "digits and hyphens"
             ) from error
+
+    def _make_bucket(self) -> None:
+        try:
+            self._client.make_bucket(self.bucket)
+        except S3Error as error:
+            # Another process made it since we looked. One of another owner is refused here.
+            if error.code not in _BUCKET_EXISTS or not self._client.bucket_exists(self.bucket):
+                raise
 
     def _flush(self) -> None:
         if self._flusher is None:

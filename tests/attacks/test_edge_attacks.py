@@ -156,8 +156,10 @@ def test_a_stopped_store_stops_nobody_else(deployed: Cli, tmp_path: Path) -> Non
                 done.set()
             for looker in lookers:
                 looker.join()
-            wait_for("the store", lambda: httpx.get(f"{found.url}/ready").status_code == 200)
-            assert httpx.get(f"{found.url}/videos/{0:064x}.mp4").status_code == 404
+            wait_for(
+                "the store", lambda: httpx.get(f"{found.url}/ready", timeout=60).status_code == 200
+            )
+            assert httpx.get(f"{found.url}/videos/{0:064x}.mp4", timeout=60).status_code == 404
             log = (tmp_path / "data" / "gateway.log").read_text()
             assert "Connection pool is full" not in log
             assert "Traceback" not in log

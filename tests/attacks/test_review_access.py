@@ -54,7 +54,7 @@ def target(operator: Cli) -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def document(target: Target) -> dict[str, Any]:
-    return httpx.get(f"{target.url}/openapi.json").json()  # type: ignore[no-any-return]
+    return httpx.get(f"{target.url}/openapi.json", timeout=60).json()  # type: ignore[no-any-return]
 
 
 def filled(path: str, run: str) -> str:
@@ -159,9 +159,9 @@ def test_prefects_api_wants_its_password_everywhere(target: Target) -> None:
     variables = target.studio.variables
     url = variables["PREFECT_API_URL"]
     password = tuple(variables["PREFECT_API_AUTH_STRING"].split(":", 1))
-    document = httpx.get(f"{url.removesuffix('/api')}/openapi.json", auth=password)
+    document = httpx.get(f"{url.removesuffix('/api')}/openapi.json", auth=password, timeout=60)
     if document.status_code != 200:
-        document = httpx.get(f"{url}/openapi.json", auth=password)
+        document = httpx.get(f"{url}/openapi.json", auth=password, timeout=60)
     assert document.status_code == 200
     before, free = target.runs(), set()
     run = "00000000-0000-4000-8000-000000000000"
@@ -204,7 +204,7 @@ def test_prefects_sockets_want_it_too(target: Target, path: str) -> None:
 def test_no_other_origin_may_read_prefects_api(target: Target) -> None:
     url = target.studio.variables["PREFECT_API_URL"]
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = httpx.options(f"{url}/flow_runs/filter", headers=headers)
+    answer = httpx.options(f"{url}/flow_runs/filter", headers=headers, timeout=60)
     assert answer.headers.get("access-control-allow-origin") not in ("*", "https://evil.example")
 
 

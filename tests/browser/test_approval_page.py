@@ -188,5 +188,5 @@ def test_without_scripts_shots_are_moved_added_and_approved(
     assert [shot.drafted for shot in given.shots] == [2, 1, 0]
     assert given.shots[1].prompt != first
     context.close()
-    with httpx.Client(base_url=asked.url) as client:
+    with httpx.Client(base_url=asked.url, timeout=60) as client:
         assert client.get(f"/runs/{run}").json()["waiting_for"] == ""

@@ -164,7 +164,7 @@ def test_from_the_form_through_an_edited_storyboard_to_the_video(
 
 
 def test_a_webhook_becomes_a_video_in_the_gallery(studio: Studio, page: Page, watch: str) -> None:
-    with httpx.Client(base_url=watch) as client:
+    with httpx.Client(base_url=watch, timeout=60) as client:
         answer = Sender(client).send(PAYLOAD)
     assert answer.status_code == 202, answer.text
     page.goto(watch + answer.json()["run"].replace("/runs/", "/jobs/"))

@@ -184,7 +184,9 @@ def test_passwords_are_ours_alone_and_the_api_wants_them(studio: Studio) -> None
     path = studio.cli.data / "studio" / "studio.env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(studio.cli.data.stat().st_mode) == 0o700
-    answer = httpx.post(f"{studio.variables['PREFECT_API_URL']}/flow_runs/filter", json={})
+    answer = httpx.post(
+        f"{studio.variables['PREFECT_API_URL']}/flow_runs/filter", json={}, timeout=60
+    )
     assert answer.status_code == 401
 
 

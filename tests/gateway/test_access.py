@@ -77,7 +77,7 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
 
         def answers() -> bool:
             try:
-                return httpx.get(f"{there}/health").is_success
+                return httpx.get(f"{there}/health", timeout=60).is_success
             except httpx.TransportError:
                 return False
 
@@ -91,9 +91,9 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
 def refuses_strangers(url: str) -> bool:
     """And lets in whoever has the token."""
     for path in ("/runs", "/videos", "/models"):
-        assert httpx.get(f"{url}{path}").status_code == 401, path
-    assert httpx.post(f"{url}/briefs", json=brief()).status_code == 401
-    assert httpx.get(f"{url}/").headers["location"].startswith("/login?to=")
+        assert httpx.get(f"{url}{path}", timeout=60).status_code == 401, path
+    assert httpx.post(f"{url}/briefs", json=brief(), timeout=60).status_code == 401
+    assert httpx.get(f"{url}/", timeout=60).headers["location"].startswith("/login?to=")
     known = {"Authorization": f"Bearer {TOKEN}"}
     return httpx.get(f"{url}/runs", headers=known, timeout=60).status_code == 200
 

@@ -105,7 +105,7 @@ def test_every_call_does_what_it_says_and_is_as_recorded(
     film = published(bucket, f"a red fox {secrets.token_hex(4)}", "spring-sale")
     with Client(asked.url, TOKEN, transport=recorder) as studio:
         _ask_everything(studio, recorder, asked, bucket, film.content_id, tmp_path)
-        paths = list(httpx.get(f"{asked.url}/openapi.json").json()["paths"])
+        paths = list(httpx.get(f"{asked.url}/openapi.json", timeout=60).json()["paths"])
     while (event := receiver.next()[1])["type"] != "test":
         assert event["type"] == "run.failed"  # it was cancelled
     assert "nothing happened" in event["data"]["message"]
@@ -202,11 +202,11 @@ def _say_things_about(call: Callable[[str], Any], video: Video) -> None:
     assert not call("note")(video).starred
     made = call("share")(video, days=2)
     call("share")(video)
-    assert httpx.get(made.url).status_code == 200
+    assert httpx.get(made.url, timeout=60).status_code == 200
     links = call("links")(video)
     assert [link.id == made.id for link in links] == [True, False]  # the first ends first
     assert call("end_links")(video, made) == 1
-    assert httpx.get(made.url).status_code == 404
+    assert httpx.get(made.url, timeout=60).status_code == 404
     assert call("end_links")(video) == 1
     assert call("links")(video) == []
 

@@ -124,7 +124,9 @@ def test_costs_are_for_managers(asked: Gateway, reader: httpx.Client, path: str)
     found = reader.get(path)
     assert found.status_code == 403
     assert "USD" not in found.text
-    with httpx.Client(base_url=asked.url, headers={"X-Forwarded-For": "1.2.3.4"}) as stranger:
+    with httpx.Client(
+        base_url=asked.url, headers={"X-Forwarded-For": "1.2.3.4"}, timeout=60
+    ) as stranger:
         away = stranger.get(f"{path}?month=2026-11")
     assert away.status_code == (303 if path == "/costs" else 401)
     if path == "/costs":

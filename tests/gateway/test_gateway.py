@@ -60,7 +60,8 @@ def error_of(answer: httpx.Response, status: int) -> str:
 
 def test_it_is_healthy_and_ready(client: httpx.Client) -> None:
     assert client.get("/health").json() == {"status": "ok"}
-    assert client.get("/ready").json() == {"prefect": True, "store": True}
+    ready = {"prefect": True, "store": True}
+    wait_for("both", lambda: client.get("/ready").json() == ready)  # a busy server takes its time
 
 
 def test_models_say_who_answers_for_whom(client: httpx.Client) -> None:

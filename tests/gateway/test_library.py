@@ -72,7 +72,9 @@ def test_a_link_shows_one_video_to_somebody_without_a_key(
     shared = editor.post(f"/videos/{manifest.content_id}/share", json={"days": 2}).json()
     path = shared["url"].removeprefix(desk.url)
     other = published(desk_bucket, "a video that is not shared")
-    with httpx.Client(base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}) as stranger:
+    with httpx.Client(
+        base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}, timeout=60
+    ) as stranger:
         page = stranger.get(path)
         assert page.status_code == 200
         assert manifest.brief.prompt in page.text

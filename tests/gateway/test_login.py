@@ -235,7 +235,7 @@ def test_a_program_that_is_not_the_proxy_is_nobody(asked: Gateway, headers: dict
 
 def test_the_secret_from_another_address_opens_nothing(asked: Gateway) -> None:
     elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
-    with httpx.Client(base_url=asked.url, transport=elsewhere, headers=ANN) as stranger:
+    with httpx.Client(base_url=asked.url, transport=elsewhere, headers=ANN, timeout=60) as stranger:
         assert stranger.get("/runs").status_code == 401
 
 
@@ -245,7 +245,7 @@ def test_two_names_are_no_name(asked: Gateway) -> None:
         ("X-Forwarded-User", "ada"),
         ("X-Reelwright-Proxy", SECRET),
     ]
-    answer = httpx.get(f"{asked.url}/runs", headers=twice)
+    answer = httpx.get(f"{asked.url}/runs", headers=twice, timeout=60)
     assert answer.status_code == 401
     assert "2 times" in answer.json()["error"]["message"]
 

@@ -112,7 +112,9 @@ def test_a_server_that_answers_is_told_from_one_that_does_not(client: httpx.Clie
 
 
 def test_who_may_not_read_sees_no_card(asked: Gateway) -> None:
-    with httpx.Client(base_url=asked.url, headers={"Authorization": "Bearer wrong"}) as stranger:
+    with httpx.Client(
+        base_url=asked.url, headers={"Authorization": "Bearer wrong"}, timeout=60
+    ) as stranger:
         assert stranger.get("/api/v1/backends").status_code == 401
         led = stranger.get("/marketplace")
         assert (led.status_code, led.headers["location"]) == (303, "/login?to=%2Fmarketplace")

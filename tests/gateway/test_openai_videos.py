@@ -90,7 +90,9 @@ def complete(asked: Gateway, settings: StoreSettings, job: dict[str, Any]) -> st
         "the clip",
         lambda: (
             httpx.get(
-                f"{asked.url}{URL}/{job['id']}", headers={"Authorization": f"Bearer {TOKEN}"}
+                f"{asked.url}{URL}/{job['id']}",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=60,
             ).json()["status"]
             == "completed"
         ),
@@ -295,7 +297,7 @@ def test_a_clip_is_its_key_s_and_the_managers_only(client: httpx.Client, asked: 
     with asked.client(Authorization=f"Bearer {key_of(asked, 'read')}") as reader:
         assert "make" in error_of(reader.post(URL, json=clip()), 403)
         assert "make" in error_of(reader.delete(address), 403)
-    assert httpx.post(f"{asked.url}{URL}", json=clip()).status_code == 401
+    assert httpx.post(f"{asked.url}{URL}", json=clip(), timeout=60).status_code == 401
 
 
 def test_a_run_that_did_not_come_this_way_is_no_clip(asked: Gateway) -> None:

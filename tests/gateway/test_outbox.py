@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def endpoint(url: str, **values: Any) -> dict[str, Any]:
     return {"name": "cms", "url": url, "secret": "env:HOOK_SECRET"} | values
 
 
+def waiting_events(folder: Path) -> list[Any]:
+    """The events that a gateway with its data in `folder` has still to tell."""
+    with closing(sqlite3.connect(folder / "gateway" / "gateway.db", timeout=30)) as connection:
+        return connection.execute("select id from events where state = 'waiting'").fetchall()
+
+
 def test_events_are_signed_told_again_and_keep_their_ids(deployed: Cli, tmp_path: Path) -> None:
     receiver = Receiver(refusals=1)
     try:
@@ -37,6 +44,8 @@ def test_events_are_signed_told_again_and_keep_their_ids(deployed: Cli, tmp_path
             client.delete(f"/runs/{run}")
             _, ended = receiver.next()
             assert (ended["type"], ended["data"]["state"]) == ("run.failed", "cancelled")
+            # Until then the receiver alone knows that it has the event.
+            wait_for("the note that it is told", lambda: not waiting_events(tmp_path))
         with hooked(deployed, tmp_path, [there]) as found, found.client() as client:
             other = client.post("/briefs", json=brief()).json()["id"]
             _, event = receiver.next()  # and nothing of the old one after a restart

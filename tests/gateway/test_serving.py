@@ -247,7 +247,7 @@ def test_a_download_that_breaks_off_is_short_and_one_line_in_the_log(
 ) -> None:
     with (
         Serving(lambda: broken_after([b"x" * 1_000]), 5_000).running() as url,
-        httpx.stream("GET", url) as answer,
+        httpx.stream("GET", url, timeout=60) as answer,
     ):
         assert answer.status_code == 200
         # The client stays until uvicorn has told: it says nothing of a client that has gone.
@@ -263,7 +263,7 @@ def test_a_download_that_breaks_off_is_short_and_one_line_in_the_log(
 
 def test_a_download_that_fails_before_it_begins_is_a_problem_as_json() -> None:
     with Serving(lambda: broken_after([]), 5_000).running() as url:
-        answer = httpx.get(url)
+        answer = httpx.get(url, timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
 
 

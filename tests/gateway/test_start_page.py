@@ -173,7 +173,9 @@ def test_other_words_or_a_tick_have_shots_by_hand_written_anew(
 
 
 def test_a_session_that_ended_is_a_page_for_a_browser(desk: Gateway) -> None:
-    with httpx.Client(base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}) as stranger:
+    with httpx.Client(
+        base_url=desk.url, headers={"X-Forwarded-For": "9.9.9.9"}, timeout=60
+    ) as stranger:
         page = stranger.post("/new", data={"prompt": "x"}, headers={"Accept": "text/html"})
         program = stranger.post("/new", data={"prompt": "x"})
     assert (page.status_code, program.status_code) == (401, 401)

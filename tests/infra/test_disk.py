@@ -50,6 +50,36 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_needs(tmp_pat
         assert (living / "frame").exists()
 
 
+def test_scratch_that_was_just_made_is_not_taken_for_a_dead_run_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run begins between the making of the folder and its lock."""
+    parent = tmp_path / "scratch"
+    parent.mkdir()
+    began, make = threading.Event(), disk.make_directory
+
+    def begin() -> None:
+        with disk.scratch(parent):
+            began.set()
+
+    other = threading.Thread(target=begin)
+
+    def make_and_let_another_begin(folder: Path, **options: bool) -> Path:
+        made = make(folder, **options)
+        if folder.parent == parent and other.ident is None:
+            other.start()
+            began.wait(0.5)  # it has to wait for us: this is how long we let it try
+        return made
+
+    monkeypatch.setattr(disk, "make_directory", make_and_let_another_begin)
+    with disk.scratch(parent) as folder:
+        assert other.ident
+        (folder / "frame").touch()
+        other.join(60)
+        assert began.is_set()
+        assert (folder / "frame").exists()
+
+
 def test_too_little_room_is_said_before_the_start(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match=r"1,000,000,000 MB are needed.*REELWRIGHT_DATA_DIR"):
         disk.check_room(tmp_path, 10**15)

@@ -132,6 +132,19 @@ def test_a_store_that_is_down_is_named(store_settings: StoreSettings) -> None:
         ObjectStore(down).head(KEY)
 
 
+def test_a_bucket_that_another_process_makes_at_the_same_time_is_no_error(
+    store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = ObjectStore(store_settings.model_copy(update={"bucket": "test-made-at-once"}))
+    exists, answers = late._client.bucket_exists, [False]
+    monkeypatch.setattr(
+        late._client, "bucket_exists", lambda name: answers.pop() if answers else exists(name)
+    )
+    late._client.make_bucket("test-made-at-once")  # after the look, before our own
+    late.ensure_bucket()
+    assert late.head(KEY) is None
+
+
 def test_something_else_on_the_port_is_an_error(store_settings: StoreSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.close()

@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.produce_content import produce_content
 from infra.adapters.prefect_server import PrefectServer
 from pipelines.errors import ServerError
+from tests.support.ports import free_ports
 
 
 def test_a_schedule_makes_runs_appear(prefect_server: dict[str, str]) -> None:
@@ -41,15 +42,18 @@ def test_a_schedule_makes_runs_appear(prefect_server: dict[str, str]) -> None:
     assert {run.state.name for run in runs if run.state} == {"Scheduled"}
 
 
+@pytest.mark.parametrize("chosen", [False, True], ids=["any", "chosen"])
 def test_nobody_takes_the_port_of_a_server_that_is_starting(
-    prefect_history: Path, tmp_path: Path
+    prefect_history: Path, tmp_path: Path, chosen: bool
 ) -> None:
-    """It listens only when its database is ready, seconds after its port was chosen."""
+    """It accepts connections only when its database is ready, seconds after its start."""
     shutil.copy(prefect_history, tmp_path)
-    server = PrefectServer(tmp_path)
+    server = PrefectServer(tmp_path, port=free_ports(1)[0] if chosen else None)
     try:
-        with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", server.port))
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", server.port))
         server.wait()
     finally:
         server.stop()

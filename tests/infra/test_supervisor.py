@@ -4,9 +4,11 @@ import errno
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.adapters.embedded import EmbeddedServer
 from infra.apps.studio.supervisor import Service
-from pipelines.errors import DiskFullError
+from pipelines.errors import DiskFullError, ServerError
 from tests.support.studio import wait_for
 
 
@@ -57,3 +59,13 @@ def test_a_part_that_cannot_be_started_is_tried_again_later_and_named_once(
         assert "store ended with code" in said[2]
     finally:
         service.end()
+
+
+def test_the_answer_of_a_program_that_has_the_port_is_not_that_of_our_server(
+    tmp_path: Path,
+) -> None:
+    argv = [sys.executable, "-c", "print('the port is taken')"]
+    server = EmbeddedServer("part", argv, {}, tmp_path / "part.log", tmp_path)
+    wait_for("its end", lambda: server.ended() is not None)
+    with pytest.raises(ServerError, match="part ended while starting: the port is taken"):
+        server.wait_ready(lambda: True, timeout=60)

@@ -222,7 +222,7 @@ def test_a_worker_that_stops_waiting_ends_the_process_of_the_run() -> None:
     """Nobody would read its reply, so the next run must not get that process."""
 
     async def work(worker: Worker) -> None:
-        with anyio.move_on_after(5) as scope:
+        with anyio.move_on_after(60) as scope:
             async with anyio.create_task_group() as group:
                 await worker.begin(group, "wait for ever")
                 (process,) = worker.children.processes

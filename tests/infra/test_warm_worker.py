@@ -61,13 +61,17 @@ class Pool:
 
 
 @pytest.fixture
-def with_pool(prefect_server: dict[str, str]) -> Iterator[Callable[..., None]]:
+def with_pool(
+    prefect_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., None]]:
     """Lets a test work with a pool and its worker of two processes."""
     name = f"pool-{uuid4().hex[:8]}"
 
     async def inside(work: Callable[[Pool], Awaitable[None]]) -> None:
         async with get_client() as client:
             await client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+            # Somebody may edit the code while the tests run; a worker ends its process for that.
+            monkeypatch.setattr("infra.apps.worker.pool.fingerprint", lambda: "unchanged")
             worker = WarmWorker(kind=Kind("flows"), limit=2, work_pool_name=name, name="here")
             async with anyio.create_task_group() as group:
                 group.start_soon(worker.start)

@@ -278,7 +278,7 @@ JOBS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(JOBS)
 def test_the_sum_is_the_bill_over_any_history_of_failures_refusals_and_lost_answers(
     jobs: list[tuple[str, Decimal, Decimal, int, str]],
@@ -316,7 +316,7 @@ def test_the_sum_is_the_bill_over_any_history_of_failures_refusals_and_lost_answ
         assert sum(item.total for item in sums_of(pages.book.lines.values(), by)) == found.total
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(JOBS, st.decimals("0", "6", places=2))
 def test_no_history_brings_the_sum_above_a_cap(
     jobs: list[tuple[str, Decimal, Decimal, int, str]], cap: Decimal

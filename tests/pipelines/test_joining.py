@@ -72,7 +72,7 @@ def plan_of(brief: Brief) -> Plan:
     return make_plan(brief, storyboard, PlanningBackend(brief.backend), None)  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["cut", "continue", "crossfade"]),
     st.sampled_from([9, 13, 17, 33, 77]),

@@ -89,7 +89,7 @@ def goes(item: Item, marks: Marks, ages: Ages) -> bool:
     return verdict is not None and verdict.goes
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(buckets())
 def test_nothing_in_use_goes_and_a_second_sweep_does_nothing(
     bucket: tuple[list[Item], list[Manifest], Ages],

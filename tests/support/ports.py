@@ -1,17 +1,32 @@
 """Ports for programs that are told a number and bind it seconds later."""
 
-import os
 import socket
+import tempfile
 from itertools import cycle
+from pathlib import Path
 
-_FIRST = 10_000
-_PER_WORKER = 2_000
-_WORKERS = 10
-"""Up to 29,999: the system takes ports for outgoing connections, and for who asks for any, from
-32,768 up."""
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-_start = _FIRST + _worker * _PER_WORKER
-_numbers = cycle(range(_start, _start + _PER_WORKER))
+from filelock import FileLock, Timeout
+
+_RANGES = [range(first, first + 1_000) for first in range(10_000, 30_000, 1_000)]
+"""The system takes ports for outgoing connections, and for who asks for any, from 32,768 up."""
+_held: list[FileLock] = []
+
+
+def _own_range() -> range:
+    """A range that no other process of tests on this machine has, until this one ends."""
+    for ports in _RANGES:
+        lock = FileLock(Path(tempfile.gettempdir(), f"reelwright-test-ports-{ports.start}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _held.append(lock)
+        return ports
+    raise OSError("more processes of tests run on this machine than there are ranges of ports")
+
+
+_ports = _own_range()
+_numbers = cycle(_ports)
 
 
 def free_ports(count: int) -> list[int]:
@@ -21,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _free() -> int:
-    for _ in range(_PER_WORKER):
+    for _ in _ports:
         port = next(_numbers)
         with socket.socket() as probe:
             try:
@@ -29,4 +44,4 @@ def _free() -> int:
             except OSError:
                 continue
             return port
-    raise OSError(f"no port is free from {_start} to {_start + _PER_WORKER - 1}")
+    raise OSError(f"no port is free from {_ports.start} to {_ports.stop - 1}")

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_URL,
@@ -31,6 +39,8 @@ from tests.conftest import Cli
 from tests.support.damage import replace
 from tests.support.published import film_of, publish
 
+# Each deletes every such run of the calendar on the suite's server, also those of the others.
+purges = pytest.mark.xdist_group("purge")
 RUN = "0abed842-3f39-4a19-a37f-e554015531b3"
 
 
@@ -130,6 +140,7 @@ def run_of(client: SyncPrefectClient, flow: object, *states: State) -> FlowRun:
     return client.read_flow_run(run.id)
 
 
+@purges
 def test_ended_runs_go_with_their_artifacts_and_living_ones_stay(surroundings: None) -> None:
     from tasks.purge import _purge, living_runs
 
@@ -154,11 +165,43 @@ def test_ended_runs_go_with_their_artifacts_and_living_ones_stay(surroundings: N
         assert _purge(client, past, "", dry_run=True) == 0
 
 
+def test_a_run_that_ends_while_the_pages_are_read_hides_no_other(
+    surroundings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks import purge
+
+    tag = f"pages-{uuid4()}"
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    wanted = FlowRunFilter(state=running, tags=FlowRunFilterTags(all_=[tag]))
+    read = SyncPrefectClient.read_flow_runs
+    ended: list[UUID] = []
+
+    def read_and_end_one(client: SyncPrefectClient, **options: Any) -> list[FlowRun]:
+        page = read(client, **options)
+        if not ended:  # those behind it move forward, one of them into the page just read
+            ended.append(page[0].id)
+            client.set_flow_run_state(page[0].id, Completed(), force=True)
+        return page
+
+    monkeypatch.setattr(purge, "_PAGE", 2)
+    monkeypatch.setattr(SyncPrefectClient, "read_flow_runs", read_and_end_one)
+    with get_client(sync_client=True) as client:
+        runs = {
+            client.create_flow_run(purge_scratch, state=Running(), tags=[tag]).id for _ in range(5)
+        }
+        found = {run.id for run in purge._all(client, wanted)}
+        for run in runs:
+            client.delete_flow_run(run)
+    assert ended
+    assert found == runs
+
+
 def artifacts_of(client: SyncPrefectClient, run: UUID) -> int:
     theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
     return len(client.read_artifacts(artifact_filter=theirs))
 
 
+@purges
 def test_the_calendar_s_empty_minutes_leave_no_run_behind(
     surroundings: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

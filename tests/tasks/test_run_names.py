@@ -80,7 +80,9 @@ def shown(client: SyncPrefectClient, run: UUID) -> list[dict[str, Any]]:
     """The artifacts as the run's page shows them, which asks for them in this way."""
     url = str(client.api_url).rstrip("/")
     body = {"artifacts": {"flow_run_id": {"any_": [str(run)]}}, "sort": "ID_DESC"}
-    found: list[dict[str, Any]] = httpx.post(f"{url}/artifacts/filter", json=body).json()
+    found: list[dict[str, Any]] = httpx.post(
+        f"{url}/artifacts/filter", json=body, timeout=60
+    ).json()
     return found
 
 

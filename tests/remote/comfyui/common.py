@@ -1,6 +1,7 @@
 """What the tests of ComfyUI share: a small workflow, media, a request, and a service."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ def until(service: ComfyService, ended: Callable[[JobStatus], bool], most: int =
         status = service.look(KEY)
         if ended(status):
             return status
+        time.sleep(0.02)  # each question moves the fake on; its progress comes by another thread
     raise AssertionError(f"after {most} questions the job is still {status}")
 
 
