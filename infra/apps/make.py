@@ -22,7 +22,6 @@ from pipelines.quality import seams
 from pipelines.schema.keys import ObjectKey
 from pipelines.schema.plan import Kind
 from pipelines.schema.presets import AUTO
-from tasks.context import check_surroundings
 
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": (".mp4",), "image": (".png", ".webp")}
 
@@ -72,6 +71,8 @@ def make(brief: Brief, out: Path | None, given: GivenFiles | None = None) -> Man
     check_timeline(brief)
     check_target(out, kind_of(brief))
     settings = environment.adopted()
+    from tasks.context import check_surroundings  # it imports Prefect: see `adopted`
+
     if brief.preset != AUTO:  # the router chooses what is installed
         check_surroundings(brief, settings)
     try:

@@ -114,7 +114,7 @@ def _make(
     *,
     as_json: bool,
 ) -> None:
-    from infra.apps import make as maker  # it loads Prefect
+    from infra.apps import make as maker  # it loads the libraries of the object store
 
     with maker.given_files(pictures, motion) as files:
         manifest = maker.make(parse_brief(values | files.values), out, files)

@@ -244,7 +244,7 @@ def see_as_strangers(strangers: Desks, link: str, title: str) -> None:
     strangers.check("shared", link)
     for desk in strangers.all:
         expect(desk.page.locator("h1")).to_have_text(title)
-        expect(desk.page.locator("video")).to_have_js_property("videoWidth", 64)
+        expect(desk.page.locator("video")).to_have_js_property("videoWidth", 96)
         assert desk.page.locator("a[href='/']").count() == 0
 
 

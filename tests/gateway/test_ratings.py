@@ -268,6 +268,7 @@ def test_the_keyboard_rates_in_a_browser(
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.goto(f"{asked.url}/benchmarks/{comparison.name}")
+        expect(page.locator("input[name=rater]")).to_be_focused()
         page.keyboard.type("สมชาย")
         page.keyboard.press("Enter")
         expect(page.locator("form.rate")).to_be_visible()

@@ -3,12 +3,17 @@
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from infra.adapters import disk
 from infra.adapters.object_store import ObjectStore
 from pipelines.documents.manifest import Manifest
 from tests.conftest import Cli, slow
@@ -134,6 +139,31 @@ def test_without_servers_the_command_brings_its_own(embedded_cli: Cli, tmp_path:
     again = embedded_cli("make", "a red fox", *QUICK, "--out", str(out))
     assert "0 chunks made, 1 reused" in again.out
     assert (embedded_cli.data / "store" / "credentials").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_uses_the_servers_of_the_studio_that_runs(
+    cli: Cli, prefect_server: dict[str, str]
+) -> None:
+    """They stand in a file; the environment of the command names none."""
+    servers = {
+        name: cli.env.pop(name)
+        for name in list(cli.env)
+        if name.startswith(("PREFECT_", "REELWRIGHT_S3_"))
+    }
+    folder = cli.data / "studio"
+    folder.mkdir(parents=True)
+    (folder / "studio.env").write_text("".join(f"{n}={v}\n" for n, v in servers.items()))
+    prompt = f"a red ball {secrets.token_hex(4)}"
+    with disk.exclusive(folder / "lock", lambda: None):  # as a studio holds it while it runs
+        result = cli("make", prompt, *QUICK, "--no-enhance", "--json")
+    assert result.code == 0, result.err
+    assert not (cli.data / "store").exists()
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as client,
+    ):
+        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+    assert prompt in str([run.parameters for run in runs])
 
 
 def refusal(result: object) -> str:

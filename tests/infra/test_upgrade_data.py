@@ -154,7 +154,8 @@ def client(studio: Studio, key: str) -> httpx.Client:
 def test_a_studio_of_the_first_version_goes_on(upgraded: Studio, facts: dict[str, Any]) -> None:
     (video,) = facts["videos"]
     with client(upgraded, facts["keys"]["editor"]) as editor:
-        assert editor.get("/videos").json() == [video]
+        (now,) = editor.get("/videos").json()
+        assert now | video == now  # later versions say more
         film = editor.get(video["video_path"])
         assert len(film.content) == video["size"]
         assert video["id"] in editor.get(video["watch"]).text
