@@ -315,7 +315,7 @@ BRIEFS: dict[str, object] = {
     "frames": [0, -4, 32, 81, 10**9, 2.5],
     "steps": [-2, 0, 10**6],
     "guidance": [-2, float("nan"), 1e9],
-    "upscale": [0, -1, 3, 400],
+    "upscale": [0, -2, 3, 400],
     "size": ["0*0", "99999*99999", "../x", "832*480*3", "", "-832*480"],
     "campaign": ["x" * 10_000, "a\r\nSet-Cookie: a=b", "a\0b", 5],
     "prompt": ["", " ", "x" * 100_000, "a\x1b[31m", 5, None],

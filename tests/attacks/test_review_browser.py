@@ -53,7 +53,7 @@ def page(attacked: Gateway, key: str) -> Iterator[Page]:
         page.set_default_timeout(120_000)
         page.goto(f"{attacked.url}/login")
         page.locator("input[name=key]").fill(key)
-        page.locator("form button").first.click()
+        page.locator("input[name=key]").press("Enter")
         page.wait_for_url(f"{attacked.url}/")
         yield page
         browser.close()

@@ -5,7 +5,7 @@ import tempfile
 from itertools import cycle
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 _RANGES = [range(first, first + 1_000) for first in range(10_000, 30_000, 1_000)]
 """The system takes ports for outgoing connections, and for who asks for any, from 32,768 up."""
@@ -18,7 +18,7 @@ def _own_range() -> range:
         lock = FileLock(Path(tempfile.gettempdir(), f"reelwright-test-ports-{ports.start}.lock"))
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except OSError:  # a Timeout, or the file of another user
             continue
         _held.append(lock)
         return ports
