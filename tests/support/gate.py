@@ -6,6 +6,7 @@ done what it asked but the answer has not arrived.
 
 import contextlib
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -122,15 +123,10 @@ class Gate:
 
 
 def _is_closed(client: socket.socket) -> bool:
-    client.setblocking(False)
-    try:
-        return not client.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        client.setblocking(True)
+    """Whether the other end has closed the connection, also if what it sent before waits here."""
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _process_at(port: int) -> psutil.Process | None:
