@@ -203,14 +203,14 @@ def _all(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
     """All runs that match the filter.
 
     A run that ceases to match meanwhile moves those behind it forward, past the border of a page.
-    So several pages are read again until they hold nothing new.
+    So what does not fit into one page is read again until it holds nothing new.
     """
     found: dict[UUID, FlowRun] = {}
     while True:
         pages = list(_pages(client, wanted))
         new = {run.id: run for page in pages for run in page if run.id not in found}
         found |= new
-        if len(pages) <= 1 or not new:
+        if sum(map(len, pages)) < _PAGE or not new:
             return list(found.values())
 
 

@@ -48,13 +48,17 @@ def make_directory(path: Path, *, private: bool = False) -> Path:
         for folder in new:
             sync(folder.parent)
     except OSError as error:
-        if is_full_disk(error):
-            raise DiskFullError(f"the disk of {path} is full; free some room") from error
-        raise SettingsError(
-            f"the directory {path} cannot be made ({error.strerror}); "
-            "set REELWRIGHT_DATA_DIR to a place you may write to"
-        ) from error
+        raise _unusable(path, error) from error
     return path
+
+
+def _unusable(path: Path, error: OSError) -> DiskFullError | SettingsError:
+    if is_full_disk(error):
+        return DiskFullError(f"the disk of {path} is full; free some room")
+    return SettingsError(
+        f"the directory {path} cannot be made ({error.strerror}); "
+        "set REELWRIGHT_DATA_DIR to a place you may write to"
+    )
 
 
 def make_data_directory(path: Path, say: Callable[[str], None]) -> Path:
@@ -154,17 +158,23 @@ def scratch(parent: Path) -> Iterator[Path]:
     """A folder for one run, deleted afterwards; folders that a killed run left are deleted too.
 
     The owner of a folder holds a lock inside it, which the kernel drops when it dies.
+    Raises SettingsError or DiskFullError if the folder cannot be made.
     """
     make_directory(parent)
     folder = parent / f"run-{os.getpid()}-{os.urandom(4).hex()}"
     with ExitStack() as stack:
-        # One at a time: a folder that has no lock yet would look like one that a kill left.
-        with exclusive(parent.with_name(f"{parent.name}.lock"), lambda: None):
-            for left in parent.iterdir():
-                _sweep(left)
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            make_directory(folder)
-            stack.enter_context(exclusive(folder / "lock", lambda: None))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            # Seen under this lock, a folder has an owner with its own lock, or has none for ever.
+            # Without it, a folder that was just made would look like one that a kill left.
+            with exclusive(parent / "lock", lambda: None):
+                left = list(parent.glob("run-*"))
+                make_directory(folder)
+                stack.enter_context(exclusive(folder / "lock", lambda: None))
+        except OSError as error:
+            raise _unusable(parent, error) from error
+        for old in left:
+            _sweep(old)
         yield folder
 
 

@@ -39,10 +39,14 @@ def listening_socket(port: int | None) -> socket.socket:
     """A TCP socket that listens on `port` of the loopback interface, or on a free port if it is
     None.
 
-    A server inherits it. Nobody else can take the port while the server starts; connections wait
-    until it accepts them. Raises ServerError if another program has the port.
+    A server inherits it. Nobody else can take the port while the server starts. Connections wait
+    until it accepts them; a request whose client gave up meanwhile is still carried out.
+    Raises ServerError if the port cannot be used, or none is free.
     """
-    listener = socket.socket()
+    try:
+        listener = socket.socket()
+    except OSError as error:
+        raise ServerError(f"no socket can be made ({error.strerror})") from error
     if port is not None:  # connections of a server before this one may not have ended yet
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -50,9 +54,11 @@ def listening_socket(port: int | None) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        if port is None:
+            raise ServerError(f"no port of 127.0.0.1 is free ({error.strerror})") from error
         raise ServerError(
-            f"the port {port} cannot be used ({error.strerror}); stop the program that has it, "
-            "or choose another port"
+            f"the port {port} of 127.0.0.1 cannot be used ({error.strerror}); choose another one, "
+            "or stop the program that has it"
         ) from error
     return listener
 
@@ -110,7 +116,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout
         while True:
             responds = ready()
-            if self._process.poll() is not None:  # then another program responded, if one did
+            if self._process.poll() is not None:  # then it was another program that responded
                 raise ServerError(f"{self.name} ended while starting: {self._last_words()}")
             if responds:
                 return

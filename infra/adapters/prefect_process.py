@@ -10,7 +10,7 @@ if __name__ == "__main__":
         "prefect.server.api.server:create_app",
         factory=True,
         log_level="warning",
-        loop="asyncio",  # as Prefect starts it itself, and the protocol too
+        loop="asyncio",  # this loop and this protocol are what `prefect server start` uses
         http="h11",
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

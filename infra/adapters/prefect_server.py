@@ -21,8 +21,8 @@ class PrefectServer:
     """The API of Prefect. `client_env` points a process at it.
 
     With nothing but a folder it is what one command needs: any free port, history in SQLite,
-    no pages. `settings` are the server's own variables. Raises ServerError if another program has
-    `port`.
+    no pages. `settings` are the server's own variables. Raises ServerError if `port` cannot be
+    used, and SettingsError or DiskFullError if `folder` cannot be made.
     """
 
     def __init__(

@@ -61,7 +61,8 @@ class StoreClient:
         try:
             self._client.make_bucket(self.bucket)
         except S3Error as error:
-            # Another process made it since we looked. One of another owner is refused here.
+            # Another process made it since we looked. If it belongs to another owner,
+            # `bucket_exists` raises AccessDenied.
             if error.code not in _BUCKET_EXISTS or not self._client.bucket_exists(self.bucket):
                 raise
 

@@ -133,7 +133,7 @@ def require_healthy_server() -> None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerError(
             f"the Prefect server PREFECT_API_URL={url} does not answer ({error}); start the "
-            "studio there, or correct the address"
+            "studio there, wait until it is ready, or correct the address"
         ) from error
     if not response.is_success:
         raise ServerError(

@@ -39,7 +39,7 @@ Style = Annotated[str, _option("Added to every shot.")]
 Negative = Annotated[str, _option("What must not be seen.")]
 Enhance = Annotated[bool, _option("Let the enhancer expand the brief.")]
 LanguageName = Annotated[
-    str, _option("Of your words: auto, as-written (no translation), or a code such as th.")
+    str, _option("Language of your words: auto, as-written (no translation), or a code such as th.")
 ]
 Campaign = Annotated[str, _option("A tag to find the video by.")]
 Picture = Annotated[Path | None, _option("A picture that the video begins with.")]

@@ -29,9 +29,11 @@ JOBS = 60
 """Of each of the two hosts."""
 KILLS = 12
 STEP = 8
-"""Most jobs by which a kill comes later than the one before; so the last is far from the end."""
+"""Most jobs by which a kill of a host comes later than the one before."""
+AHEAD = 5
+"""Jobs by which a host may pass the place of its next kill."""
 SPENDING = """
-import random, sys
+import random, sys, time
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -50,6 +52,8 @@ bills = folder / "bills"
 bills.mkdir(exist_ok=True)
 for number in range(count):
     (folder / "at").write_text(str(number))
+    while number >= int((folder / "until").read_text()):
+        time.sleep(0.005)
     dice = random.Random(f"{host} {number}")
     charge = Charge(f"{host}-{number}", "cloud", Money.of("0.75"))
     ledger.reserve([charge])
@@ -86,6 +90,13 @@ def start(server: SeaweedServer, host: str, folder: Path) -> subprocess.Popen[st
     )
 
 
+def let_run(folder: Path, job: int) -> None:
+    """Let the process of a host go on to that job."""
+    folder.mkdir(exist_ok=True)
+    (folder / "next").write_text(str(job))
+    (folder / "next").replace(folder / "until")
+
+
 def wait_until_at(folder: Path, job: int) -> None:
     """A process that was started again goes through its earlier jobs first."""
     deadline = time.monotonic() + 120
@@ -106,11 +117,14 @@ def test_the_sum_is_the_bill_though_spenders_are_killed(
     store.ensure_bucket()
     dice = random.Random(7)
     folders = {name: tmp_path / name for name in ("north", "south")}
+    for folder in folders.values():
+        let_run(folder, AHEAD)
     running = {name: start(server, name, folder) for name, folder in folders.items()}
     places = dict.fromkeys(folders, 0)
     for number in range(KILLS):
         name = ("north", "south")[number % 2]
         places[name] += dice.randint(1, STEP)
+        let_run(folders[name], places[name] + AHEAD)
         wait_until_at(folders[name], places[name])
         time.sleep(dice.uniform(0, 0.05))  # somewhere within a job
         # A process that stands still with the lock of its host, and is then killed.
@@ -121,6 +135,8 @@ def test_the_sum_is_the_bill_though_spenders_are_killed(
         running[name].wait()
         (folders[name] / "at").unlink()
         running[name] = start(server, name, folders[name])
+    for folder in folders.values():
+        let_run(folder, JOBS)
     for process in running.values():
         out, _ = process.communicate(timeout=300)
         assert "finished" in out

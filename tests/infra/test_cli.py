@@ -84,7 +84,9 @@ def test_an_unknown_model_or_set_is_bad_input(bare_cli: Cli, args: list[str], re
 
 
 def test_words_that_nobody_can_translate_are_refused_with_what_to_do(embedded_cli: Cli) -> None:
-    error = embedded_cli("make", "สุนัขจิ้งจอก", *QUICK).err
+    result = embedded_cli("make", "สุนัขจิ้งจอก", *QUICK)
+    assert result.code == 2
+    error = result.err
     assert "Thai" in error
     assert "set the language to 'as-written'" in error
     assert "models download translator-th" in error
@@ -155,8 +157,9 @@ def test_the_command_uses_the_servers_of_the_studio_that_runs(
     (folder / "studio.env").write_text("".join(f"{n}={v}\n" for n, v in servers.items()))
     prompt = f"a red ball {secrets.token_hex(4)}"
     with disk.exclusive(folder / "lock", lambda: None):  # as a studio holds it while it runs
-        result = cli("make", prompt, *QUICK, "--no-enhance", "--json")
+        result = cli("make", prompt, *QUICK, "--no-enhance", "--campaign", "spring", "--json")
     assert result.code == 0, result.err
+    assert Manifest.model_validate_json(result.out).brief.campaign == "spring"
     assert not (cli.data / "store").exists()
     with (
         temporary_settings({PREFECT_API_URL: prefect_server["PREFECT_API_URL"]}),

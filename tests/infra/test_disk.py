@@ -36,7 +36,7 @@ def test_scratch_is_gone_afterwards_also_after_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "scratch").glob("run-*")) == []
 
 
 def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_needs(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_needs(tmp_pat
     with disk.scratch(tmp_path) as living:
         (living / "frame").touch()
         with disk.scratch(tmp_path) as other:
-            assert {path.name for path in tmp_path.iterdir()} == {living.name, other.name}
+            assert set(tmp_path.glob("run-*")) == {living, other}
         assert (living / "frame").exists()
 
 
@@ -78,6 +78,30 @@ def test_scratch_that_was_just_made_is_not_taken_for_a_dead_run_s(
         other.join(60)
         assert began.is_set()
         assert (folder / "frame").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        (errno.EROFS, SettingsError, "REELWRIGHT_DATA_DIR"),
+        (errno.ENOSPC, DiskFullError, "free some room"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_scratch_on_a_disk_that_takes_nothing_is_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    error: type[Exception],
+    words: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(disk, "exclusive", fail)
+    with pytest.raises(error, match=words), disk.scratch(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_little_room_is_said_before_the_start(tmp_path: Path) -> None:

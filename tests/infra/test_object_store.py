@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import secrets
 import socket
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from minio.error import S3Error
 
 from infra.adapters import object_store
 from infra.adapters import seaweed as seaweed_module
@@ -135,12 +137,15 @@ def test_a_store_that_is_down_is_named(store_settings: StoreSettings) -> None:
 def test_a_bucket_that_another_process_makes_at_the_same_time_is_no_error(
     store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = ObjectStore(store_settings.model_copy(update={"bucket": "test-made-at-once"}))
+    bucket = f"test-made-at-once-{secrets.token_hex(4)}"
+    late = ObjectStore(store_settings.model_copy(update={"bucket": bucket}))
     exists, answers = late._client.bucket_exists, [False]
     monkeypatch.setattr(
         late._client, "bucket_exists", lambda name: answers.pop() if answers else exists(name)
     )
-    late._client.make_bucket("test-made-at-once")  # after the look, before our own
+    late._client.make_bucket(bucket)  # after the look, before our own
+    with pytest.raises(S3Error, match="Already"):
+        late._client.make_bucket(bucket)
     late.ensure_bucket()
     assert late.head(KEY) is None
 

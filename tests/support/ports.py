@@ -1,37 +1,35 @@
 """Ports for programs that are told a number and bind it seconds later."""
 
 import socket
-import tempfile
 from itertools import cycle
-from pathlib import Path
 
-from filelock import FileLock
-
-_RANGES = [range(first, first + 1_000) for first in range(10_000, 30_000, 1_000)]
-"""The system takes ports for outgoing connections, and for who asks for any, from 32,768 up."""
-_held: list[FileLock] = []
+_RANGES = [range(first, first + 500) for first in range(11_000, 30_000, 500)]
+"""The system takes ports for outgoing connections, and for who asks for any, from 32,768 up.
+Chromium refuses 10,080."""
 
 
-def _own_range() -> range:
-    """A range that no other process of tests on this machine has, until this one ends."""
+def _own_range() -> tuple[socket.socket, range]:
+    """A range of which this process holds the first port, so that no other process of tests on this
+    machine takes the range while this one lives."""
     for ports in _RANGES:
-        lock = FileLock(Path(tempfile.gettempdir(), f"reelwright-test-ports-{ports.start}.lock"))
+        held = socket.socket()
         try:
-            lock.acquire(timeout=0)
-        except OSError:  # a Timeout, or the file of another user
+            held.bind(("127.0.0.1", ports.start))
+            held.listen()
+        except OSError:
+            held.close()
             continue
-        _held.append(lock)
-        return ports
-    raise OSError("more processes of tests run on this machine than there are ranges of ports")
+        return held, ports[1:]
+    raise OSError("every range of ports for tests has an owner: end other runs of the tests")
 
 
-_ports = _own_range()
+_held, _ports = _own_range()
 _numbers = cycle(_ports)
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` ports of the loopback interface that are free, and that nobody else will take: each
-    process of the tests has numbers of its own, and goes through all before it repeats one."""
+    """`count` ports of the loopback interface that are free, and that no other process of the tests
+    takes. All numbers are used before one is used again."""
     return [_free() for _ in range(count)]
 
 
