@@ -202,8 +202,8 @@ def _started_nothing(run: FlowRun) -> bool:
 def _all(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
     """All runs that match the filter.
 
-    A run that ceases to match meanwhile moves those behind it forward, past the border of a page.
-    So what does not fit into one page is read again until it holds nothing new.
+    If a run ceases to match between two pages, those behind it move forward, and the next page
+    misses one. So if there is more than one page, all are read again until no new run is found.
     """
     found: dict[UUID, FlowRun] = {}
     while True:

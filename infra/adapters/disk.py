@@ -165,8 +165,8 @@ def scratch(parent: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            # Seen under this lock, a folder has an owner with its own lock, or has none for ever.
-            # Without it, a folder that was just made would look like one that a kill left.
+            # While we hold this lock, no other run is between making its folder and locking it.
+            # So a folder that nobody has locked now belongs to a run that was killed.
             with exclusive(parent / "lock", lambda: None):
                 left = list(parent.glob("run-*"))
                 make_directory(folder)

@@ -13,8 +13,6 @@ from pipelines import processes
 from pipelines.errors import ServerError
 
 _POLL = 0.05
-_BACKLOG = 2048
-"""Connections that may wait, as uvicorn has it."""
 _LOG_LIMIT = 10_000_000
 """Bytes after which a log starts anew; the one before is kept."""
 
@@ -44,23 +42,13 @@ def listening_socket(port: int | None) -> socket.socket:
     Raises ServerError if the port cannot be used, or none is free.
     """
     try:
-        listener = socket.socket()
+        return socket.create_server(("127.0.0.1", port or 0))
     except OSError as error:
-        raise ServerError(f"no socket can be made ({error.strerror})") from error
-    if port is not None:  # connections of a server before this one may not have ended yet
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port or 0))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if port is None:
-            raise ServerError(f"no port of 127.0.0.1 is free ({error.strerror})") from error
+        where = f"port {port}" if port else "any port"
         raise ServerError(
-            f"the port {port} of 127.0.0.1 cannot be used ({error.strerror}); choose another one, "
-            "or stop the program that has it"
+            f"no server can listen on {where}: {error.strerror}; stop the program that has it, or "
+            "choose another port"
         ) from error
-    return listener
 
 
 def is_healthy(url: str) -> bool:

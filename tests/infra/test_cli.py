@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -165,7 +171,10 @@ def test_the_command_uses_the_servers_of_the_studio_that_runs(
         temporary_settings({PREFECT_API_URL: prefect_server["PREFECT_API_URL"]}),
         get_client(sync_client=True) as client,
     ):
-        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+        done = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED]))
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=done), sort=FlowRunSort.END_TIME_DESC
+        )
     assert prompt in str([run.parameters for run in runs])
 
 

@@ -1,6 +1,7 @@
 """Ports for programs that are told a number and bind it seconds later."""
 
 import socket
+from contextlib import suppress
 from itertools import cycle
 
 _RANGES = [range(first, first + 500) for first in range(11_000, 30_000, 500)]
@@ -12,14 +13,8 @@ def _own_range() -> tuple[socket.socket, range]:
     """A range of which this process holds the first port, so that no other process of tests on this
     machine takes the range while this one lives."""
     for ports in _RANGES:
-        held = socket.socket()
-        try:
-            held.bind(("127.0.0.1", ports.start))
-            held.listen()
-        except OSError:
-            held.close()
-            continue
-        return held, ports[1:]
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", ports.start)), ports[1:]
     raise OSError("every range of ports for tests has an owner: end other runs of the tests")
 
 
